@@ -1,0 +1,131 @@
+"""The contracts that every file of `functional` keeps, written once.
+
+**Pure functions in pairs.** What has parameters or state is a NamedTuple of functions: `Encoder(init, apply)`,
+`Optimizer(init, update)`, `Method(init, loss)`. `init` makes the trees, the other function maps trees to new trees.
+Nothing is held by an object and nothing is changed in place: an argument is the same after a call as before.
+
+**Trees.** `Params` and `BatchStats` are nested dicts of tensors with torchvision's names; states are NamedTuples.
+Both are pytrees, so that `torch.func` and `functional.tree` work on them as they are.
+
+**Argument order** is `params, state, key, data, *, hyperparameters`, less what a function does not need. Samplers
+and augmentations take the key first. What comes back is `(result, new_state)`, or `(loss, (new_state, info))`:
+state goes on to the next call, info is there to be logged.
+
+**Keys.** Whatever draws takes a key (`functional.random`), and a key is used once: split it, or fold a number in. No
+function returns a key. A function that takes keys `[B, 2]` gives every row of its batch a stream of its own.
+
+**Numbers.** Images are `[B, C, H, W]`: uint8 in 0..255, or floating point in 0..1. float32 is the default; half
+precision is raised to float32 wherever a loss or a statistic is computed; float64 stays float64.
+
+References:
+    The pairs follow optax (`GradientTransformation`) and jax.example_libraries.stax (`init_fun, apply_fun`).
+"""
+
+from typing import Any, NamedTuple, Protocol
+
+from jaxtyping import Float, Int32, Int64
+from torch import Tensor
+
+
+Key = Int32[Tensor, "*batch 2"]
+Params = dict[str, Any]  # nested dicts of tensors
+BatchStats = dict[str, Any]  # nested dicts of tensors
+Info = dict[str, Tensor]  # scalars by name
+Images = Float[Tensor, "batch channels height width"]
+Features = Float[Tensor, "batch dim"]
+
+
+class Batch(NamedTuple):
+    """What a method's loss receives.
+
+    Attributes:
+        images: uint8 or floating point `[B, C, H, W]`.
+        labels: int64 `[B]`, or None where there are none.
+        index: int64 `[B]`, the positions of the images in their dataset. They select the keys of the views.
+    """
+
+    images: Tensor
+    labels: Tensor | None
+    index: Int64[Tensor, " batch"]  # pyright: ignore[reportIncompatibleMethodOverride]: tuple.index is not missed
+
+
+class Init(Protocol):
+    """`key -> (params, batch_stats)`."""
+
+    def __call__(self, key: Key, /) -> tuple[Params, BatchStats]: ...
+
+
+class Apply(Protocol):
+    """`(params, batch_stats, inputs, *, train, key) -> (outputs, batch_stats)`.
+
+    In evaluation mode (`train=False`) the statistics come back as they went in and nothing is drawn. In train mode
+    the batch is normalised by its own statistics, the running ones are advanced, and a layer that draws needs a key:
+    `[2]` for the whole batch, or `[B, 2]` for a stream per row.
+    """
+
+    def __call__(
+        self, params: Params, batch_stats: BatchStats, inputs: Tensor, /, *, train: bool = False, key: Key | None = None
+    ) -> tuple[Tensor, BatchStats]: ...
+
+
+class Encoder(NamedTuple):
+    """A network from images `[B, C, H, W]` to features `[B, feature_dim]`."""
+
+    init: Init
+    apply: Apply
+    feature_dim: int
+
+
+class Views(Protocol):
+    """`(keys [B, 2], images [B, C, H, W]) -> images`: one random view of each image, drawn from its own key."""
+
+    def __call__(self, keys: Key, images: Tensor, /) -> Tensor: ...
+
+
+class MethodInit(Protocol):
+    """`key -> (params, state)`; `params["encoder"]` and `state.batch_stats` are the encoder that is kept."""
+
+    def __call__(self, key: Key, /) -> tuple[Params, Any]: ...
+
+
+class Loss(Protocol):
+    """`(params, state, key, batch) -> (loss, (state, info))`.
+
+    The loss is a scalar, differentiable in `params`. State and info come back detached. The key is that of the
+    epoch: the views of an image are drawn from `fold_in(fold_in(key, index), view)`, so that they depend on the seed,
+    the epoch, the image and the view alone.
+    """
+
+    def __call__(self, params: Params, state: Any, key: Key, batch: Batch, /) -> tuple[Tensor, tuple[Any, Info]]: ...
+
+
+class Method(NamedTuple):
+    """A self-supervised method: how its parameters start, and the loss that trains them."""
+
+    init: MethodInit
+    loss: Loss
+
+
+class Schedule(Protocol):
+    """`step -> value`: step counts updates from 0, an int or an integer tensor; the value is a float or a tensor."""
+
+    def __call__(self, step: Any, /) -> Any: ...
+
+
+class OptimizerInit(Protocol):
+    """`params -> opt_state`."""
+
+    def __call__(self, params: Params, /) -> Any: ...
+
+
+class Update(Protocol):
+    """`(grads, opt_state, params) -> (params, opt_state)`: the new parameters, not a step to be added."""
+
+    def __call__(self, grads: Params, opt_state: Any, params: Params, /) -> tuple[Params, Any]: ...
+
+
+class Optimizer(NamedTuple):
+    """A first-order optimizer. Its state holds its own step counter, a tensor."""
+
+    init: OptimizerInit
+    update: Update

@@ -1,0 +1,148 @@
+"""The only texts for bad arrays and numbers: what was expected, what came, what to do.
+
+The checks read metadata (rank, shape, dtype) and Python numbers, never the values of a tensor: those break `vmap` and
+`torch.compile`, and on a GPU they wait for the device. Values are checked in `zoo` and in `functional.probes`.
+Each check returns None or raises; `name` is the argument's name at the caller.
+"""
+
+from torch import Tensor
+
+
+def check_rank(name: str, x: Tensor, layout: str) -> None:
+    """Require one dimension per word of `layout`, as in `check_rank("images", x, "batch channels height width")`.
+
+    Raises:
+        TypeError: if `x` is not a tensor.
+        ValueError: if the rank differs.
+
+    Example:
+        >>> import torch
+        >>> check_rank("images", torch.zeros(28, 28), "batch channels height width")
+        Traceback (most recent call last):
+            ...
+        ValueError: images: expected rank 4 [batch, channels, height, width], got shape [28, 28]; add the missing dimensions with x[None, None]
+    """
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name}: expected a torch.Tensor, got {type(x).__name__}; convert it with torch.as_tensor")
+    words = layout.split()
+    missing = len(words) - x.ndim
+    if missing:
+        hint = (
+            f"add the missing dimensions with x[{', '.join(['None'] * missing)}]"
+            if missing > 0
+            else "reshape it, or index the dimension that is too many"
+        )
+        raise ValueError(f"{name}: expected rank {len(words)} [{', '.join(words)}], got shape {list(x.shape)}; {hint}")
+
+
+def check_same_shape(**tensors: Tensor) -> None:
+    """Require equal shapes, as in `check_same_shape(a=a, b=b)`.
+
+    Raises:
+        ValueError: if they differ.
+    """
+    if len({tuple(x.shape) for x in tensors.values()}) > 1:
+        shapes = ", ".join(f"{name} {list(x.shape)}" for name, x in tensors.items())
+        raise ValueError(f"expected equal shapes, got {shapes}; row i of each must belong to the same example")
+
+
+def check_same_length(**tensors: Tensor) -> None:
+    """Require equal first dimensions, as in `check_same_length(features=x, labels=y)`.
+
+    Raises:
+        ValueError: if they differ.
+    """
+    if len({x.shape[0] for x in tensors.values()}) > 1:
+        lengths = ", ".join(f"{len(x)} {name}" for name, x in tensors.items())
+        raise ValueError(f"expected as many of each, got {lengths}; row i of each must belong to the same example")
+
+
+def check_floating(name: str, x: Tensor) -> None:
+    """Require a floating-point dtype.
+
+    Raises:
+        TypeError: otherwise.
+    """
+    if not x.is_floating_point():
+        raise TypeError(f"{name}: expected floating point, got {x.dtype}; convert it with x.float()")
+
+
+def check_integer(name: str, x: Tensor) -> None:
+    """Require an integer dtype.
+
+    Raises:
+        TypeError: otherwise.
+    """
+    if x.is_floating_point() or x.is_complex():
+        raise TypeError(f"{name}: expected integers, got {x.dtype}; convert it with x.long()")
+
+
+def check_images(images: Tensor) -> None:
+    """Require floating-point images `[B, C, H, W]`.
+
+    Raises:
+        TypeError: for another dtype. The message says how to scale uint8.
+        ValueError: for another rank.
+    """
+    check_rank("images", images, "batch channels height width")
+    if not images.is_floating_point():
+        raise TypeError(
+            f"images: expected floating point in 0..1, got {images.dtype}; "
+            "convert uint8 with functional.augmentations.to_float(images)"
+        )
+
+
+def check_keys(keys: Tensor, images: Tensor) -> None:
+    """Require one key per image: int32 `[B, 2]` for `B` images.
+
+    Raises:
+        TypeError: if the keys are not int32.
+        ValueError: if there are not as many keys as images.
+    """
+    if keys.shape != (len(images), 2):
+        raise ValueError(
+            f"keys: expected one key per image [{len(images)}, 2], got {list(keys.shape)}; "
+            f"make them with functional.random.split(key, {len(images)})"
+        )
+    check_key(keys)
+
+
+def check_key(key: Tensor) -> None:
+    """Require keys as `functional.random` makes them: int32 `[..., 2]`.
+
+    Raises:
+        TypeError: if the dtype is not int32 (as when a seed or an old-style array is passed).
+        ValueError: if the last dimension is not 2.
+    """
+    if not isinstance(key, Tensor):
+        raise TypeError(f"key: expected a tensor, got {key!r}; make a key with functional.random.key(seed)")
+    if key.ndim == 0 or key.shape[-1] != 2:
+        raise ValueError(f"key: expected shape [..., 2], got {list(key.shape)}; make one with functional.random.key")
+    if "int32" not in str(key.dtype):
+        raise TypeError(f"key: expected int32 lanes, got {key.dtype}; make a key with functional.random.key(seed)")
+
+
+def check_positive(name: str, value: object) -> None:
+    """Require a number above 0. A tensor passes: its value is not read.
+
+    Raises:
+        ValueError: for a number that is 0, negative or NaN.
+
+    Example:
+        >>> check_positive("temperature", 0.0)
+        Traceback (most recent call last):
+            ...
+        ValueError: temperature: expected a number above 0, got 0.0
+    """
+    if isinstance(value, int | float) and not value > 0:
+        raise ValueError(f"{name}: expected a number above 0, got {value}")
+
+
+def check_between(name: str, value: object, low: float, high: float) -> None:
+    """Require `low <= value <= high`. A tensor passes: its value is not read.
+
+    Raises:
+        ValueError: for a number outside.
+    """
+    if isinstance(value, int | float) and not low <= value <= high:
+        raise ValueError(f"{name}: expected a number in {low:g}..{high:g}, got {value}")
