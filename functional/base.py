@@ -26,7 +26,6 @@ from typing import Any, NamedTuple, Protocol
 from jaxtyping import Float, Int32, Int64
 from torch import Tensor
 
-
 Key = Int32[Tensor, "*batch 2"]
 Params = dict[str, Any]  # nested dicts of tensors
 BatchStats = dict[str, Any]  # nested dicts of tensors

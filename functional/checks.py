@@ -5,6 +5,7 @@ The checks read metadata (rank, shape, dtype) and Python numbers, never the valu
 Each check returns None or raises; `name` is the argument's name at the caller.
 """
 
+import torch
 from torch import Tensor
 
 
@@ -16,11 +17,10 @@ def check_rank(name: str, x: Tensor, layout: str) -> None:
         ValueError: if the rank differs.
 
     Example:
-        >>> import torch
-        >>> check_rank("images", torch.zeros(28, 28), "batch channels height width")
+        >>> check_rank("a", torch.zeros(5), "batch dim")
         Traceback (most recent call last):
             ...
-        ValueError: images: expected rank 4 [batch, channels, height, width], got shape [28, 28]; add the missing dimensions with x[None, None]
+        ValueError: a: expected rank 2 [batch, dim], got shape [5]; add the missing dimensions with x[None]
     """
     if not isinstance(x, Tensor):
         raise TypeError(f"{name}: expected a torch.Tensor, got {type(x).__name__}; convert it with torch.as_tensor")
@@ -73,7 +73,7 @@ def check_integer(name: str, x: Tensor) -> None:
     Raises:
         TypeError: otherwise.
     """
-    if x.is_floating_point() or x.is_complex():
+    if x.dtype == torch.bool or x.is_floating_point() or x.is_complex():
         raise TypeError(f"{name}: expected integers, got {x.dtype}; convert it with x.long()")
 
 
@@ -92,6 +92,39 @@ def check_images(images: Tensor) -> None:
         )
 
 
+def check_channels(name: str, x: Tensor, channels: int) -> None:
+    """Require `channels` along dimension 1, as in `check_channels("images", images, 3)`.
+
+    Raises:
+        ValueError: otherwise.
+
+    Example:
+        >>> import torch
+        >>> check_channels("images", torch.zeros(2, 1, 28, 28), 3)
+        Traceback (most recent call last):
+            ...
+        ValueError: images: expected 3 channels, got 1 (shape [2, 1, 28, 28]); convert them, or build the network for 1
+    """
+    if x.shape[1] != channels:
+        raise ValueError(
+            f"{name}: expected {channels} channels, got {x.shape[1]} (shape {list(x.shape)}); "
+            f"convert them, or build the network for {x.shape[1]}"
+        )
+
+
+def check_image_size(images: Tensor, size: int) -> None:
+    """Require images `[B, C, size, size]`.
+
+    Raises:
+        ValueError: for another height or width.
+    """
+    height, width = images.shape[-2:]
+    if (height, width) != (size, size):
+        raise ValueError(
+            f"images: expected {size} x {size} pixels, got {height} x {width}; resize them, or build a network for them"
+        )
+
+
 def check_keys(keys: Tensor, images: Tensor) -> None:
     """Require one key per image: int32 `[B, 2]` for `B` images.
 
@@ -99,12 +132,36 @@ def check_keys(keys: Tensor, images: Tensor) -> None:
         TypeError: if the keys are not int32.
         ValueError: if there are not as many keys as images.
     """
+    check_key(keys)
     if keys.shape != (len(images), 2):
         raise ValueError(
             f"keys: expected one key per image [{len(images)}, 2], got {list(keys.shape)}; "
             f"make them with functional.random.split(key, {len(images)})"
         )
-    check_key(keys)
+
+
+def check_per_image(name: str, x: Tensor, images: Tensor, shape: tuple[int, ...] = ()) -> None:
+    """Require one parameter of `shape` per image, as in `check_per_image("boxes", boxes, images, (4,))`.
+
+    Raises:
+        TypeError: if `x` is not a tensor.
+        ValueError: if it is not `[B, *shape]` for `B` images.
+    """
+    expected = [len(images), *shape]
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name}: expected a tensor {expected}, got {type(x).__name__}; repeat one value with torch.full")
+    if list(x.shape) != expected:
+        raise ValueError(f"{name}: expected one per image, {expected}, got {list(x.shape)}")
+
+
+def check_interval(name: str, interval: tuple[float, float]) -> None:
+    """Require `(low, high)` with 0 < low <= high.
+
+    Raises:
+        ValueError: otherwise.
+    """
+    if not 0 < interval[0] <= interval[1]:
+        raise ValueError(f"{name}: expected (low, high) with 0 < low <= high, got {interval}")
 
 
 def check_key(key: Tensor) -> None:
@@ -118,7 +175,7 @@ def check_key(key: Tensor) -> None:
         raise TypeError(f"key: expected a tensor, got {key!r}; make a key with functional.random.key(seed)")
     if key.ndim == 0 or key.shape[-1] != 2:
         raise ValueError(f"key: expected shape [..., 2], got {list(key.shape)}; make one with functional.random.key")
-    if "int32" not in str(key.dtype):
+    if key.dtype != torch.int32:
         raise TypeError(f"key: expected int32 lanes, got {key.dtype}; make a key with functional.random.key(seed)")
 
 
@@ -146,3 +203,13 @@ def check_between(name: str, value: object, low: float, high: float) -> None:
     """
     if isinstance(value, int | float) and not low <= value <= high:
         raise ValueError(f"{name}: expected a number in {low:g}..{high:g}, got {value}")
+
+
+def check_fraction(name: str, value: object) -> None:
+    """Require `0 <= value < 1`, as of a momentum. A tensor passes: its value is not read.
+
+    Raises:
+        ValueError: for a number outside.
+    """
+    if isinstance(value, int | float) and not 0 <= value < 1:
+        raise ValueError(f"{name}: expected 0 <= {name} < 1, got {value}")

@@ -9,12 +9,15 @@ A layer without parameters or statistics has `{}` for them. In train mode `batch
 the batch and returns the running ones advanced; `dropout` draws, and refuses to without a key. A key may be `[2]`, or
 `[B, 2]`: then what a row draws depends on its own key alone, whatever rows stand beside it.
 
-    >>> net = serial(fc1=linear(4, 8), relu=activation(torch.relu), fc2=linear(8, 2))
+    >>> net = serial(fc1=linear(4, 8), relu=relu, fc2=linear(8, 2))
     >>> params, stats = net.init(random.key(0))
-    >>> list(params["fc1"]), stats
-    (['weight', 'bias'], {})
+    >>> list(params), list(params["fc1"]), stats
+    (['fc1', 'fc2'], ['weight', 'bias'], {})
     >>> net.apply(params, stats, torch.ones(3, 4))[0].shape
     torch.Size([3, 2])
+
+Most layers have neither statistics nor draws: `stateless` makes them from two short functions, `key -> params` and
+`(params, inputs) -> outputs`. Those that have either write the whole signature of `apply`.
 
 References:
     The pairs are those of jax.example_libraries.stax; names and defaults are those of torch.nn.
@@ -28,9 +31,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from functional import initializers, random
+from functional import initializers, random, tree
 from functional.base import Apply, BatchStats, Init, Key, Params
-from functional.checks import check_between
+from functional.checks import check_between, check_channels, check_keys, check_positive
 from functional.numerics import promote_half
 
 
@@ -41,46 +44,88 @@ class Layer(NamedTuple):
     apply: Apply
 
 
-def serial(**layers: Layer) -> Layer:
-    """The layers one after the other, named by their keywords; the names are those of the parameters.
+# --- layers of layers -----------------------------------------------------------------------------------------
 
-    Every layer starts from, and draws with, a key of its own, folded in by its position.
+
+def serial(**layers: Layer) -> Layer:
+    """The layers one after the other, named by their keywords, which become the names of the parameters.
+
+    Every layer starts from, and draws with, a key of its own. Names that Python does not take as keywords are passed
+    as `serial(**{"0": first, "1": second})`. Without layers it is the identity.
+
+    Note:
+        A layer that has no parameters leaves no trace in `params`, so that a tree equals itself after a round trip
+        through its flat names; the same holds for statistics.
     """
 
     def init(key: Key, /) -> tuple[Params, BatchStats]:
         params: Params = {}
         batch_stats: BatchStats = {}
-        for i, (name, layer) in enumerate(layers.items()):
-            own_params, own_stats = layer.init(random.fold_in(key, i))
-            # A layer without parameters leaves no trace, so that a tree equals itself after a round trip to names.
-            params.update({name: own_params} if own_params else {})
-            batch_stats.update({name: own_stats} if own_stats else {})
+        for (name, layer), own_key in zip(layers.items(), random.split(key, len(layers)), strict=True):
+            own_params, own_stats = layer.init(own_key)
+            params |= {name: own_params} if own_params else {}
+            batch_stats |= {name: own_stats} if own_stats else {}
         return params, batch_stats
 
     def apply(
         params: Params, batch_stats: BatchStats, inputs: Tensor, /, *, train: bool = False, key: Key | None = None
     ) -> tuple[Tensor, BatchStats]:
         new_stats: BatchStats = {}
-        for i, (name, layer) in enumerate(layers.items()):
-            own_key = None if key is None else random.fold_in(key, i)
-            inputs, own_stats = layer.apply(
-                params.get(name, {}), batch_stats.get(name, {}), inputs, train=train, key=own_key
-            )
-            new_stats.update({name: own_stats} if own_stats else {})
+        keys = len(layers) * [None] if key is None else random.split(key, len(layers)).unbind(-2)
+        for (name, layer), own_key in zip(layers.items(), keys, strict=True):
+            own_params, own_stats = params.get(name, {}), batch_stats.get(name, {})
+            inputs, own_stats = layer.apply(own_params, own_stats, inputs, train=train, key=own_key)
+            new_stats |= {name: own_stats} if own_stats else {}
         return inputs, new_stats
 
     return Layer(init, apply)
 
 
-def activation(function: Callable[[Tensor], Tensor]) -> Layer:
-    """A function of the inputs alone as a layer: `activation(torch.relu)`, `activation(F.gelu)`, a pooling."""
+def computed_in(dtype: torch.dtype | None, layer: Layer) -> Layer:
+    """The layer with parameters and inputs cast to `dtype` on the way in, and its outputs raised to float32 at least.
+
+    The parameters themselves, their gradients and the batch statistics keep their own dtype. None casts nothing.
+
+    Note:
+        This is no `torch.autocast`: every operation between the two casts runs in `dtype`, apart from the moments of
+        `batch_norm`, which are float32.
+    """
+    if dtype is None:
+        return layer
 
     def apply(
         params: Params, batch_stats: BatchStats, inputs: Tensor, /, *, train: bool = False, key: Key | None = None
     ) -> tuple[Tensor, BatchStats]:
-        return function(inputs), batch_stats
+        low_params = tree.map(lambda x: x.to(dtype), params)
+        outputs, batch_stats = layer.apply(low_params, batch_stats, inputs.to(dtype), train=train, key=key)
+        return promote_half(outputs), batch_stats
 
-    return Layer(lambda key, /: ({}, {}), apply)
+    return Layer(layer.init, apply)
+
+
+# --- layers without statistics or draws -----------------------------------------------------------------------
+
+
+def stateless(init: Callable[[Key], Params], function: Callable[[Params, Tensor], Tensor]) -> Layer:
+    """A layer from `key -> params` and `(params, inputs) -> outputs`: the same in training and evaluation.
+
+    Example:
+        >>> scale = stateless(lambda key: {"scale": torch.ones(())}, lambda params, x: params["scale"] * x)
+        >>> scale.apply({"scale": torch.tensor(3.0)}, {}, torch.ones(2))
+        (tensor([3., 3.]), {})
+    """
+
+    def apply(
+        params: Params, batch_stats: BatchStats, inputs: Tensor, /, *, train: bool = False, key: Key | None = None
+    ) -> tuple[Tensor, BatchStats]:
+        return function(params, inputs), batch_stats
+
+    return Layer(lambda key, /: (init(key), {}), apply)
+
+
+def activation(function: Callable[[Tensor], Tensor]) -> Layer:
+    """A function of the inputs alone as a layer: `activation(torch.relu)`, `activation(F.gelu)`, a pooling."""
+    return stateless(lambda key: {}, lambda params, inputs: function(inputs))
 
 
 relu = activation(torch.relu)
@@ -94,17 +139,18 @@ def max_pool(kernel: int, *, stride: int | None = None, padding: int = 0) -> Lay
 
 
 def linear(in_features: int, out_features: int, *, bias: bool = True) -> Layer:
-    """`x W^T + b`: `[..., in_features] -> [..., out_features]`, started as `torch.nn.Linear` is."""
+    """`x W^T + b`: `[..., in_features] -> [..., out_features]`, started as `torch.nn.Linear` is.
 
-    def init(key: Key, /) -> tuple[Params, BatchStats]:
-        return _weight_and_bias(key, (out_features, in_features), initializers.torch_uniform, bias), {}
+    Raises:
+        ValueError: if a size is not above 0.
+    """
+    check_positive("in_features", in_features)
+    check_positive("out_features", out_features)
 
-    def apply(
-        params: Params, batch_stats: BatchStats, inputs: Tensor, /, *, train: bool = False, key: Key | None = None
-    ) -> tuple[Tensor, BatchStats]:
-        return F.linear(inputs, params["weight"], params.get("bias")), batch_stats
+    def init(key: Key) -> Params:
+        return _weight_and_bias(key, (out_features, in_features), out_features if bias else 0)
 
-    return Layer(init, apply)
+    return stateless(init, lambda params, inputs: F.linear(inputs, params["weight"], params.get("bias")))
 
 
 def conv(
@@ -117,17 +163,64 @@ def conv(
     bias: bool = True,
     initializer: Callable[..., Tensor] = initializers.torch_uniform,
 ) -> Layer:
-    """A 2-D convolution: `[B, in_channels, H, W] -> [B, out_channels, H', W']`, started as `torch.nn.Conv2d` is."""
+    """A 2-D convolution: `[B, in_channels, H, W] -> [B, out_channels, H', W']`, started as `torch.nn.Conv2d` is.
 
-    def init(key: Key, /) -> tuple[Params, BatchStats]:
-        return _weight_and_bias(key, (out_channels, in_channels, kernel, kernel), initializer, bias), {}
+    `H' = (H + 2 padding - kernel) // stride + 1`.
+    """
 
-    def apply(
-        params: Params, batch_stats: BatchStats, inputs: Tensor, /, *, train: bool = False, key: Key | None = None
-    ) -> tuple[Tensor, BatchStats]:
-        return F.conv2d(inputs, params["weight"], params.get("bias"), stride, padding), batch_stats
+    def init(key: Key) -> Params:
+        shape = (out_channels, in_channels, kernel, kernel)
+        return _weight_and_bias(key, shape, out_channels if bias else 0, initializer)
 
-    return Layer(init, apply)
+    def function(params: Params, inputs: Tensor) -> Tensor:
+        return F.conv2d(inputs, params["weight"], params.get("bias"), stride, padding)
+
+    return stateless(init, function)
+
+
+def conv_transpose(
+    in_channels: int,
+    out_channels: int,
+    kernel: int,
+    *,
+    stride: int = 1,
+    padding: int = 0,
+    output_padding: int = 0,
+    bias: bool = True,
+) -> Layer:
+    """A 2-D transposed convolution: `[B, in_channels, H, W] -> [B, out_channels, H', W']`.
+
+    `H' = (H - 1) stride - 2 padding + kernel + output_padding`: the shapes of `conv` the other way round, where
+    `output_padding` chooses among the sizes that `conv` would shrink to H. Started as `torch.nn.ConvTranspose2d` is.
+    """
+
+    def init(key: Key) -> Params:
+        shape = (in_channels, out_channels, kernel, kernel)
+        return _weight_and_bias(key, shape, out_channels if bias else 0)
+
+    def function(params: Params, inputs: Tensor) -> Tensor:
+        return F.conv_transpose2d(inputs, params["weight"], params.get("bias"), stride, padding, output_padding)
+
+    return stateless(init, function)
+
+
+def layer_norm(features: int, *, eps: float = 1e-5) -> Layer:
+    r"""$(x - \mu) / \sqrt{\sigma^2 + \epsilon} \cdot \gamma + \beta$ with the moments of each row: `[..., features]`.
+
+    References:
+        Ba, Kiros, Hinton. Layer normalization. arXiv:1607.06450, equation 4.
+    """
+
+    def init(key: Key) -> Params:
+        return {"weight": initializers.ones(key, (features,)), "bias": initializers.zeros(key, (features,))}
+
+    def function(params: Params, inputs: Tensor) -> Tensor:
+        return F.layer_norm(inputs, (features,), params["weight"], params["bias"], eps)
+
+    return stateless(init, function)
+
+
+# --- layers with statistics or draws --------------------------------------------------------------------------
 
 
 def batch_norm(features: int, *, momentum: float = 0.1, eps: float = 1e-5, affine: bool = True) -> Layer:
@@ -138,7 +231,8 @@ def batch_norm(features: int, *, momentum: float = 0.1, eps: float = 1e-5, affin
     Statistics are float32 at least, and carry no gradient.
 
     Raises:
-        ValueError: in train mode, from a batch with one value per channel, whose variance is undefined.
+        ValueError: for another number of channels than `features`; in train mode, from a batch with one value per
+            channel, whose variance is undefined.
 
     References:
         Ioffe, Szegedy. Batch normalization. arXiv:1502.03167, algorithm 1. The running variance is unbiased and the
@@ -153,12 +247,13 @@ def batch_norm(features: int, *, momentum: float = 0.1, eps: float = 1e-5, affin
     def apply(
         params: Params, batch_stats: BatchStats, inputs: Tensor, /, *, train: bool = False, key: Key | None = None
     ) -> tuple[Tensor, BatchStats]:
+        check_channels("inputs", inputs, features)
         mean, var = batch_stats["running_mean"], batch_stats["running_var"]
-        weight, bias = params.get("weight"), params.get("bias")
+        # torch takes half-precision inputs with float32 moments only if weight and bias are float32 too.
+        weight, bias = (promote_half(params[name]) if affine else None for name in ("weight", "bias"))
         if not train:
             return F.batch_norm(inputs, mean, var, weight, bias, False, 0.0, eps), batch_stats
-        values = inputs.numel() // features
-        if values < 2:
+        if inputs.numel() == features:
             raise ValueError(
                 f"batch_norm: one value per channel (inputs {list(inputs.shape)}); use a batch of 2 or more"
             )
@@ -178,7 +273,7 @@ def dropout(rate: float) -> Layer:
     """In train mode every element is 0 with probability `rate`, or else scaled by `1 / (1 - rate)`.
 
     Raises:
-        ValueError: for a rate outside 0..1, and in train mode without a key.
+        ValueError: for a rate outside 0..1; in train mode without a key, or with as many keys as there are not rows.
     """
     check_between("rate", rate, 0, 1)
 
@@ -189,6 +284,8 @@ def dropout(rate: float) -> Layer:
             return inputs, batch_stats
         if key is None:
             raise ValueError("dropout: train mode draws; pass key=, [2] for the batch or [B, 2] for a stream per row")
+        if key.ndim > 1:
+            check_keys(key, inputs)
         keep = random.bernoulli(key, 1 - rate, tuple(inputs.shape[key.ndim - 1 :]))
         return torch.where(keep, inputs / (1 - rate), 0) if rate < 1 else torch.zeros_like(inputs), batch_stats
 
@@ -196,10 +293,14 @@ def dropout(rate: float) -> Layer:
 
 
 def _weight_and_bias(
-    key: Key, shape: tuple[int, ...], initializer: Callable[..., Tensor], bias: bool
-) -> dict[str, Tensor]:
+    key: Key,
+    shape: tuple[int, ...],
+    biases: int,
+    initializer: Callable[..., Tensor] = initializers.torch_uniform,
+) -> Params:
+    """The weight, and `biases` biases with the weight's fan in; none for 0."""
     key_weight, key_bias = random.split(key)
     params = {"weight": initializer(key_weight, shape)}
-    if bias:
-        params["bias"] = initializers.torch_uniform(key_bias, shape[:1], fan_in=math.prod(shape[1:]))
+    if biases:
+        params["bias"] = initializers.torch_uniform(key_bias, (biases,), fan_in=math.prod(shape[1:]))
     return params

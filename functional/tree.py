@@ -41,7 +41,7 @@ def flatten(tree: Any) -> dict[str, Tensor]:
         `{"layer1.0.conv1.weight": tensor, ...}`. An empty dict inside the tree leaves no trace.
 
     Raises:
-        ValueError: if a dict's key holds a dot, which would make names ambiguous.
+        ValueError: if a dict's key is not a string, or holds a dot, which would make names ambiguous.
         TypeError: if a leaf is not a tensor.
 
     Example:
@@ -138,8 +138,8 @@ def _named_leaves(tree: Any, prefix: str) -> Iterator[tuple[str, Tensor]]:
     else:
         raise TypeError(f"{prefix}: expected a tensor, a dict or a tuple, got {type(tree).__name__}")
     for name, child in children:
-        if "." in name:
-            raise ValueError(f"{name!r}: a dot in a name of a tree is ambiguous; nest a dict instead")
+        if not isinstance(name, str) or "." in name:
+            raise ValueError(f"{name!r}: the names in a tree are strings without dots; nest a dict for every dot")
         yield from _named_leaves(child, f"{prefix}.{name}" if prefix else name)
 
 

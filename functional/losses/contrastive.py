@@ -5,11 +5,11 @@ the batch is the caller's choice. The similarity is the cosine over the temperat
 """
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from functional.base import Features
-from functional.checks import check_positive, check_rank, check_same_shape
+from functional.checks import check_integer, check_positive, check_rank, check_same_length, check_same_shape
 from functional.numerics import l2_normalize
 
 
@@ -56,3 +56,148 @@ def nt_xent(a: Features, b: Features, *, temperature: float) -> Float[Tensor, " 
     positive = (z * z.roll(len(a), dims=0)).sum(1) / temperature
     itself = torch.eye(len(z), dtype=torch.bool, device=z.device)
     return torch.logsumexp(s.masked_fill(itself, -torch.inf), dim=1) - positive
+
+
+def decoupled_contrastive(a: Features, b: Features, *, temperature: float) -> Float[Tensor, " two_batch"]:
+    r"""Decoupled contrastive loss: `nt_xent` with the positive pair left out of the denominator.
+
+    $$\ell_i = -s(z_i, z_{p(i)}) + \log \sum_{k \ne i,\, p(i)} \exp(s(z_i, z_k)),
+    \qquad z = [a; b], \quad s(x, y) = x^\top y / \tau$$
+
+    where $p(i)$ is the other view of image i, and k runs over the $2B - 2$ views of other images. In `nt_xent` the
+    gradient fades for a pair that already agrees, and the more the smaller the batch; here it does not.
+
+    Args:
+        a: one view of each image, `[B, D]`, B >= 2.
+        b: the other view of each, row by row, `[B, D]`.
+        temperature: $\tau$ > 0; .1 in the paper's experiments.
+
+    Returns:
+        `[2B]`: the losses of the rows of `a`, then those of `b`, in at least float32. They can be negative, from
+        $\log(2B - 2) - 2 / \tau$ on; rows that are all alike give $\log(2B - 2)$.
+
+    Raises:
+        ValueError: if the shapes differ, the rank is not 2, there is only one image, or the temperature is not above 0.
+
+    Example:
+        >>> a = torch.eye(3)
+        >>> decoupled_contrastive(a, a, temperature=0.5)  # log 4 - 2 each
+        tensor([-0.6137, -0.6137, -0.6137, -0.6137, -0.6137, -0.6137])
+
+    References:
+        Yeh, Hong, Hsu, Liu, Chen, LeCun. Decoupled contrastive learning. arXiv:2110.06848, equation 6.
+
+    Note:
+        The paper adds the 2B values up; lightly's `DCLLoss` is their mean, with a default temperature of .1. The
+        weighted form of the paper (DCLW) is another loss and not here.
+    """
+    check_rank("a", a, "batch dim")
+    check_same_shape(a=a, b=b)
+    check_positive("temperature", temperature)
+    if len(a) < 2:
+        raise ValueError(f"a: expected 2 images or more, got shape {list(a.shape)}; the negatives are the other images")
+    z = l2_normalize(torch.cat([a, b]))
+    s = z @ z.T / temperature
+    positive = (z * z.roll(len(a), dims=0)).sum(1) / temperature
+    same_image = torch.eye(len(a), dtype=torch.bool, device=z.device).repeat(2, 2)
+    return torch.logsumexp(s.masked_fill(same_image, -torch.inf), dim=1) - positive
+
+
+def info_nce(
+    query: Features, positive: Features, negatives: Float[Tensor, "negatives dim"], *, temperature: float
+) -> Float[Tensor, " batch"]:
+    r"""InfoNCE against a common set of negatives: find the positive of a query among them (MoCo).
+
+    $$\ell_i = -\log \frac{\exp(s(q_i, p_i))}{\exp(s(q_i, p_i)) + \sum_{k=1}^{K} \exp(s(q_i, n_k))},
+    \qquad s(x, y) = x^\top y / \tau$$
+
+    Args:
+        query: `[B, D]`.
+        positive: the positive of each query, row by row, `[B, D]`.
+        negatives: `[K, D]`, the same for every query, such as MoCo's queue.
+        temperature: $\tau$ > 0; .07 in the paper.
+
+    Returns:
+        `[B]`, in at least float32, between 0 and $\log(K + 1) + 2 / \tau$.
+
+    Raises:
+        ValueError: if the shapes of query and positive differ, a rank is not 2, the negatives have another dimension,
+            or the temperature is not above 0.
+
+    Example:
+        >>> query = torch.eye(3)[:1]
+        >>> info_nce(query, query, torch.eye(3)[1:], temperature=0.5)  # log(1 + 2 exp(-2))
+        tensor([0.2395])
+
+    References:
+        He, Fan, Wu, Xie, Girshick. Momentum contrast for unsupervised visual representation learning.
+        arXiv:1911.05722, equation 1. The name is from van den Oord, Li, Vinyals, arXiv:1807.03748, equation 4.
+
+    Note:
+        MoCo v3 multiplies the mean by $2 \tau$. There the negatives are the other positives of the batch; pass
+        these losses one by one with the own positive left out, or use `nt_xent`.
+    """
+    check_rank("query", query, "batch dim")
+    check_same_shape(query=query, positive=positive)
+    check_rank("negatives", negatives, "negatives dim")
+    if negatives.shape[1] != query.shape[1]:
+        raise ValueError(f"negatives: expected [K, {query.shape[1]}] as the queries, got {list(negatives.shape)}")
+    check_positive("temperature", temperature)
+    q, p, n = l2_normalize(query), l2_normalize(positive), l2_normalize(negatives)
+    s_positive = (q * p).sum(1) / temperature
+    s_negative = q @ n.T / temperature
+    return torch.logsumexp(torch.cat([s_positive[:, None], s_negative], dim=1), dim=1) - s_positive
+
+
+def supervised_contrastive(
+    z: Features, labels: Int[Tensor, " batch"], *, temperature: float
+) -> Float[Tensor, " batch"]:
+    r"""Supervised contrastive loss: all rows of a class are each other's positives.
+
+    $$\ell_i = -\frac{1}{|P(i)|} \sum_{p \in P(i)}
+    \log \frac{\exp(s(z_i, z_p))}{\sum_{k \ne i} \exp(s(z_i, z_k))}, \qquad s(x, y) = x^\top y / \tau$$
+
+    where $P(i)$ are the other rows with the label of row i. For two views of each image pass `torch.cat([a, b])` and
+    `torch.cat([labels, labels])`; with a label of its own for every image that is `nt_xent(a, b)`.
+
+    Args:
+        z: `[B, D]`.
+        labels: integers `[B]`; only their equality counts.
+        temperature: $\tau$ > 0; .1 in the paper.
+
+    Returns:
+        `[B]`, in at least float32; 0 for a row that is alone in its class.
+
+    Raises:
+        TypeError: if the labels are not integers.
+        ValueError: if the ranks are not 2 and 1, the lengths differ, or the temperature is not above 0.
+
+    Example:
+        >>> z = torch.eye(3)[[0, 0, 1, 2]]
+        >>> supervised_contrastive(z, torch.tensor([7, 7, 5, 4]), temperature=0.5)  # log(1 + 2 exp(-2)), then alone
+        tensor([0.2395, 0.2395, 0.0000, 0.0000])
+
+    References:
+        Khosla, Teterwak, Wang, Sarna, Tian, Isola, Maschinot, Liu, Krishnan. Supervised contrastive learning.
+        arXiv:2004.11362, equation 2.
+
+    Note:
+        This is the paper's $L^{out}$, the mean over positives outside the logarithm. $L^{in}$ (equation 3) has it
+        inside, is at most as large by Jensen's inequality, and trained worse in the paper (section 3.2). The authors' code
+        multiplies by $\tau / .07$. The paper adds the rows up; pytorch-metric-learning's `SupConLoss` is the mean over
+        the rows whose loss is above 0.
+    """
+    check_rank("z", z, "batch dim")
+    check_rank("labels", labels, "batch")
+    check_integer("labels", labels)
+    check_same_length(z=z, labels=labels)
+    check_positive("temperature", temperature)
+    z = l2_normalize(z)
+    s = z @ z.T / temperature
+    itself = torch.eye(len(z), dtype=torch.bool, device=z.device)
+    positives = (labels[:, None] == labels) & ~itself
+    count = positives.sum(1)
+    s_positive = torch.where(positives, s, 0).sum(1) / count.clamp_min(1)
+    # Finite where torch's -inf is not: the row of a batch of 1 has nothing left, and its gradient must still be 0.
+    s_all = torch.logsumexp(s.masked_fill(itself, torch.finfo(s.dtype).min), dim=1)
+    return torch.where(count > 0, s_all - s_positive, 0)

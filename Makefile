@@ -1,0 +1,42 @@
+# make demo    the whole path on real images: pretrain, save, load by name, probe, pictures; minutes
+# make test    the test suite                make check   style, types, doctests, contracts
+# make tables  the tables in README.md and model_cards/, from the ledger
+#
+# Each sets up .venv with plain pip when pyproject.toml or constraints.txt changed, and reuses it otherwise.
+
+PYTHON ?= python3
+BIN := .venv/bin
+SHARED_CONTRACT := $(wildcard ../shared/contract_test.py)
+
+.PHONY: demo test check tables clean
+.DELETE_ON_ERROR:
+
+demo: .venv/core
+	$(BIN)/python scripts/demo.py
+
+test: .venv/dev
+	$(BIN)/python -m pytest -m "not slow" --jaxtyping-packages=functional,beartype.beartype
+	$(BIN)/python -m pytest -m slow
+
+check: .venv/dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright
+	$(BIN)/python -m pytest --doctest-modules functional zoo tests/test_imports.py $(SHARED_CONTRACT)
+
+tables: .venv/dev
+	$(BIN)/python scripts/make_tables.py
+
+clean:
+	rm -rf .venv .pytest_cache .ruff_cache runs
+
+.venv/core: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	@touch $@
+
+.venv/dev: .venv/core
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,47 @@
+"""Random views of images: every image is changed by its own key, the whole batch in one call.
+
+An augmentation is `f(keys, images, *, hyperparameters) -> images`, with one key per image, `[B, 2]`, and images
+`[B, C, H, W]`, floating point in 0..1, grey (C = 1) or colour (C = 3, RGB). What an image becomes depends on its key
+and its pixels alone, whatever the size and the order of the batch: parameters bit for bit, pixels to 1e-6.
+
+Drawing and applying stand apart. `f(keys, images)` is `apply_f(images, sample_f(keys))`: a `sample_*` function, or
+`random.uniform` or `random.bernoulli` where one number is drawn, gives the parameters of every image, and a function
+without keys applies them, image i with parameter i. There is no loop over images: a choice is a `torch.where`, or a
+parameter that changes nothing.
+
+    >>> import torch
+    >>> from functools import partial
+    >>> from functional import random
+    >>> views = compose(partial(random_resized_crop, size=16, flip=0.5), color_jitter, grayscale, gaussian_blur)
+    >>> views(random.split(random.key(0), 4), torch.rand(4, 3, 32, 32)).shape
+    torch.Size([4, 3, 16, 16])
+
+Defaults are those of SimCLR for CIFAR-10 (colour strength 1/2). Where torchvision has the same operation, the same
+parameters give the same pixels to 1e-5; the draws have torchvision's distributions, not its numbers.
+
+References:
+    Chen, Kornblith, Norouzi, Hinton. A simple framework for contrastive learning of visual representations.
+    arXiv:2002.05709, appendix A.
+"""
+
+from functional.augmentations.color import adjust_hue as adjust_hue
+from functional.augmentations.color import apply_color_jitter as apply_color_jitter
+from functional.augmentations.color import color_jitter as color_jitter
+from functional.augmentations.color import grayscale as grayscale
+from functional.augmentations.color import luma as luma
+from functional.augmentations.color import sample_color_jitter as sample_color_jitter
+from functional.augmentations.filters import gaussian_noise as gaussian_noise
+from functional.augmentations.geometry import affine_matrices as affine_matrices
+from functional.augmentations.geometry import apply_affine as apply_affine
+from functional.augmentations.geometry import apply_rotation as apply_rotation
+from functional.augmentations.geometry import crop_resize as crop_resize
+from functional.augmentations.geometry import horizontal_flip as horizontal_flip
+from functional.augmentations.geometry import random_resized_crop as random_resized_crop
+from functional.augmentations.geometry import rotate as rotate
+from functional.augmentations.geometry import sample_crops as sample_crops
+from functional.augmentations.geometry import vertical_flip as vertical_flip
+from functional.augmentations.pipelines import compose as compose
+from functional.augmentations.pipelines import draw_views as draw_views
+from functional.augmentations.pipelines import normalize as normalize
+from functional.augmentations.pipelines import random_apply as random_apply
+from functional.augmentations.pipelines import to_float as to_float

@@ -1,0 +1,142 @@
+"""Augmentations put together: from a batch and the key of an epoch to its views."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from functional import random
+from functional.augmentations._shared import per_image
+from functional.base import Batch, Images, Key, Views
+from functional.checks import check_between, check_images, check_keys, check_rank, check_same_shape
+
+
+def to_float(images: Tensor) -> Images:
+    """uint8 images in 0..255 as float32 in 0..1; floating-point images as they are.
+
+    Args:
+        images: `[B, C, H, W]`.
+
+    Raises:
+        TypeError: for another dtype.
+        ValueError: for another rank.
+
+    Example:
+        >>> to_float(torch.tensor([[[[0, 51, 255]]]], dtype=torch.uint8))
+        tensor([[[[0.0000, 0.2000, 1.0000]]]])
+    """
+    check_rank("images", images, "batch channels height width")
+    if images.is_floating_point():
+        return images
+    if images.dtype != torch.uint8:
+        raise TypeError(f"images: expected uint8 in 0..255 or floating point in 0..1, got {images.dtype}")
+    return images.float() / 255
+
+
+def compose(*functions: Views) -> Views:
+    """One augmentation of several, applied in order: function i draws with `fold_in(keys, i)`.
+
+    Args:
+        functions: each `(keys [B, 2], images) -> images`; set hyperparameters with `functools.partial`.
+
+    Example:
+        >>> from functools import partial
+        >>> from functional.augmentations import horizontal_flip, rotate
+        >>> views = compose(horizontal_flip, partial(rotate, degrees=15.0))
+        >>> views(random.split(random.key(0), 4), torch.rand(4, 1, 8, 8)).shape
+        torch.Size([4, 1, 8, 8])
+    """
+
+    def composed(keys: Key, images: Tensor, /) -> Tensor:
+        check_keys(keys, images)
+        # The keys of all functions in one call, which costs as much as those of one.
+        own_keys = random.fold_in(keys[:, None], torch.arange(len(functions), device=keys.device))
+        for i, function in enumerate(functions):
+            images = function(own_keys[:, i], images)
+        return images
+
+    return composed
+
+
+def random_apply(function: Views, *, p: float) -> Views:
+    """The augmentation that applies `function` to each image with probability `p`, and else leaves it as it is.
+
+    Args:
+        function: `(keys [B, 2], images) -> images` that keeps the shape. It is computed for all images.
+        p: 0..1.
+
+    Raises:
+        ValueError: if p is outside 0..1, and at the call, if `function` changes the shape.
+
+    Example:
+        >>> from functools import partial
+        >>> from functional.augmentations import rotate
+        >>> sometimes = random_apply(partial(rotate, degrees=15.0), p=0.3)
+    """
+    check_between("p", p, 0, 1)
+
+    def applied(keys: Key, images: Tensor, /) -> Tensor:
+        check_keys(keys, images)
+        key_choice, key_function = random.split(keys).unbind(-2)
+        changed = function(key_function, images)
+        check_same_shape(images=images, changed=changed)
+        return torch.where(per_image(random.bernoulli(key_choice, p), images), changed, images)
+
+    return applied
+
+
+def draw_views(views: Views, key: Key, batch: Batch, n: int = 2) -> list[Tensor]:
+    """`n` random views of every image of a batch.
+
+    View v of an image is drawn with `fold_in(fold_in(key, index), v)`: it depends on the key, the image's position in
+    the dataset and v alone, not on the batch that the image came in.
+
+    Args:
+        views: `(keys [B, 2], images [B, C, H, W]) -> images`.
+        key: of the epoch, `[2]`.
+        batch: images as uint8 or floating point, and their positions.
+        n: how many views.
+
+    Returns:
+        A list of n tensors `[B, C, H', W']`.
+
+    Example:
+        >>> batch = Batch(torch.zeros(4, 1, 8, 8, dtype=torch.uint8), None, torch.arange(4))
+        >>> from functional.augmentations import gaussian_noise
+        >>> a, b = draw_views(lambda keys, x: gaussian_noise(keys, x, std=0.1), random.key(0), batch)
+        >>> a.shape, bool((a == b).any())
+        (torch.Size([4, 1, 8, 8]), False)
+    """
+    images = to_float(batch.images)
+    keys = random.fold_in(key, batch.index)
+    return [views(random.fold_in(keys, v), images) for v in range(n)]
+
+
+def normalize(
+    keys: Key | None, images: Images, *, mean: float | Sequence[float], std: float | Sequence[float]
+) -> Images:
+    """`(images - mean) / std` per channel. Nothing is drawn: the keys are there so that it composes.
+
+    Args:
+        keys: `[B, 2]` or None; not used.
+        images: `[B, C, H, W]`.
+        mean: a number for all channels, or C of them.
+        std: like `mean`, above 0.
+
+    Raises:
+        ValueError: if there are as many means or deviations as channels neither, nor one.
+
+    Example:
+        >>> normalize(None, torch.ones(1, 1, 1, 2), mean=0.5, std=[0.25])
+        tensor([[[[2., 2.]]]])
+    """
+    check_images(images)
+    return (images - _per_channel("mean", mean, images)) / _per_channel("std", std, images)
+
+
+def _per_channel(name: str, values: float | Sequence[float], images: Tensor) -> Tensor:
+    values = [values] if isinstance(values, int | float) else list(values)
+    channels = images.shape[1]
+    if len(values) not in (1, channels):
+        raise ValueError(f"{name}: expected a number, or one for each of {channels} channels, got {len(values)}")
+    return torch.tensor(values, dtype=images.dtype, device=images.device)[:, None, None]

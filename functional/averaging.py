@@ -1,0 +1,44 @@
+r"""Running averages of parameters: target networks, and the weights that are evaluated after training.
+
+>>> average, params = {"weight": torch.zeros(2)}, {"weight": torch.ones(2)}
+>>> ema(average, params, momentum=0.9)
+{'weight': tensor([0.1000, 0.1000])}
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from functional import tree
+from functional.checks import check_between
+
+
+def ema(average: Any, params: Any, *, momentum: float | Tensor) -> Any:
+    r"""The exponential moving average, $a \leftarrow \tau a + (1 - \tau) p$, leaf by leaf.
+
+    Args:
+        average: a tree of tensors, $a$. Averages of half-precision parameters belong in float32: in bfloat16 a step
+            below 1/256 of the value is lost.
+        params: a tree of the same structure, $p$.
+        momentum: $\tau$ in 0..1: a number, or a scalar tensor from a schedule. BYOL's goes from .996 to 1 as
+            `schedules.cosine(0.996, steps, final=1.0)`.
+
+    Returns:
+        The new average, in the dtypes of the old one. Integer leaves, such as counters, are the old ones.
+
+    Raises:
+        ValueError: if a momentum that is a number is out of range.
+
+    References:
+        Tarvainen, Valpola. Mean teachers are better role models. arXiv:1703.01780, equation 2.
+        Grill et al. Bootstrap your own latent. arXiv:2006.07733, equation 1 and section 3.2 (the schedule).
+    """
+    check_between("momentum", momentum, 0, 1)
+    # 1 - tau is taken in float64: near tau = 1 it would lose its digits in float32.
+    rate = 1 - torch.as_tensor(momentum, dtype=torch.float64)
+
+    def step(a: Tensor, p: Tensor) -> Tensor:
+        return torch.lerp(a, p.to(a.dtype), rate.to(a.dtype)) if a.is_floating_point() else a
+
+    return tree.map(step, average, params)

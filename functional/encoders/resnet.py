@@ -1,0 +1,210 @@
+r"""Residual networks with torchvision's parameter names and numbers: `resnet18`, `resnet34`, `resnet50`, `resnet8`.
+
+A network is a stem, stages of residual blocks $x \mapsto \mathrm{relu}(f(x) + x)$, each stage after the first at half
+the resolution, and the mean over all positions. Where $f$ changes the shape of $x$, the shortcut is a 1 x 1
+convolution and a batch norm (`downsample`). There is no classifier (`fc`).
+
+The stem is chosen for the images: "imagenet" (7 x 7 convolution of stride 2 and max-pool: a quarter of the
+resolution) for about 100 pixels and more, "cifar" (3 x 3 convolution: full resolution) for about 32.
+
+Flat names and shapes are torchvision's, so that weights go both ways:
+
+    flat = {**tree.flatten(params), **tree.flatten(batch_stats)}
+    torchvision.models.resnet18().load_state_dict(flat, strict=False)  # all but fc.* and num_batches_tracked
+
+References:
+    He, Zhang, Ren, Sun. Deep residual learning for image recognition. arXiv:1512.03385, table 1 and section 4.2.
+    Chen, Kornblith, Norouzi, Hinton. A simple framework for contrastive learning of visual representations.
+    arXiv:2002.05709, appendix B.9: the CIFAR stem.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from functional import initializers, layers, random
+from functional.base import BatchStats, Encoder, Key, Params
+from functional.checks import check_channels, check_images
+from functional.layers import Layer
+
+Stem = Literal["cifar", "imagenet"]
+
+
+def resnet18(in_channels: int = 3, *, stem: Stem = "imagenet", compute_dtype: torch.dtype | None = None) -> Encoder:
+    """ResNet-18: stages of 2, 2, 2, 2 basic blocks; 11.2 million parameters, 512 features.
+
+    Args:
+        in_channels: channels of the images, 1 for grey and 3 for colour.
+        stem: "cifar" for images of about 32 pixels, "imagenet" for larger ones.
+        compute_dtype: computes in this dtype, as torch.bfloat16. Parameters, statistics and features stay float32.
+
+    Returns:
+        An encoder of `[B, in_channels, H, W] -> [B, 512]`, any H and W. It draws nothing: `apply` ignores its key.
+
+    Raises:
+        ValueError: for another stem; from `apply`, for images with another number of channels.
+
+    Example:
+        >>> resnet18(in_channels=1, stem="cifar").feature_dim
+        512
+    """
+    return _resnet(_basic_block, (2, 2, 2, 2), (64, 128, 256, 512), in_channels, stem, compute_dtype)
+
+
+def resnet34(in_channels: int = 3, *, stem: Stem = "imagenet", compute_dtype: torch.dtype | None = None) -> Encoder:
+    """ResNet-34: stages of 3, 4, 6, 3 basic blocks; 21.3 million parameters, 512 features. Else as `resnet18`."""
+    return _resnet(_basic_block, (3, 4, 6, 3), (64, 128, 256, 512), in_channels, stem, compute_dtype)
+
+
+def resnet50(in_channels: int = 3, *, stem: Stem = "imagenet", compute_dtype: torch.dtype | None = None) -> Encoder:
+    """ResNet-50: stages of 3, 4, 6, 3 bottlenecks; 23.5 million parameters, 2,048 features. Else as `resnet18`.
+
+    Note:
+        A bottleneck shrinks the image in its 3 x 3 convolution, as torchvision's does; the paper's does so in its
+        first 1 x 1 convolution, which then skips three pixels of four.
+    """
+    return _resnet(_bottleneck, (3, 4, 6, 3), (256, 512, 1024, 2048), in_channels, stem, compute_dtype)
+
+
+def resnet8(in_channels: int = 3, *, width: int = 32, compute_dtype: torch.dtype | None = None) -> Encoder:
+    """ResNet-8, for images of 8 to 32 pixels: a CIFAR stem and three basic blocks; `4 * width` features.
+
+    Args:
+        in_channels: channels of the images.
+        width: channels of the stem and the first stage; the next two have twice and four times as many. 32 gives
+            0.3 million parameters and 128 features.
+        compute_dtype: as for `resnet18`.
+
+    Returns:
+        An encoder of `[B, in_channels, H, W] -> [B, 4 * width]`.
+
+    Note:
+        The paper's family for CIFAR-10 has 6n + 2 layers, three stages of n blocks, and width 16; this is n = 1.
+        Its shortcuts pad new channels with zeros (option A); these are 1 x 1 convolutions (option B), as in the
+        deeper networks here.
+
+    Example:
+        >>> encoder = resnet8(in_channels=1)
+        >>> params, batch_stats = encoder.init(random.key(0))
+        >>> features, _ = encoder.apply(params, batch_stats, torch.zeros(2, 1, 8, 8))
+        >>> features.shape
+        torch.Size([2, 128])
+    """
+    return _resnet(_basic_block, (1, 1, 1), (width, 2 * width, 4 * width), in_channels, "cifar", compute_dtype, width)
+
+
+def _resnet(
+    block: Callable[[int, int, int], Layer],
+    depths: tuple[int, ...],
+    widths: tuple[int, ...],
+    in_channels: int,
+    stem: Stem,
+    compute_dtype: torch.dtype | None,
+    stem_width: int = 64,
+) -> Encoder:
+    """The network whose stage i has `depths[i]` blocks with `widths[i]` channels coming out."""
+    net = layers.serial(
+        **_stem(stem, in_channels, stem_width),
+        **{
+            f"layer{i + 1}": _stage(block, depth, width_in, width_out, stride=1 if i == 0 else 2)
+            for i, (depth, width_in, width_out) in enumerate(zip(depths, (stem_width, *widths), widths, strict=False))
+        },
+        avgpool=layers.global_average_pool,
+    )
+    net = layers.computed_in(compute_dtype, net)
+
+    def apply(
+        params: Params, batch_stats: BatchStats, images: Tensor, /, *, train: bool = False, key: Key | None = None
+    ) -> tuple[Tensor, BatchStats]:
+        check_images(images)
+        check_channels("images", images, in_channels)
+        return net.apply(params, batch_stats, images, train=train)
+
+    return Encoder(net.init, apply, feature_dim=widths[-1])
+
+
+def _stem(stem: Stem, in_channels: int, width: int) -> dict[str, Layer]:
+    if stem == "cifar":
+        return {"conv1": _conv(in_channels, width, 3), "bn1": layers.batch_norm(width), "relu": layers.relu}
+    if stem == "imagenet":
+        return {
+            "conv1": _conv(in_channels, width, 7, stride=2),
+            "bn1": layers.batch_norm(width),
+            "relu": layers.relu,
+            "maxpool": layers.max_pool(3, stride=2, padding=1),
+        }
+    raise ValueError(
+        f"stem: expected 'cifar' (for images of about 32 pixels) or 'imagenet' (for larger ones), got {stem!r}"
+    )
+
+
+def _stage(block: Callable[[int, int, int], Layer], depth: int, width_in: int, width_out: int, stride: int) -> Layer:
+    first, rest = block(width_in, width_out, stride), block(width_out, width_out, 1)
+    return layers.serial(**{str(i): rest if i else first for i in range(depth)})
+
+
+def _basic_block(width_in: int, width_out: int, stride: int) -> Layer:
+    body = layers.serial(
+        conv1=_conv(width_in, width_out, 3, stride=stride),
+        bn1=layers.batch_norm(width_out),
+        relu1=layers.relu,
+        conv2=_conv(width_out, width_out, 3),
+        bn2=layers.batch_norm(width_out),
+    )
+    return _residual(body, _shortcut(width_in, width_out, stride))
+
+
+def _bottleneck(width_in: int, width_out: int, stride: int) -> Layer:
+    narrow = width_out // 4
+    body = layers.serial(
+        conv1=_conv(width_in, narrow, 1),
+        bn1=layers.batch_norm(narrow),
+        relu1=layers.relu,
+        conv2=_conv(narrow, narrow, 3, stride=stride),
+        bn2=layers.batch_norm(narrow),
+        relu2=layers.relu,
+        conv3=_conv(narrow, width_out, 1),
+        bn3=layers.batch_norm(width_out),
+    )
+    return _residual(body, _shortcut(width_in, width_out, stride))
+
+
+def _shortcut(width_in: int, width_out: int, stride: int) -> Layer:
+    """What brings the inputs of a block to the shape of its outputs; the identity if they have it."""
+    if stride == 1 and width_in == width_out:
+        return layers.serial()
+    downsample = {"0": _conv(width_in, width_out, 1, stride=stride), "1": layers.batch_norm(width_out)}
+    return layers.serial(downsample=layers.serial(**downsample))
+
+
+def _residual(body: Layer, shortcut: Layer) -> Layer:
+    """`relu(body(x) + shortcut(x))`. Both are serial, and their parameters stand side by side in one dict."""
+
+    def init(key: Key, /) -> tuple[Params, BatchStats]:
+        key_body, key_shortcut = random.split(key)
+        body_params, body_stats = body.init(key_body)
+        shortcut_params, shortcut_stats = shortcut.init(key_shortcut)
+        return body_params | shortcut_params, body_stats | shortcut_stats
+
+    def apply(
+        params: Params, batch_stats: BatchStats, inputs: Tensor, /, *, train: bool = False, key: Key | None = None
+    ) -> tuple[Tensor, BatchStats]:
+        outputs, body_stats = body.apply(params, batch_stats, inputs, train=train)
+        inputs, shortcut_stats = shortcut.apply(params, batch_stats, inputs, train=train)
+        return torch.relu(outputs + inputs), body_stats | shortcut_stats
+
+    return Layer(init, apply)
+
+
+def _conv(in_channels: int, out_channels: int, kernel: int, *, stride: int = 1) -> Layer:
+    return layers.conv(
+        in_channels,
+        out_channels,
+        kernel,
+        stride=stride,
+        padding=kernel // 2,
+        bias=False,
+        initializer=initializers.kaiming_normal,
+    )

@@ -1,0 +1,105 @@
+"""What stands on an encoder during pretraining: projection and prediction MLPs, and decoders.
+
+Heads are layers, `(init, apply)`, and are thrown away after pretraining: the features that are kept are the encoder's.
+"""
+
+import torch
+
+from functional import layers
+from functional.layers import Layer
+
+
+def projection_mlp(
+    in_features: int, widths: tuple[int, ...], *, batch_norm: bool = False, last_batch_norm: bool = False
+) -> Layer:
+    """linear, ReLU, ..., linear: `[B, in_features] -> [B, widths[-1]]`, a linear layer per width.
+
+    Args:
+        in_features: the `feature_dim` of the encoder.
+        widths: outputs of each linear layer: (2048, 256) for SimCLR, (2048, 2048, 2048) for SimSiam.
+        batch_norm: normalise before each ReLU, as SimSiam and BYOL do.
+        last_batch_norm: normalise the outputs too, without scale and shift, as SimSiam does.
+
+    Returns:
+        A layer with parameters `linear1`, `bn1`, `linear2`, ...; no widths give the identity.
+
+    Raises:
+        ValueError: if a size is not above 0.
+
+    Example:
+        >>> from functional import random
+        >>> params, batch_stats = projection_mlp(512, (256, 128), batch_norm=True).init(random.key(0))
+        >>> list(params), list(batch_stats)
+        (['linear1', 'bn1', 'linear2'], ['bn1'])
+
+    References:
+        Chen, Kornblith, Norouzi, Hinton. A simple framework for contrastive learning of visual representations.
+        arXiv:2002.05709, section 2.1. Chen, He. Exploring simple Siamese representation learning. arXiv:2011.10566,
+        section 3, "Projection MLP".
+
+    Note:
+        A linear layer before a batch norm has no bias, which the mean would take away. The authors' SimCLR code has
+        batch norm in the head too; the paper's equation has none, and neither has the default here.
+    """
+    net: dict[str, Layer] = {}
+    for i, (width_in, width) in enumerate(zip((in_features, *widths), widths, strict=False), start=1):
+        last = i == len(widths)
+        normalise = last_batch_norm if last else batch_norm
+        net[f"linear{i}"] = layers.linear(width_in, width, bias=not normalise)
+        if normalise:
+            net[f"bn{i}"] = layers.batch_norm(width, affine=not last)
+        if not last:
+            net[f"relu{i}"] = layers.relu
+    return layers.serial(**net)
+
+
+def prediction_mlp(in_features: int, hidden: int, out_features: int) -> Layer:
+    """linear, batch norm, ReLU, linear: what SimSiam and BYOL predict the other view with.
+
+    Args:
+        in_features: outputs of the projection MLP.
+        hidden: 512 for 2,048 features in SimSiam (a bottleneck), 4,096 for 256 in BYOL.
+        out_features: those of the projection that is predicted.
+
+    Returns:
+        A layer of `[B, in_features] -> [B, out_features]` with parameters `linear1`, `bn1`, `linear2`.
+
+    References:
+        Chen, He. Exploring simple Siamese representation learning. arXiv:2011.10566, section 3, "Prediction MLP".
+        Grill et al. Bootstrap your own latent. arXiv:2006.07733, section 3.3.
+    """
+    return projection_mlp(in_features, (hidden, out_features), batch_norm=True)
+
+
+def s5_decoder(latent_dim: int = 4, *, out_channels: int = 1) -> Layer:
+    """From latents to images: `[B, latent_dim] -> [B, out_channels, 28, 28]` in 0..1, the inverse of `encoders.s5`.
+
+    Linear to 128 and 288, ReLU after each, read as 32 maps of 3 x 3; transposed convolutions of stride 2 to 16, 8 and
+    `out_channels` maps of 7, 14 and 28 pixels, batch norm and ReLU between; sigmoid.
+
+    Args:
+        latent_dim: the `feature_dim` of the encoder.
+        out_channels: channels of the images.
+
+    Example:
+        >>> from functional import random
+        >>> decoder = s5_decoder()
+        >>> params, batch_stats = decoder.init(random.key(0))
+        >>> decoder.apply(params, batch_stats, torch.zeros(2, 4))[0].shape
+        torch.Size([2, 1, 28, 28])
+    """
+    return layers.serial(
+        linear1=layers.linear(latent_dim, 128),
+        relu1=layers.relu,
+        linear2=layers.linear(128, 288),
+        relu2=layers.relu,
+        maps=layers.activation(lambda x: x.unflatten(1, (32, 3, 3))),
+        conv1=layers.conv_transpose(32, 16, 3, stride=2),
+        bn1=layers.batch_norm(16),
+        relu3=layers.relu,
+        conv2=layers.conv_transpose(16, 8, 3, stride=2, padding=1, output_padding=1),
+        bn2=layers.batch_norm(8),
+        relu4=layers.relu,
+        conv3=layers.conv_transpose(8, out_channels, 3, stride=2, padding=1, output_padding=1),
+        sigmoid=layers.activation(torch.sigmoid),
+    )

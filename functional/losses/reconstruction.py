@@ -1,0 +1,77 @@
+r"""Losses of a decoder: how far a reconstruction is from its image, as a mean over the pixels.
+
+One value per image, whatever the shape of an image: `[B, C, H, W]`, or `[B, D]`. A denoising autoencoder is compared
+with the *clean* image (Vincent, Larochelle, Bengio, Manzagol, ICML 2008), not with the noisy one that it was given.
+"""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from functional.checks import check_floating, check_same_shape
+from functional.numerics import promote_half
+
+
+def mean_squared_error(
+    prediction: Float[Tensor, "batch *image"], target: Float[Tensor, "batch *image"]
+) -> Float[Tensor, " batch"]:
+    r"""Mean squared error per image.
+
+    $$\ell_i = \frac{1}{P} \sum_{j=1}^{P} (x_{ij} - t_{ij})^2$$
+
+    Args:
+        prediction: `[B, ...]`.
+        target: the same shape.
+
+    Returns:
+        `[B]`, in at least float32.
+
+    Raises:
+        TypeError: if one is not floating point, as when uint8 images are compared with a decoder's 0..1.
+        ValueError: if the shapes differ.
+
+    Example:
+        >>> mean_squared_error(torch.tensor([[0.0, 1.0]]), torch.tensor([[0.0, 0.5]]))
+        tensor([0.1250])
+    """
+    _check(prediction=prediction, target=target)
+    return (promote_half(prediction) - promote_half(target)).square().reshape(len(prediction), -1).mean(1)
+
+
+def binary_cross_entropy(
+    logits: Float[Tensor, "batch *image"], target: Float[Tensor, "batch *image"]
+) -> Float[Tensor, " batch"]:
+    r"""Cross-entropy per image of pixels in 0..1, from logits.
+
+    $$\ell_i = -\frac{1}{P} \sum_{j=1}^{P} \bigl( t_{ij} \log \sigma(x_{ij}) + (1 - t_{ij}) \log(1 - \sigma(x_{ij})) \bigr)$$
+
+    Args:
+        logits: `[B, ...]`, what the decoder gives *before* its sigmoid. From probabilities the loss could not be
+            computed where they round to 0 or 1.
+        target: the same shape, in 0..1.
+
+    Returns:
+        `[B]`, at least the entropy of the target, which is above 0 for grey pixels; in at least float32.
+
+    Raises:
+        TypeError: if one is not floating point.
+        ValueError: if the shapes differ.
+
+    Example:
+        >>> binary_cross_entropy(torch.tensor([[0.0, 100.0]]), torch.tensor([[1.0, 1.0]]))  # (log 2 + 0) / 2
+        tensor([0.3466])
+
+    Note:
+        Variational autoencoders add the pixels up instead: P times this value.
+    """
+    _check(logits=logits, target=target)
+    x, t = promote_half(logits), promote_half(target)
+    # log(1 + exp(x)) - t x, the same formula with nothing to overflow.
+    return (F.softplus(x) - t * x).reshape(len(x), -1).mean(1)
+
+
+def _check(**tensors: Tensor) -> None:
+    for name, x in tensors.items():
+        check_floating(name, x)
+    check_same_shape(**tensors)

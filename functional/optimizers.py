@@ -1,0 +1,343 @@
+r"""Optimizers as pairs of pure functions: `init(params) -> opt_state` and `update(grads, opt_state, params)`.
+
+    >>> optimizer = sgd(0.5, momentum=0.9)
+    >>> params = {"weight": torch.ones(2)}
+    >>> opt_state = optimizer.init(params)
+    >>> params, opt_state = optimizer.update({"weight": torch.ones(2)}, opt_state, params)
+    >>> params, int(opt_state.step)
+    ({'weight': tensor([0.5000, 0.5000])}, 1)
+
+What comes back are the new parameters, of the dtypes of the old ones; moments and sums are float32 at least. A
+learning rate is a number or a schedule `step -> value`, asked with the number of updates made before.
+
+**Masks.** Weight decay, and the adaptation of `lars`, apply where a mask says True. A mask is a function from params
+to a tree of bools of the same structure: `include_all`, `exclude_bias_and_norm`, or one's own.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from functional import schedules, tree
+from functional.base import Optimizer, Params, Schedule
+from functional.checks import check_between, check_fraction, check_positive
+from functional.numerics import promote_half
+
+Mask = Callable[[Params], Any]
+
+
+class SgdState(NamedTuple):
+    """The state of `sgd` and `lars`.
+
+    Attributes:
+        step: int64 scalar, the number of updates made.
+        velocity: a tree like the params; `{}` for sgd without momentum.
+    """
+
+    step: Tensor
+    velocity: Params
+
+
+class AdamState(NamedTuple):
+    """The state of `adam` and `adamw`.
+
+    Attributes:
+        step: int64 scalar, the number of updates made.
+        mu: running means of the gradients, a tree like the params.
+        nu: running means of their squares.
+    """
+
+    step: Tensor
+    mu: Params
+    nu: Params
+
+
+def include_all(params: Params) -> Any:
+    """The mask that is True everywhere.
+
+    Example:
+        >>> include_all({"weight": torch.zeros(3, 2), "bias": torch.zeros(3)})
+        {'weight': True, 'bias': True}
+    """
+    return tree.map(lambda _: True, params)
+
+
+def exclude_bias_and_norm(params: Params) -> Any:
+    """The mask that is False for leaves of one dimension or none: biases, and the scales and shifts of norms.
+
+    Example:
+        >>> exclude_bias_and_norm({"weight": torch.zeros(3, 2), "bias": torch.zeros(3)})
+        {'weight': True, 'bias': False}
+    """
+    return tree.map(lambda p: p.ndim > 1, params)
+
+
+def sgd(
+    schedule: Schedule | float,
+    *,
+    momentum: float = 0.0,
+    nesterov: bool = False,
+    weight_decay: float = 0.0,
+    mask: Mask = include_all,
+) -> Optimizer:
+    r"""Stochastic gradient descent: $g \leftarrow g + \lambda p$, $v \leftarrow m v + g$, $p \leftarrow p - \eta v$.
+
+    With `nesterov` the step is along $g + m v$ instead of $v$. This is `torch.optim.SGD` without dampening.
+
+    Args:
+        schedule: the learning rate $\eta$.
+        momentum: 0 <= m < 1.
+        nesterov: look ahead along the velocity.
+        weight_decay: $\lambda$ >= 0, added to the gradient (L2).
+        mask: where it applies.
+
+    Raises:
+        ValueError: if a value is out of range, or for `nesterov` without momentum.
+
+    Note:
+        The paper puts the learning rate inside the velocity, $v \leftarrow m v + \eta g$. The two are equal while
+        $\eta$ is constant.
+
+    References:
+        Sutskever, Martens, Dahl, Hinton. On the importance of initialization and momentum in deep learning.
+        ICML 2013, equations 1 to 4.
+    """
+    learning_rate = _as_schedule(schedule)
+    check_fraction("momentum", momentum)
+    check_between("weight_decay", weight_decay, 0, math.inf)
+    if nesterov and momentum == 0:
+        raise ValueError("nesterov: expected a momentum above 0, got 0; pass momentum=0.9")
+
+    def init(params: Params, /) -> SgdState:
+        return SgdState(_zero_step(params), _zeros_like(params) if momentum else {})
+
+    def update(grads: Params, opt_state: SgdState, params: Params, /) -> tuple[Params, SgdState]:
+        grads = _decay(grads, params, weight_decay, mask)
+        velocity = _accelerate(opt_state.velocity, grads, momentum) if momentum else {}
+        direction = _accelerate(velocity, grads, momentum) if nesterov else velocity or grads
+        return _descend(params, direction, learning_rate(opt_state.step)), SgdState(opt_state.step + 1, velocity)
+
+    return Optimizer(init, update)
+
+
+def adam(
+    schedule: Schedule | float,
+    *,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+    mask: Mask = include_all,
+) -> Optimizer:
+    r"""Adam: a step along the running mean of the gradient over the root of that of its square.
+
+    $$\mu \leftarrow \beta_1 \mu + (1 - \beta_1) g, \quad \nu \leftarrow \beta_2 \nu + (1 - \beta_2) g^2, \quad
+    p \leftarrow p - \eta \, d, \quad d = \frac{\mu / (1 - \beta_1^t)}{\sqrt{\nu / (1 - \beta_2^t)} + \epsilon}$$
+
+    Args:
+        schedule: the learning rate $\eta$.
+        betas: $\beta_1, \beta_2$, each 0 <= b < 1.
+        eps: $\epsilon$ > 0.
+        weight_decay: $\lambda$ >= 0, added to the gradient as $\lambda p$ (L2). `adamw` adds it to $d$.
+        mask: where it applies.
+
+    Raises:
+        ValueError: if a value is out of range.
+
+    References:
+        Kingma, Ba. Adam: a method for stochastic optimization. arXiv:1412.6980, algorithm 1.
+    """
+    learning_rate = _as_schedule(schedule)
+    _check_adam(betas, eps, weight_decay)
+
+    def update(grads: Params, opt_state: AdamState, params: Params, /) -> tuple[Params, AdamState]:
+        grads = _decay(grads, params, weight_decay, mask)
+        direction, new_state = _adam_direction(grads, opt_state, betas, eps)
+        return _descend(params, direction, learning_rate(opt_state.step)), new_state
+
+    return Optimizer(_adam_init, update)
+
+
+def adamw(
+    schedule: Schedule | float,
+    *,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: float = 0.01,
+    mask: Mask = include_all,
+) -> Optimizer:
+    r"""Adam with decoupled weight decay: $p \leftarrow p - \eta \, (d + \lambda p)$, $d$ the direction of `adam`.
+
+    Args:
+        schedule: the learning rate $\eta$.
+        betas: $\beta_1, \beta_2$, each 0 <= b < 1.
+        eps: $\epsilon$ > 0.
+        weight_decay: $\lambda$ >= 0.
+        mask: where it applies.
+
+    Raises:
+        ValueError: if a value is out of range.
+
+    Note:
+        As in torch and optax, the decay is multiplied by the learning rate; in the paper it is multiplied by the
+        schedule's multiplier alone.
+
+    References:
+        Loshchilov, Hutter. Decoupled weight decay regularization. arXiv:1711.05101, algorithm 2.
+    """
+    learning_rate = _as_schedule(schedule)
+    _check_adam(betas, eps, weight_decay)
+
+    def update(grads: Params, opt_state: AdamState, params: Params, /) -> tuple[Params, AdamState]:
+        direction, new_state = _adam_direction(grads, opt_state, betas, eps)
+        direction = _decay(direction, params, weight_decay, mask)
+        return _descend(params, direction, learning_rate(opt_state.step)), new_state
+
+    return Optimizer(_adam_init, update)
+
+
+def lars(
+    schedule: Schedule | float,
+    *,
+    momentum: float = 0.9,
+    weight_decay: float = 1e-6,
+    trust_coefficient: float = 0.001,
+    mask: Mask = exclude_bias_and_norm,
+) -> Optimizer:
+    r"""SGD whose every weight moves in proportion to its own norm: layer-wise adaptive rate scaling, for large batches.
+
+    $$v \leftarrow m v + r \, (g + \lambda p), \quad p \leftarrow p - \eta v, \quad
+    r = \kappa \, \frac{\|p\|}{\|g\| + \lambda \|p\|}$$
+
+    with one $r$ per leaf. Where the mask is False, $r = 1$ and $\lambda = 0$: momentum alone. $r = 1$ too where the
+    fraction has no use: for a weight that is zero, which could not leave zero, and where the denominator is 0.
+
+    Args:
+        schedule: the learning rate $\eta$, for which .3 times batch size over 256 is usual.
+        momentum: 0 <= m < 1.
+        weight_decay: $\lambda$ >= 0.
+        trust_coefficient: $\kappa$ > 0, the paper's $\eta$; .02 in solo-learn.
+        mask: where weight decay and adaptation apply.
+
+    Raises:
+        ValueError: if a value is out of range.
+
+    Note:
+        Implementations differ. The denominator is the paper's (also in lightly, solo-learn); the authors' code of
+        SimCLR, BYOL and MoCo v3 has $\|g + \lambda p\|$. The learning rate multiplies the velocity, as in BYOL, MoCo
+        v3 and lightly; in the paper and in SimCLR's code it is inside, $v \leftarrow m v + \eta r (g + \lambda p)$,
+        which is the same while $\eta$ is constant. Where a weight has no gradient, lightly does not decay it either.
+
+    References:
+        You, Gitman, Ginsburg. Large batch training of convolutional networks. arXiv:1708.03888, algorithm 1.
+    """
+    learning_rate = _as_schedule(schedule)
+    check_fraction("momentum", momentum)
+    check_between("weight_decay", weight_decay, 0, math.inf)
+    check_positive("trust_coefficient", trust_coefficient)
+
+    def adapt(g: Tensor, p: Tensor, included: bool) -> Tensor:
+        if not included:
+            return promote_half(g)
+        g, p = promote_half(g), promote_half(p)
+        norm_p = torch.linalg.vector_norm(p)
+        denominator = torch.linalg.vector_norm(g) + weight_decay * norm_p
+        ratio = trust_coefficient * norm_p / denominator
+        return torch.where((norm_p > 0) & (denominator > 0), ratio, 1) * (g + weight_decay * p)
+
+    def init(params: Params, /) -> SgdState:
+        return SgdState(_zero_step(params), _zeros_like(params))
+
+    def update(grads: Params, opt_state: SgdState, params: Params, /) -> tuple[Params, SgdState]:
+        velocity = _accelerate(opt_state.velocity, tree.map(adapt, grads, params, mask(params)), momentum)
+        return _descend(params, velocity, learning_rate(opt_state.step)), SgdState(opt_state.step + 1, velocity)
+
+    return Optimizer(init, update)
+
+
+def clip_by_global_norm(optimizer: Optimizer, max_norm: float) -> Optimizer:
+    r"""The optimizer, given gradients whose norm over all leaves is at most `max_norm`: $g \min(1, c / \|g\|)$.
+
+    Args:
+        optimizer: what uses the gradients.
+        max_norm: c > 0.
+
+    Raises:
+        ValueError: if `max_norm` is not above 0.
+
+    Note:
+        `torch.nn.utils.clip_grad_norm_` divides by the norm + 1e-6; here the clipped norm is `max_norm` itself.
+
+    References:
+        Pascanu, Mikolov, Bengio. On the difficulty of training recurrent neural networks. arXiv:1211.5063,
+        algorithm 1.
+    """
+    check_positive("max_norm", max_norm)
+
+    def update(grads: Params, opt_state: Any, params: Params, /) -> tuple[Params, Any]:
+        norm = tree.norm(grads)
+        scale = torch.where(norm > max_norm, max_norm / norm, 1)
+        clipped = tree.map(lambda g: g * scale.to(g.dtype), grads)
+        return optimizer.update(clipped, opt_state, params)
+
+    return Optimizer(optimizer.init, update)
+
+
+def _as_schedule(schedule: Schedule | float) -> Schedule:
+    return schedule if callable(schedule) else schedules.constant(schedule)
+
+
+def _zero_step(params: Params) -> Tensor:
+    return torch.zeros((), dtype=torch.int64, device=tree.leaves(params)[0].device)
+
+
+def _zeros_like(params: Params) -> Params:
+    """Zeros for every leaf, in at least float32. No tensor serves twice: torch.compile would start anew."""
+    return tree.map(lambda p: torch.zeros_like(promote_half(p)), params)
+
+
+def _decay(grads: Params, params: Params, weight_decay: float, mask: Mask) -> Params:
+    """`grads + weight_decay * params` where the mask is True, in at least float32."""
+
+    def decay(g: Tensor, p: Tensor, included: bool) -> Tensor:
+        return promote_half(g) + weight_decay * promote_half(p) if included and weight_decay else promote_half(g)
+
+    return tree.map(decay, grads, params, mask(params))
+
+
+def _accelerate(velocity: Params, grads: Params, momentum: float) -> Params:
+    return tree.map(lambda v, g: momentum * v + g, velocity, grads)
+
+
+def _descend(params: Params, direction: Params, learning_rate: Tensor | float) -> Params:
+    """`params - learning_rate * direction`, in the dtypes of the parameters."""
+    eta = torch.as_tensor(learning_rate)
+    return tree.map(lambda p, d: (promote_half(p) - eta.to(d.dtype) * d).to(p.dtype), params, direction)
+
+
+def _check_adam(betas: tuple[float, float], eps: float, weight_decay: float) -> None:
+    for beta in betas:
+        check_fraction("betas", beta)
+    check_positive("eps", eps)
+    check_between("weight_decay", weight_decay, 0, math.inf)
+
+
+def _adam_init(params: Params, /) -> AdamState:
+    return AdamState(_zero_step(params), _zeros_like(params), _zeros_like(params))
+
+
+def _adam_direction(
+    grads: Params, opt_state: AdamState, betas: tuple[float, float], eps: float
+) -> tuple[Params, AdamState]:
+    t, (beta1, beta2) = opt_state.step + 1, betas
+    mu = tree.map(lambda m, g: beta1 * m + (1 - beta1) * promote_half(g), opt_state.mu, grads)
+    nu = tree.map(lambda n, g: beta2 * n + (1 - beta2) * promote_half(g).square(), opt_state.nu, grads)
+    # In float64 whatever the parameters are: 1 - beta**t begins at 1 - beta.
+    unbias1, unbias2 = 1 - beta1 ** t.double(), 1 - beta2 ** t.double()
+
+    def direction(m: Tensor, n: Tensor) -> Tensor:
+        return m / unbias1.to(m.dtype) / ((n / unbias2.to(n.dtype)).sqrt() + eps)
+
+    return tree.map(direction, mu, nu), AdamState(t, mu, nu)

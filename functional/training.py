@@ -1,0 +1,115 @@
+r"""Training as a pure step: `(train_state, key, batch) -> (train_state, info)`.
+
+    train_state = training.init(method, optimizer, key)
+    step = training.make_train_step(method.loss, optimizer)
+    for batch in batches:
+        train_state, info = step(train_state, key_epoch, batch)
+
+Everything that training changes is in the `TrainState`: a run continues from it and the keys alone, and
+`torch.func.vmap` of the step over stacked states trains several seeds at once.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from functional import tree
+from functional.base import Batch, Info, Key, Loss, Method, Optimizer, Params
+
+
+class TrainState(NamedTuple):
+    """What training changes.
+
+    Attributes:
+        params: what the optimizer moves.
+        state: the method's own: batch statistics, target networks, queues.
+        opt_state: the optimizer's.
+        step: int64 scalar, the number of steps made.
+    """
+
+    params: Params
+    state: Any
+    opt_state: Any
+    step: Tensor
+
+
+def init(method: Method, optimizer: Optimizer, key: Key) -> TrainState:
+    """The state before the first step, on the device of the key.
+
+    Args:
+        method: whose parameters are trained.
+        optimizer: which trains them.
+        key: `[2]`.
+    """
+    params, state = method.init(key)
+    return TrainState(params, state, optimizer.init(params), torch.zeros((), dtype=torch.int64, device=key.device))
+
+
+def make_train_step(
+    loss: Loss, optimizer: Optimizer, *, compile: bool = False
+) -> Callable[[TrainState, Key, Batch], tuple[TrainState, Info]]:
+    """One step of training: the loss, its gradient, the optimizer's update.
+
+    Args:
+        loss: a method's.
+        optimizer: whose update makes the new parameters.
+        compile: as for `value_and_grad`.
+
+    Returns:
+        `step(train_state, key, batch) -> (train_state, info)`; the key is that of the epoch. The info is the loss's
+        own with `"loss"` and `"grad_norm"`, the norm over all parameters before the update. Nothing that comes back
+        carries a graph.
+    """
+    gradient = value_and_grad(loss, compile=compile)
+
+    def step(train_state: TrainState, key: Key, batch: Batch) -> tuple[TrainState, Info]:
+        (value, (state, info)), grads = gradient(train_state.params, train_state.state, key, batch)
+        params, opt_state = optimizer.update(grads, train_state.opt_state, train_state.params)
+        info = {**info, "loss": value, "grad_norm": tree.norm(grads)}
+        return tree.detach((TrainState(params, state, opt_state, train_state.step + 1), info))
+
+    return step
+
+
+def value_and_grad(
+    loss: Callable[..., tuple[Tensor, Any]], *, compile: bool = False
+) -> Callable[..., tuple[tuple[Tensor, Any], Params]]:
+    """The value of a loss and its gradient in the first argument.
+
+    Args:
+        loss: `(params, *args) -> (scalar, aux)`.
+        compile: compile the loss with `torch.compile`: seconds to a minute at the first call, then 2 to 3 times as
+            fast on a CPU. Not under `torch.func` transformations, as a compiled function is refused there.
+
+    Returns:
+        `(params, *args) -> ((scalar, aux), grads)`, the gradients in the structure of `params`: zeros for a leaf
+        that the loss does not use. With `compile` nothing that comes back carries a graph; without, derivatives of
+        any order can be taken.
+
+    Example:
+        >>> square = lambda params, x: ((params["w"] * x) ** 2, {"x": x})
+        >>> value_and_grad(square)({"w": torch.tensor(3.0)}, torch.tensor(2.0))
+        ((tensor(36.), {'x': tensor(2.)}), {'w': tensor(24.)})
+    """
+    if not compile:
+        transformed = torch.func.grad_and_value(loss, has_aux=True)
+
+        def value_and_grad_of_loss(params: Params, *args: Any) -> tuple[tuple[Tensor, Any], Params]:
+            grads, value_and_aux = transformed(params, *args)
+            return value_and_aux, grads
+
+        return value_and_grad_of_loss
+
+    compiled = torch.compile(loss)
+
+    def value_and_grad_of_compiled_loss(params: Params, *args: Any) -> tuple[tuple[Tensor, Any], Params]:
+        params = tree.map(lambda p: p.detach().requires_grad_(), params)
+        value, aux = compiled(params, *args)
+        grads = torch.autograd.grad(value, tree.leaves(params), materialize_grads=True)
+        return tree.detach((value, aux)), tree.unflatten_like(
+            params, dict(zip(tree.flatten(params), grads, strict=True))
+        )
+
+    return value_and_grad_of_compiled_loss

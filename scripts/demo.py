@@ -1,0 +1,61 @@
+"""The whole path on real images, in minutes on any machine: pretrain, save, load, probe, look.
+
+    make demo        # or: python scripts/demo.py [OUT]
+
+It pretrains on scikit-learn's digits without their labels, and leaves in OUT (default: runs/demo)
+
+    encoder/         the encoder directory: weights, configuration, card
+    loss.png  tsne.png
+    results.json     every figure that it prints
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import torch
+from recipes.simclr_resnet8_digits import recipe
+
+import zoo
+from zoo.cards import results_table
+from zoo.checkpoints import write_atomically
+from zoo.environment import environment
+from zoo.figures import feature_map, loss_curve
+from zoo.pretraining import read_metrics
+
+
+def main(out: Path) -> None:
+    """Run the path and print what it finds."""
+    started = time.perf_counter()
+    data = zoo.load_dataset(recipe.dataset)
+    say(f"1. pretrain {recipe.name}: {len(data.train.images):,} images, no labels, {recipe.epochs} epochs")
+    model = zoo.pretrain(recipe, out=out, progress=True)
+    say(f"2. load {out / 'encoder'}: {model}")
+    again = zoo.load(out / "encoder")
+    same = torch.equal(model.features(data.test.images), again.features(data.test.images))
+    say(f"   loaded twice, the features of {len(data.test.images)} test images are the same bits: {same}")
+    say("3. probe with a few labels; accuracy in %, mean +- standard deviation over 5 draws of the labels")
+    record = zoo.evaluate(again, data)
+    say("\n" + results_table(record) + "\n")
+    test = data.test
+    figures = [
+        loss_curve(read_metrics(out), recipe.name, out / "loss.png"),
+        feature_map(again.features(test.images), test.labels, data.classes, recipe.name, out / "tsne.png"),
+    ]
+    seconds = round(time.perf_counter() - started, 1)
+    results = {**record, "same_bits_when_loaded_again": same, "seconds": seconds, "environment": environment()}
+    write_atomically(out / "results.json", (json.dumps(results, indent=2) + "\n").encode())
+    say(f"4. see {figures[0]}, {figures[1]}, the card {out / 'encoder' / 'README.md'}, and {out / 'results.json'}")
+    say(f"{seconds:.0f} s in all")
+    if not same:
+        sys.exit("the encoder loaded again gave other features")
+
+
+def say(text: str) -> None:
+    """Print at once, also into a pipe."""
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "runs/demo"))

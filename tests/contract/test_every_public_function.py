@@ -1,0 +1,375 @@
+"""The contract of `functional.base`, for every public function of `functional`.
+
+A function without a case below fails `test_every_public_function_has_a_case`: nothing is forgotten. Where a function
+makes functions (a layer, an optimizer, a schedule, a method), the case calls what it makes.
+"""
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import pytest
+import torch
+
+import functional
+from functional import (
+    augmentations,
+    averaging,
+    encoders,
+    heads,
+    initializers,
+    layers,
+    losses,
+    methods,
+    metrics,
+    numerics,
+    optimizers,
+    probes,
+    random,
+    schedules,
+    training,
+    tree,
+)
+from functional.base import Batch, Encoder
+
+EXEMPT = {
+    "random.key": "takes a number and no tensor",
+    "checks": "return nothing",
+    "encoders.resnet18": "resnet8 with other sizes",
+    "encoders.resnet34": "resnet8 with other sizes",
+    "encoders.resnet50": "resnet8 with other sizes and blocks",
+}
+
+
+class Case(NamedTuple):
+    """A function and arguments for it.
+
+    call: (*arguments) -> a tree of tensors.
+    arguments: seed -> trees of tensors, floating point in float32.
+    draws: the first argument is a key, and with another key comes another result.
+    smooth: differentiable in its floating-point arguments.
+    half: the dtype of floating-point results from bfloat16; None where half precision is no argument for it.
+    maps: works under vmap.
+    """
+
+    call: Callable
+    arguments: Callable
+    draws: bool = False
+    smooth: bool = True
+    half: torch.dtype | None = None
+    maps: bool = True
+
+
+def normal(seed, *shape):
+    return random.normal(random.key(seed), shape)
+
+
+def images(seed, batch=3, channels=3, size=8):
+    return random.uniform(random.key(seed), (batch, channels, size, size))
+
+
+def pixels(seed, **sizes):
+    return (255 * images(seed, **sizes)).byte()
+
+
+def rows(count, batch=4, dim=3):
+    """`count` matrices of rows."""
+    return lambda seed: tuple(normal(10 * seed + i, batch, dim) for i in range(count))
+
+
+def loss(function, count=2, **hyperparameters):
+    return Case(partial(function, **hyperparameters), rows(count), half=torch.float32)
+
+
+def drawn(function, *shape):
+    return Case(lambda key: function(key, *shape), lambda seed: (random.key(seed),), draws=True)
+
+
+def views(function, *, draws=True, half=torch.bfloat16, **hyperparameters):
+    def arguments(seed):
+        return random.split(random.key(seed), 3), images(seed)
+
+    return Case(partial(function, **hyperparameters), arguments, draws=draws, half=half)
+
+
+def network(name, network, *shape, init_draws=True, draws=False, **flags):
+    """Two cases, the start of the parameters and the network in train mode."""
+
+    def apply(key, params, batch_stats, inputs):
+        return network.apply(params, batch_stats, inputs, train=True, key=key)
+
+    def arguments(seed):
+        return random.key(seed), *network.init(random.key(seed)), normal(seed, *shape)
+
+    cases = {f"{name} apply": Case(apply, arguments, draws=draws, half=torch.bfloat16)._replace(**flags)}
+    if init_draws:
+        cases[f"{name} init"] = drawn(network.init)
+    return cases
+
+
+def moved(optimizer):
+    """Two updates, so that the second has a state."""
+
+    def call(params, grads):
+        opt_state = optimizer.init(params)
+        for _ in range(2):
+            params, opt_state = optimizer.update(grads, opt_state, params)
+        return params, opt_state
+
+    return Case(call, nested(2), smooth=False)
+
+
+def nested(count):
+    """`count` trees of parameters."""
+    return lambda seed: tuple({"fc": {"weight": x, "bias": x[0]}} for x in rows(count)(seed))
+
+
+def scheduled(schedule):
+    return Case(schedule, lambda seed: (torch.tensor(seed),))
+
+
+ENCODER = layers.serial(
+    conv=layers.conv(3, 4, 3),
+    bn=layers.batch_norm(4),
+    tanh=layers.activation(torch.tanh),
+    pool=layers.global_average_pool,
+)
+ENCODER = Encoder(*ENCODER, feature_dim=4)
+FLIP = augmentations.horizontal_flip
+
+
+def pretext(make, **hyperparameters):
+    """A method on a small encoder: its start, and its loss."""
+    method = make(ENCODER, **hyperparameters)
+
+    def call(key, params, state, batch):
+        return method.loss(params, state, key, batch)
+
+    def arguments(seed):
+        batch = Batch(pixels(seed, batch=4), torch.tensor([0, 1, 0, 1]), torch.arange(4))
+        return random.key(seed), *method.init(random.key(seed)), batch
+
+    return {
+        f"methods.{make.__name__} loss": Case(call, arguments, draws=True),
+        f"methods.{make.__name__} init": drawn(method.init),
+    }
+
+
+METHOD = methods.simclr(ENCODER, views=FLIP, projector=(3,))
+SGD = optimizers.sgd(0.1, momentum=0.9)
+
+
+def one_training_step(key, images):
+    batch = Batch(images, None, torch.arange(len(images)))
+    return training.make_train_step(METHOD.loss, SGD)(training.init(METHOD, SGD, key), key, batch)
+
+
+def squares(params, x):
+    return (params["w"] * x).square().sum(), {"x": x}
+
+
+LABELS = torch.tensor([0, 1, 0, 1])
+
+CASES = {
+    # numbers
+    "numerics.promote_half": loss(numerics.promote_half, 1),
+    "numerics.l2_normalize": loss(numerics.l2_normalize, 1),
+    # trees
+    "tree.map": Case(partial(tree.map, torch.add), nested(2)),
+    "tree.leaves": Case(tree.leaves, nested(1)),
+    "tree.flatten": Case(tree.flatten, nested(1)),
+    "tree.unflatten": Case(tree.unflatten, lambda seed: ({"a.b": normal(seed, 2), "a.c": normal(seed, 3)},)),
+    "tree.unflatten_like": Case(tree.unflatten_like, lambda seed: ((normal(0, 2),), {"0": normal(seed, 2)})),
+    "tree.norm": Case(tree.norm, nested(1), half=torch.float32),
+    "tree.stack": Case(tree.stack, lambda seed: (list(nested(2)(seed)),)),
+    "tree.detach": Case(tree.detach, nested(1), smooth=False),
+    # keys and draws
+    "random.split": drawn(random.split),
+    "random.fold_in": drawn(random.fold_in, 7),
+    "random.bits": drawn(random.bits, (3,)),
+    "random.uniform": drawn(random.uniform, (3,)),
+    "random.normal": drawn(random.normal, (3,)),
+    "random.bernoulli": drawn(random.bernoulli, 0.5, (40,)),
+    "random.randint": drawn(random.randint, (9,), 0, 100),
+    "random.permutation": drawn(random.permutation, 9),
+    "initializers.zeros": drawn(initializers.zeros, (3, 2))._replace(draws=False),
+    "initializers.ones": drawn(initializers.ones, (3, 2))._replace(draws=False),
+    "initializers.kaiming_normal": drawn(initializers.kaiming_normal, (3, 2)),
+    "initializers.torch_uniform": drawn(initializers.torch_uniform, (3, 2)),
+    # networks
+    **network("layers.serial", layers.serial(fc=layers.linear(4, 3), gelu=layers.activation(torch.tanh)), 2, 4),
+    **network("layers.computed_in", layers.computed_in(None, layers.linear(4, 3)), 2, 4),
+    **network("layers.stateless", layers.stateless(layers.linear(4, 3).init, lambda p, x: x * p["bias"]), 2, 3),
+    **network("layers.activation", layers.activation(torch.tanh), 2, 4, init_draws=False),
+    **network("layers.max_pool", layers.max_pool(2), 2, 3, 4, 4, init_draws=False),
+    **network("layers.linear", layers.linear(4, 3), 2, 4),
+    **network("layers.conv", layers.conv(3, 2, 3), 2, 3, 4, 4),
+    **network("layers.conv_transpose", layers.conv_transpose(3, 2, 3), 2, 3, 4, 4),
+    **network("layers.layer_norm", layers.layer_norm(4), 2, 4, init_draws=False),
+    **network("layers.batch_norm", layers.batch_norm(3), 2, 3, 2, 2, init_draws=False),
+    **network("layers.dropout", layers.dropout(0.5), 2, 9, init_draws=False, draws=True),
+    **network("encoders.resnet8", encoders.resnet8(1, width=2), 2, 1, 8, 8),
+    **network("encoders.s1a", encoders.s1a(size=4), 2, 1, 4, 4),
+    **network("encoders.s1b", encoders.s1b(size=8), 2, 1, 8, 8),
+    **network("encoders.s2", encoders.s2(size=4), 2, 3, 4, 4),
+    **network("encoders.s3a", encoders.s3a(size=4), 2, 1, 4, 4),
+    **network("encoders.s4", encoders.s4(size=8), 2, 1, 8, 8),
+    **network("encoders.s5", encoders.s5(), 2, 1, 28, 28),
+    **network(
+        "encoders.from_module",
+        encoders.from_module(torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.BatchNorm2d(2), torch.nn.Flatten())),
+        *(2, 1, 4, 4),
+        init_draws=False,
+        maps=False,
+    ),
+    **network("heads.projection_mlp", heads.projection_mlp(4, (3, 2), batch_norm=True), 5, 4),
+    **network("heads.prediction_mlp", heads.prediction_mlp(4, 3, 2), 5, 4),
+    **network("heads.s5_decoder", heads.s5_decoder(), 2, 4),
+    # augmentations
+    "augmentations.to_float": Case(augmentations.to_float, lambda seed: (pixels(seed),)),
+    "augmentations.compose": views(augmentations.compose(FLIP, FLIP)),
+    "augmentations.random_apply": views(augmentations.random_apply(FLIP, p=0.5)),
+    "augmentations.draw_views": Case(
+        lambda key, x: augmentations.draw_views(FLIP, key, Batch(x, None, torch.arange(8))),
+        lambda seed: (random.key(seed), images(seed, batch=8)),
+        draws=True,
+    ),
+    "augmentations.normalize": views(augmentations.normalize, draws=False, mean=0.5, std=(0.1, 0.2, 0.3)),
+    "augmentations.horizontal_flip": views(FLIP),
+    "augmentations.vertical_flip": views(augmentations.vertical_flip),
+    "augmentations.rotate": views(augmentations.rotate, degrees=20.0),
+    "augmentations.random_resized_crop": views(augmentations.random_resized_crop, size=6, scale=(0.2, 1.0), flip=0.5),
+    "augmentations.color_jitter": views(augmentations.color_jitter),
+    "augmentations.grayscale": views(augmentations.grayscale, p=0.5),
+    "augmentations.gaussian_noise": views(augmentations.gaussian_noise, std=0.1),
+    # losses and metrics
+    "losses.nt_xent": loss(losses.nt_xent, temperature=0.5),
+    "losses.decoupled_contrastive": loss(losses.decoupled_contrastive, temperature=0.5),
+    "losses.info_nce": loss(losses.info_nce, 3, temperature=0.5),
+    "losses.supervised_contrastive": loss(lambda z: losses.supervised_contrastive(z, LABELS, temperature=0.5), 1),
+    "losses.negative_cosine": loss(losses.negative_cosine),
+    "losses.pairwise_contrastive": loss(lambda a, b: losses.pairwise_contrastive(a, b, LABELS, margin=1.0)),
+    "losses.triplet": loss(losses.triplet, 3, margin=1.0),
+    "losses.mean_squared_error": loss(losses.mean_squared_error),
+    "losses.binary_cross_entropy": loss(lambda a, b: losses.binary_cross_entropy(a, b.sigmoid())),
+    "metrics.accuracy": Case(metrics.accuracy, lambda seed: (random.randint(random.key(seed), (4,), 0, 2), LABELS)),
+    # training
+    "schedules.constant": scheduled(schedules.constant(0.1)),
+    "schedules.linear": scheduled(schedules.linear(0.1, 0.2, 5)),
+    "schedules.cosine": scheduled(schedules.cosine(0.1, 5)),
+    "schedules.warmup_cosine": scheduled(schedules.warmup_cosine(0.1, warmup_steps=2, steps=5)),
+    "schedules.step": scheduled(schedules.step(0.1, boundaries=(1,), factor=0.5)),
+    "optimizers.include_all": Case(lambda p: tree.map(torch.tensor, optimizers.include_all(p)), nested(1), smooth=False),
+    "optimizers.exclude_bias_and_norm": Case(
+        lambda p: tree.map(torch.tensor, optimizers.exclude_bias_and_norm(p)), nested(1), smooth=False
+    ),
+    "optimizers.sgd": moved(SGD),
+    "optimizers.adam": moved(optimizers.adam(0.1)),
+    "optimizers.adamw": moved(optimizers.adamw(0.1)),
+    "optimizers.lars": moved(optimizers.lars(0.1)),
+    "optimizers.clip_by_global_norm": moved(optimizers.clip_by_global_norm(SGD, 0.1)),
+    "averaging.ema": Case(partial(averaging.ema, momentum=0.9), nested(2), half=torch.bfloat16),
+    **pretext(methods.simclr, views=FLIP, projector=(3,)),
+    "training.init": drawn(lambda key: training.init(METHOD, SGD, key)),
+    "training.make_train_step": Case(
+        one_training_step, lambda seed: (random.key(seed), pixels(seed, batch=8)), draws=True
+    ),
+    "training.value_and_grad": Case(
+        training.value_and_grad(squares), lambda seed: ({"w": normal(seed, 3)}, normal(seed + 1, 3))
+    ),
+    # probes
+    "probes.standardize": Case(probes.standardize, rows(2), half=torch.float32),
+    "probes.logistic": Case(lambda x: probes.logistic(x, LABELS, strengths=(0.1, 1.0)), rows(1), smooth=False, maps=False),
+    "probes.knn": Case(lambda x, t: probes.knn(x, LABELS, t, k=2), rows(2), smooth=False, maps=False),
+}  # fmt: skip
+
+
+def public_functions():
+    """The functions that a module of `functional` defines under a name without underscore, as `losses.nt_xent`."""
+    for module in pkgutil.walk_packages(functional.__path__, "functional."):
+        _, part, *rest = module.name.split(".")
+        if not any(name.startswith("_") for name in rest):
+            for name, function in vars(importlib.import_module(module.name)).items():
+                if inspect.isfunction(function) and function.__module__ == module.name and not name.startswith("_"):
+                    yield f"{part}.{name}"
+
+
+def test_every_public_function_has_a_case():
+    exist = {name for name in public_functions() if not {name, name.split(".")[0]} & EXEMPT.keys()}
+    covered = {name.split()[0] for name in CASES}
+    assert exist - covered == set(), "without a case in this file"
+    assert covered - exist == set(), "gone, or exempt"
+
+
+def floating(trees):
+    return [x for x in tree.leaves(trees) if x.is_floating_point()]
+
+
+def with_floating(trees, new):
+    new = iter(new)
+    return tree.map(lambda x: next(new) if x.is_floating_point() else x, trees)
+
+
+def to(dtype, trees):
+    return with_floating(trees, [x.to(dtype) for x in floating(trees)])
+
+
+def equal(a, b):
+    return all(torch.equal(x, y) for x, y in zip(tree.leaves(a), tree.leaves(b), strict=True))
+
+
+def each(condition):
+    return pytest.mark.parametrize("case", [pytest.param(c, id=name) for name, c in CASES.items() if condition(c)])
+
+
+@each(lambda case: True)
+def test_arguments_stay_and_the_same_arguments_give_the_same_result(case):
+    arguments = case.arguments(0)
+    kept = tree.map(torch.clone, arguments)
+    first = tree.map(torch.clone, case.call(*arguments))
+    assert equal(first, case.call(*arguments))
+    assert equal(arguments, kept)
+
+
+@each(lambda case: case.draws)
+def test_another_key_gives_another_result(case):
+    key, *data = case.arguments(0)
+    assert not equal(case.call(key, *data), case.call(random.fold_in(key, 1), *data))
+
+
+@each(lambda case: case.maps)
+def test_vmap_equals_the_loop(case):
+    many = [to(torch.float64, case.arguments(seed)) for seed in range(2)]
+    looped = tree.stack([case.call(*arguments) for arguments in many])
+    torch.testing.assert_close(torch.func.vmap(case.call)(*tree.stack(many)), looped, rtol=1e-6, atol=1e-6)
+
+
+@each(lambda case: case.smooth and floating(case.arguments(0)))
+def test_the_gradient_equals_finite_differences(case):
+    arguments = case.arguments(0)
+
+    def call(*inputs):
+        return tuple(floating(case.call(*with_floating(arguments, inputs))))
+
+    inputs = [x.double().requires_grad_() for x in floating(arguments)]
+    assert torch.autograd.gradcheck(call, inputs, fast_mode=True)
+
+
+@each(lambda case: floating(case.arguments(0)))
+def test_float64_stays_and_half_precision_is_raised_or_stays(case):
+    for dtype, expected in ((torch.float64, torch.float64), (torch.bfloat16, case.half)):
+        if expected is not None:
+            result = case.call(*to(dtype, case.arguments(0)))
+            assert {x.dtype for x in floating(result)} <= {expected}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["losses.nt_xent", "augmentations.random_resized_crop", "methods.simclr loss"])
+def test_one_compiled_graph_equals_the_function(name):
+    case = CASES[name]
+    compiled = torch.compile(case.call, backend="aot_eager", fullgraph=True)
+    for seed in range(2):
+        torch.testing.assert_close(compiled(*case.arguments(seed)), case.call(*case.arguments(seed)))

@@ -1,0 +1,160 @@
+"""Residual networks: torchvision's names and numbers in both directions, reduced precision, and clear refusals."""
+
+import pytest
+import torch
+import torchvision
+from torchvision.models.resnet import BasicBlock
+
+from functional import encoders, random, tree
+
+FEATURES = {"resnet18": 512, "resnet34": 512, "resnet50": 2048}
+
+
+def images(batch=4, channels=3, size=32):
+    return random.normal(random.key(5), (batch, channels, size, size))
+
+
+def peer(name, stem):
+    """torchvision's network without classifier."""
+    return without_classifier(getattr(torchvision.models, name)(weights=None), stem)
+
+
+def without_classifier(model, stem):
+    """The same with our stem, and random numbers where batch norm starts with 0 and 1."""
+    model.fc = torch.nn.Identity()
+    if stem == "cifar":
+        model.conv1 = torch.nn.Conv2d(3, 64, 3, padding=1, bias=False)
+        model.maxpool = torch.nn.Identity()
+    generator = torch.Generator().manual_seed(0)
+    for part in model.modules():
+        if isinstance(part, torch.nn.BatchNorm2d):
+            for leaf in (part.weight, part.bias, part.running_mean, part.running_var):
+                leaf.data.uniform_(0.5, 1, generator=generator)
+    return model
+
+
+def trees(model):
+    """Its weights as ours: `(params, batch_stats)`."""
+    params = {name: x.detach().clone() for name, x in model.named_parameters()}
+    stats = {name: x.clone() for name, x in model.named_buffers() if not name.endswith("num_batches_tracked")}
+    return tree.unflatten(params), tree.unflatten(stats)
+
+
+def assert_one_step_equals(encoder, params, batch_stats, model, x):
+    """Evaluation, then one train step: outputs, gradients in the parameters, running statistics."""
+    close = {"rtol": 1e-5, "atol": 1e-5}
+    with torch.no_grad():
+        torch.testing.assert_close(encoder.apply(params, batch_stats, x)[0], model.eval()(x), **close)
+
+    theirs = model.train()(x)
+    weights = random.normal(random.key(6), tuple(theirs.shape)) / theirs.numel()
+    (theirs * weights).sum().backward()
+
+    def loss(params):
+        features, new_stats = encoder.apply(params, batch_stats, x, train=True)
+        return (features * weights).sum(), (features, new_stats)
+
+    grads, (ours, new_stats) = torch.func.grad(loss, has_aux=True)(params)
+    torch.testing.assert_close(ours, theirs, **close)
+    torch.testing.assert_close(tree.flatten(grads), {n: x.grad for n, x in model.named_parameters()}, **close)
+    torch.testing.assert_close(tree.flatten(new_stats), tree.flatten(trees(model)[1]), **close)
+
+
+# --- naive twin: torchvision ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stem,size", [("cifar", 16), ("imagenet", 32)])
+def test_resnet18_is_torchvisions(stem, size):
+    model = peer("resnet18", stem)
+    assert_one_step_equals(encoders.resnet18(stem=stem), *trees(model), model, images(size=size))
+
+
+@pytest.mark.parametrize("name", ["resnet34", "resnet50"])
+def test_deeper_resnets_evaluate_as_torchvisions(name):
+    model = peer(name, "imagenet").eval()
+    with torch.no_grad():
+        ours, _ = getattr(encoders, name)().apply(*trees(model), images(2))
+        torch.testing.assert_close(ours, model(images(2)), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", FEATURES)
+def test_names_and_shapes_are_torchvisions(name, monkeypatch):
+    monkeypatch.setattr("functional.initializers.kaiming_normal", lambda key, shape: torch.empty(shape))  # saves seconds
+    encoder = getattr(encoders, name)()
+    params, batch_stats = encoder.init(random.key(0))
+    model = getattr(torchvision.models, name)(weights=None)
+    report = model.load_state_dict({**tree.flatten(params), **tree.flatten(batch_stats)}, strict=False)
+    assert not report.unexpected_keys and encoder.feature_dim == FEATURES[name]
+    assert all(n.startswith("fc.") or n.endswith("num_batches_tracked") for n in report.missing_keys)
+
+
+def test_resnet8_is_torchvisions_with_one_block_in_three_stages():
+    encoder, model = encoders.resnet8(width=64), torchvision.models.ResNet(BasicBlock, [1, 1, 1, 1])
+    model.layer4 = torch.nn.Identity()
+    model = without_classifier(model, "cifar")
+    assert_one_step_equals(encoder, *trees(model), model, images(size=16))
+
+    params, batch_stats = encoder.init(random.key(0))
+    model.load_state_dict({**tree.flatten(params), **tree.flatten(batch_stats)}, strict=False)
+    with torch.no_grad():
+        ours, theirs = encoder.apply(params, batch_stats, images())[0], model.eval()(images())
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+# --- property -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("channels,size", [(1, 8), (3, 32)])
+def test_resnet8_takes_8_to_32_pixels(channels, size):
+    encoder = encoders.resnet8(channels)
+    features, _ = encoder.apply(*encoder.init(random.key(0)), images(2, channels, size))
+    assert features.shape == (2, encoder.feature_dim) == (2, 128)
+    assert features.isfinite().all() and features.std() > 0.01
+
+
+def test_compute_dtype_casts_inside_and_nowhere_else():
+    full, half = encoders.resnet8(width=16), encoders.resnet8(width=16, compute_dtype=torch.bfloat16)
+    params, batch_stats = full.init(random.key(0))
+    leaves = tree.leaves((params, batch_stats))
+    kept = [x.clone() for x in leaves]
+    for train in (False, True):
+
+        def loss(params, encoder, train=train):
+            features, new_stats = encoder.apply(params, batch_stats, images(8), train=train)
+            return features.square().sum(), (features, new_stats)
+
+        grads, (features, new_stats) = torch.func.grad(loss, has_aux=True)(params, half)
+        assert {x.dtype for x in tree.leaves((grads, features, new_stats))} == {torch.float32}
+        exact, exact_stats = loss(params, full)[1]
+        assert torch.equal(features, features.bfloat16().float())  # computed in bfloat16 to the end
+        assert torch.cosine_similarity(features, exact).min() > 0.999
+        torch.testing.assert_close(new_stats, exact_stats, rtol=2e-2, atol=2e-2)
+    assert all(torch.equal(a, b) for a, b in zip(leaves, kept, strict=True))
+
+
+def test_vmap_over_parameters_is_the_loop():
+    encoder, x = encoders.resnet8(width=4), images(size=8)
+    several = [encoder.init(key) for key in random.split(random.key(0), 3)]
+    params, batch_stats = tree.stack(several)
+
+    def apply(params, batch_stats):
+        return encoder.apply(params, batch_stats, x, train=True)
+
+    torch.testing.assert_close(
+        torch.func.vmap(apply)(params, batch_stats), tree.stack([apply(p, s) for p, s in several]), rtol=1e-5, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    "call,error,words",
+    [
+        (lambda: encoders.resnet18(stem="tiny"), ValueError, "'cifar' (for images of about 32 pixels) or 'imagenet'"),
+        (lambda: encoders.resnet8().apply({}, {}, images(channels=1)), ValueError, "expected 3 channels, got 1"),
+        (lambda: encoders.resnet8().apply({}, {}, images()[0]), ValueError, "rank 4"),
+        (lambda: encoders.resnet8().apply({}, {}, images().to(torch.uint8)), TypeError, "floating point"),
+    ],
+)
+def test_wrong_arguments_are_named(call, error, words):
+    with pytest.raises(error) as refusal:
+        call()
+    assert words in str(refusal.value)

@@ -1,0 +1,64 @@
+"""The moving average: a sum worked by hand, lightly's, and the ends of its range."""
+
+import pytest
+import torch
+
+from functional import averaging, schedules, tree
+
+# --- golden ----------------------------------------------------------------------------------------------------
+
+
+def test_ema_of_a_constant_approaches_it_geometrically():
+    average = {"w": torch.zeros(2, dtype=torch.float64)}
+    for _ in range(5):
+        average = averaging.ema(average, {"w": torch.ones(2, dtype=torch.float64)}, momentum=0.9)
+    torch.testing.assert_close(average["w"], torch.full((2,), 1 - 0.9**5, dtype=torch.float64))
+
+
+# --- naive twin ------------------------------------------------------------------------------------------------
+
+
+def test_ema_equals_lightly():
+    from lightly.models.utils import update_momentum
+
+    online, target = torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)
+    ours = averaging.ema(dict(target.named_parameters()), dict(online.named_parameters()), momentum=0.996)
+    update_momentum(online, target, 0.996)
+    torch.testing.assert_close(tree.detach(ours), tree.detach(dict(target.named_parameters())))
+
+
+# --- property --------------------------------------------------------------------------------------------------
+
+
+def test_the_ends_of_the_range_are_exact_and_integers_stay():
+    average = {"w": torch.tensor([0.1, 1e8]), "count": torch.tensor(3)}
+    params = {"w": torch.tensor([0.3, 1.0]), "count": torch.tensor(7)}
+    kept = average["w"].clone()
+    assert torch.equal(averaging.ema(average, params, momentum=1.0)["w"], average["w"])
+    assert torch.equal(averaging.ema(average, params, momentum=0.0)["w"], params["w"])
+    assert averaging.ema(average, params, momentum=0.5)["count"] == 3
+    assert torch.equal(average["w"], kept)
+
+
+def test_a_momentum_near_1_keeps_its_digits_and_the_average_its_dtype():
+    average, params = {"w": torch.zeros(1)}, {"w": torch.ones(1, dtype=torch.bfloat16)}
+    for momentum in (1 - 1e-6, torch.tensor(1 - 1e-6, dtype=torch.float64)):
+        new = averaging.ema(average, params, momentum=momentum)["w"]
+        torch.testing.assert_close(new, torch.tensor([1e-6]), rtol=1e-6, atol=0)  # in float32, 1 - (1 - 1e-6) is 9.5e-7
+
+
+def test_a_scheduled_momentum_under_vmap_equals_the_loop():
+    momentum, steps = schedules.cosine(0.9, 4, final=1.0), torch.arange(4)
+    average, params = {"w": torch.arange(8.0).reshape(4, 2)}, {"w": torch.ones(4, 2)}
+
+    def one(average, params, step):
+        return averaging.ema(average, params, momentum=momentum(step))
+
+    batched = torch.func.vmap(one)(average, params, steps)["w"]
+    looped = [one({"w": average["w"][i]}, {"w": params["w"][i]}, i)["w"] for i in range(4)]
+    torch.testing.assert_close(batched, torch.stack(looped))
+
+
+def test_a_momentum_out_of_range_is_named():
+    with pytest.raises(ValueError, match="momentum: expected a number in 0..1, got 1.5"):
+        averaging.ema({}, {}, momentum=1.5)

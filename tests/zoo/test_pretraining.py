@@ -1,0 +1,80 @@
+"""Pretraining: what a run leaves behind, and that nothing which was there is lost."""
+
+import json
+
+import numpy as np
+import pytest
+
+import zoo
+from zoo.pretraining import read_metrics
+
+
+def test_a_run_directory_holds_what_it_should(run, recipe):
+    assert {path.name for path in run.iterdir()} == {
+        "recipe.json",
+        "metrics.jsonl",
+        "checkpoint.safetensors",
+        "encoder",
+    }
+    lines = read_metrics(run)
+    assert [line["epoch"] for line in lines] == [1, 2] and lines[-1]["step"] == 20
+    assert {"loss", "grad_norm", "positive_cosine", "feature_std", "effective_rank", "learning_rate"} <= set(lines[0])
+    config = json.loads((run / "encoder" / "config.json").read_text())
+    assert zoo.Recipe.from_dict(config["recipe"]) == recipe.replace(epochs=2)
+
+
+def test_training_lowers_the_loss(recipe, tmp_path):
+    zoo.pretrain(recipe.replace(epochs=4), out=tmp_path / "run")
+    losses = [line["loss"] for line in read_metrics(tmp_path / "run")]
+    assert losses[-1] < losses[0] - 0.1
+
+
+def test_a_directory_of_another_recipe_or_of_other_things_is_left_alone(run, recipe, tmp_path):
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    with pytest.raises(zoo.ZooError) as error:
+        zoo.pretrain(recipe.replace(epochs=2, seed=3), out=run)
+    assert "holds a run of another recipe (seed 0 there, 3 here)" in str(error.value)
+    assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    (tmp_path / "thesis.tex").write_text("do not lose")
+    with pytest.raises(zoo.ZooError, match="exists and is not a run directory"):
+        zoo.pretrain(recipe, out=tmp_path)
+    with pytest.raises(zoo.ZooError, match="exists and is not a run directory"):
+        zoo.pretrain(recipe, out=tmp_path / "thesis.tex")
+    assert (tmp_path / "thesis.tex").read_text() == "do not lose"
+
+
+def test_a_run_does_not_go_on_with_other_data(recipe, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (200, 1, 8, 8), np.uint8)
+    file, out = tmp_path / "mine.npz", tmp_path / "run"
+    np.savez(file, images=images)
+    model = zoo.pretrain(recipe.replace(epochs=1), data=file, out=out)
+    assert model.name == "simclr-resnet8-mine"
+    np.savez(file, images=255 - images)
+    (out / "encoder" / "config.json").unlink()
+    with pytest.raises(zoo.ZooError, match="was on other data"):
+        zoo.resume(out)
+
+
+def test_a_loss_that_is_no_longer_finite_stops_training_and_keeps_the_last_checkpoint(recipe, tmp_path):
+    out = tmp_path / "run"
+    broken = recipe.replace(optimizer="sgd", optimizer_options={}, learning_rate=1e20, warmup_epochs=0)
+    with pytest.raises(zoo.ZooError, match=r"step \d+ \(epoch 1\): .*training stopped"):
+        zoo.pretrain(broken, out=out)
+    assert not (out / "encoder").exists()
+
+
+@pytest.mark.parametrize(
+    "changes,words",
+    [
+        ({"method_options": {"temperature": 0.0}}, "method 'simclr': temperature: expected a number above 0, got 0.0"),
+        ({"batch_size": 5000}, "batch_size: expected at most 1297"),
+        ({"dataset": "digts"}, "unknown dataset 'digts'; did you mean 'digits'"),
+        ({"views": [("random_resized_crop", {"size": 8, "scale": (0.0, 2.0)})]}, "scale"),
+        ({"mean": (0.5, 0.5, 0.5)}, "mean"),
+    ],
+)
+def test_what_cannot_be_trained_is_named_before_anything_is_written(recipe, tmp_path, changes, words):
+    with pytest.raises(zoo.ZooError) as error:
+        zoo.pretrain(recipe.replace(**changes), out=tmp_path / "run")
+    assert words in str(error.value)
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,36 @@
+"""Batches of indices from (key, epoch): the same on every machine, whatever was trained before."""
+
+from collections.abc import Iterator
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from functional import random
+from functional.base import Key
+from zoo.errors import ZooError
+
+
+def steps_per_epoch(n: int, batch_size: int) -> int:
+    """How many full batches `n` images make.
+
+    Raises:
+        ZooError: if they do not fill one.
+    """
+    if batch_size > n:
+        raise ZooError(f"batch_size: expected at most {n}, the number of training images, got {batch_size}")
+    return n // batch_size
+
+
+def batches(key: Key, epoch: int, n: int, batch_size: int) -> Iterator[Int64[Tensor, " batch_size"]]:
+    """The index batches of an epoch: a permutation of `n` images cut into full batches.
+
+    The images that fill no batch are left out, others in every epoch.
+
+    Example:
+        >>> [batch.tolist() for batch in batches(random.key(0), 0, 5, 2)]
+        [[0, 4], [1, 3]]
+    """
+    steps = steps_per_epoch(n, batch_size)
+    order = random.permutation(random.fold_in(key, epoch), n)
+    yield from torch.split(order[: steps * batch_size], batch_size)

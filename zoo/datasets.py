@@ -1,0 +1,198 @@
+"""Datasets: a name or a file in, uint8 images with their labels and splits out.
+
+`digits` comes with scikit-learn and needs nothing. A file of one's own is `.npz` or `.safetensors` and holds
+
+    train_images  uint8 [N, C, H, W] or [N, H, W]       test_images  the same, optional
+    train_labels  integers or strings [N], optional     test_labels  likewise
+
+or `images` and `labels` alone. Strings are for `.npz` only. Nothing is unpickled.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from zoo.errors import ZooError, unknown
+
+NAMES = ("digits",)
+
+
+class Split(NamedTuple):
+    """Images uint8 `[N, C, H, W]`, and their labels int64 `[N]`, or None."""
+
+    images: Tensor
+    labels: Tensor | None
+
+
+class Dataset(NamedTuple):
+    """A dataset in memory.
+
+    Attributes:
+        name: of the dataset, or the path that it was read from.
+        train: the training images.
+        test: the official test images, or None.
+        classes: the classes' names, label by label; empty without labels.
+        digest: SHA-256 of the content, whatever file or order of arrays it came in.
+    """
+
+    name: str
+    train: Split
+    test: Split | None
+    classes: tuple[str, ...]
+    digest: str
+
+
+def load_dataset(name: str | Path) -> Dataset:
+    """The dataset of a name in `NAMES`, or of a `.npz` or `.safetensors` file.
+
+    Raises:
+        ZooError: if there is no such name or file, or if its arrays are not as the module says.
+
+    Example:
+        >>> load_dataset("digits").train.images.shape
+        torch.Size([1297, 1, 8, 8])
+    """
+    if str(name) == "digits":
+        return _dataset("digits", _digits())
+    path = Path(name).expanduser()
+    if path.suffix not in (".npz", ".safetensors"):
+        if path.is_file():
+            raise ZooError(f"{path}: expected a file ending in .npz or .safetensors")
+        raise unknown("dataset", name, [*NAMES, "FILE.npz", "FILE.safetensors"])
+    if not path.is_file():
+        raise ZooError(f"{path}: no such file")
+    return _dataset(str(path), _read_npz(path) if path.suffix == ".npz" else _read_safetensors(path))
+
+
+def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation per channel of uint8 images `[N, C, H, W]` scaled to 0..1.
+
+    They come from the counts of the 256 values, so they are exact and the same on every machine. A constant channel
+    has standard deviation 1, so that dividing by it is harmless.
+    """
+    values = torch.arange(256, dtype=torch.float64) / 255
+    means, stds = [], []
+    for channel in images.unbind(1):
+        counts = torch.bincount(channel.flatten(), minlength=256).double()
+        share = counts / counts.sum()
+        mean = (share * values).sum()
+        std = (share * (values - mean).square()).sum().sqrt()
+        means.append(round(mean.item(), 6))
+        stds.append(round(std.item(), 6) or 1.0)
+    return tuple(means), tuple(stds)
+
+
+def _digits() -> dict[str, np.ndarray]:
+    """The 1,797 digits of scikit-learn, in their order: the last 500 are the test images."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images = np.rint(digits.images[:, None] * (255 / 16)).astype(np.uint8)
+    labels = digits.target.astype(np.int64)
+    return {
+        "train_images": images[:-500],
+        "train_labels": labels[:-500],
+        "test_images": images[-500:],
+        "test_labels": labels[-500:],
+    }
+
+
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except Exception as error:  # numpy raises zipfile, zlib, struct, value and os errors, by where the file is broken
+        raise ZooError(f"{path}: not a readable .npz archive ({error})") from error
+
+
+def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with safe_open(path, framework="np") as file:
+            arrays = {name: file.get_tensor(name) for name in file.keys()}
+            classes = (file.metadata() or {}).get("classes")
+    except SafetensorError as error:
+        raise ZooError(f"{path}: not a whole safetensors file ({error})") from error
+    if classes is not None:
+        arrays["classes"] = np.array(json.loads(classes))
+    return arrays
+
+
+def _dataset(name: str, arrays: Mapping[str, np.ndarray]) -> Dataset:
+    arrays = {
+        {"images": "train_images", "labels": "train_labels"}.get(key, key): value for key, value in arrays.items()
+    }
+    if "train_images" not in arrays:
+        raise ZooError(f"{name}: expected train_images (or images), got {', '.join(sorted(arrays)) or 'nothing'}")
+    images = {split: _images(name, split, arrays) for split in ("train", "test") if f"{split}_images" in arrays}
+    labels = {split: _labels(name, split, arrays, len(images[split])) for split in images}
+    classes, numbers = _number_classes(name, labels, arrays.get("classes"))
+    if "test" in images and images["test"].shape[1:] != images["train"].shape[1:]:
+        raise ZooError(
+            f"{name}: train images are {list(images['train'].shape[1:])} and test images "
+            f"{list(images['test'].shape[1:])}; expected one size and number of channels"
+        )
+    splits = {split: Split(torch.from_numpy(images[split]), numbers.get(split)) for split in images}
+    return Dataset(name, splits["train"], splits.get("test"), classes, _digest(splits))
+
+
+def _images(name: str, split: str, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    images = arrays[f"{split}_images"]
+    if images.dtype != np.uint8:
+        raise ZooError(f"{name}: {split}_images: expected uint8 in 0..255, got {images.dtype}; scale and round them")
+    if images.ndim == 3:
+        images = images[:, None]
+    if images.ndim != 4 or images.shape[1] not in (1, 3):
+        hint = "; move the channels to the front with .transpose(0, 3, 1, 2)" if images.shape[-1] in (1, 3) else ""
+        raise ZooError(
+            f"{name}: {split}_images: expected [N, H, W] or [N, C, H, W] with 1 or 3 channels, "
+            f"got {list(images.shape)}{hint}"
+        )
+    if images.size == 0:
+        raise ZooError(f"{name}: {split}_images: expected images, got an empty array {list(images.shape)}")
+    return np.array(images, order="C")  # own memory: torch refuses arrays that are read-only
+
+
+def _labels(name: str, split: str, arrays: Mapping[str, np.ndarray], n: int) -> np.ndarray | None:
+    labels = arrays.get(f"{split}_labels")
+    if labels is None:
+        return None
+    if labels.ndim != 1 or labels.dtype.kind not in "iuU":
+        raise ZooError(
+            f"{name}: {split}_labels: expected integers or strings [N], got {labels.dtype} {list(labels.shape)}"
+        )
+    if len(labels) != n:
+        raise ZooError(f"{name}: {split}: {n} images but {len(labels)} labels; row i of each must belong together")
+    return labels
+
+
+def _number_classes(
+    name: str, labels: Mapping[str, np.ndarray | None], given: np.ndarray | None
+) -> tuple[tuple[str, ...], dict[str, Tensor | None]]:
+    """Labels as int64 from 0, and the classes' names: those given, else the labels themselves in sorted order."""
+    present = {split: y for split, y in labels.items() if y is not None}
+    if not present:
+        return (), {}
+    values = np.unique(np.concatenate(list(present.values())))
+    if given is not None:
+        if values.dtype.kind == "U" or values[0] < 0 or values[-1] >= len(given):
+            raise ZooError(f"{name}: {len(given)} classes are named, so labels must be 0..{len(given) - 1}")
+        return tuple(map(str, given)), {split: torch.from_numpy(y.astype(np.int64)) for split, y in present.items()}
+    numbers = {split: torch.from_numpy(np.searchsorted(values, y).astype(np.int64)) for split, y in present.items()}
+    return tuple(str(value) for value in values), numbers
+
+
+def _digest(splits: Mapping[str, Split]) -> str:
+    sha = hashlib.sha256()
+    for split in sorted(splits):
+        for part, tensor in zip(splits[split]._fields, splits[split], strict=True):
+            if tensor is not None:
+                sha.update(f"{split}_{part} {tensor.dtype} {list(tensor.shape)}\n".encode())
+                sha.update(tensor.numpy().data)
+    return sha.hexdigest()

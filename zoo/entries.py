@@ -1,0 +1,42 @@
+"""What can be loaded by name. Plain data: reading it imports no torch."""
+
+from typing import NamedTuple
+
+from zoo.errors import unknown
+
+
+class Entry(NamedTuple):
+    """A model of the zoo.
+
+    Attributes:
+        name: `METHOD-ENCODER-DATASET`.
+        summary: one line.
+        sha256: of its model.safetensors, checked before it is used.
+        licence: of the weights, an SPDX identifier.
+    """
+
+    name: str
+    summary: str
+    sha256: str
+    licence: str
+
+
+# The weights lie in zoo/weights/NAME and come with the package. `python scripts/release.py RECIPE` writes them, and
+# prints the entry.
+ENTRIES: dict[str, Entry] = {}
+
+
+def list_models() -> list[str]:
+    """The names that `load` takes, sorted."""
+    return sorted(ENTRIES)
+
+
+def entry(name: str) -> Entry:
+    """What is known of a name without loading it.
+
+    Raises:
+        ZooError: if it is not known; the near ones are listed.
+    """
+    if name not in ENTRIES:
+        raise unknown("model", name, ENTRIES)
+    return ENTRIES[name]

@@ -1,0 +1,33 @@
+"""What the bits of a result depend on beside the recipe: versions, processor, threads."""
+
+import platform
+from importlib import metadata
+from typing import Any
+
+
+def environment() -> dict[str, Any]:
+    """Versions, processor, instruction set and threads, as plain values.
+
+    Equal environments give equal bits; between others, losses agree to about six digits.
+    """
+    import torch
+
+    packages = ("funczoo", "torch", "numpy", "scikit-learn", "safetensors")
+    return {
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in packages},
+        "platform": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+        "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+    }
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo") as file:
+            names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
+    except OSError:
+        names = []
+    return names[0] if names else platform.processor() or platform.machine()

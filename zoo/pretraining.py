@@ -1,0 +1,283 @@
+"""The one training loop: recipe -> data -> steps -> metrics.jsonl -> checkpoint -> encoder directory.
+
+A run directory holds
+
+    recipe.json              what is trained
+    metrics.jsonl            a line per epoch
+    checkpoint.safetensors   parameters, state, optimizer state and step: all that a run is
+    encoder/                 the encoder directory, once the last epoch is done
+
+All that is drawn comes from keys of (seed, purpose, epoch, image), so nothing else has to be saved: a run that was
+killed at any moment goes on from its checkpoint to the same bits as one that never was, on the same type of machine
+with the same number of threads and versions.
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from functional import augmentations, metrics, random, training, tree
+from functional.base import Batch, Encoder, Key, Method
+from functional.training import TrainState
+from zoo import loading
+from zoo.batching import batches, steps_per_epoch
+from zoo.checkpoints import load_checkpoint, save_checkpoint, write_atomically
+from zoo.datasets import Dataset, channel_statistics, load_dataset
+from zoo.environment import environment
+from zoo.errors import ZooError
+from zoo.loading import PretrainedEncoder
+from zoo.recipe import Recipe, build_encoder, build_method, build_optimizer, build_schedule, build_views, read_recipe
+
+_MONITORED = 512  # images whose features are watched for collapse
+
+
+class _Run(NamedTuple):
+    """What a recipe and its data make."""
+
+    recipe: Recipe
+    data: Dataset
+    encoder: Encoder
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    steps: int  # per epoch
+    schedule: Callable[[int], Any]
+    init: Callable[[], TrainState]
+    step: Callable[[TrainState, Key, Batch], tuple[TrainState, dict[str, Tensor]]]
+    key_order: Key
+    key_views: Key
+
+
+def pretrain(
+    recipe: Recipe | str | Path, *, data: str | Path | None = None, out: str | Path, progress: bool = False
+) -> PretrainedEncoder:
+    """Pretrain an encoder, or go on where an earlier call with the same recipe was stopped.
+
+    Args:
+        recipe: a `Recipe`, the name of a model (the recipe that made it), or the path of a `.json` or `.py`.
+        data: a dataset's name or file in place of the recipe's.
+        out: the run directory; made if it is not there.
+        progress: show a bar with images/s and the time left on stderr.
+
+    Returns:
+        The encoder, as loaded from `out/encoder`.
+
+    Raises:
+        ZooError: for a recipe or data that cannot be, a run directory of another recipe, and a loss that is no longer
+            finite: the message names the step, and the last good checkpoint stays.
+        OSError: if the directory cannot be written; the last checkpoint stays whole.
+    """
+    recipe = resolve_recipe(recipe)
+    if data is not None:
+        recipe = recipe.replace(dataset=str(data))
+    run = _prepare(recipe)
+    out = Path(out).expanduser()
+    state = _open_run(run, out)
+    finished = out / "encoder" / "config.json"
+    if not finished.is_file():
+        state = _train(run, state, out, progress)
+        model = _encoder(run, state, out)
+        loading.save(model, out / "encoder")
+    return loading.load(out / "encoder")
+
+
+def resume(out: str | Path, *, progress: bool = False) -> PretrainedEncoder:
+    """Go on with the run in a directory; a finished one is loaded.
+
+    Raises:
+        ZooError: if it holds no run, and as `pretrain`.
+    """
+    path = Path(out).expanduser() / "recipe.json"
+    if not path.is_file():
+        raise ZooError(f"{out}: not a run directory: it has no recipe.json; start one with `zoo pretrain`")
+    return pretrain(read_recipe(path), out=out, progress=progress)
+
+
+def resolve_recipe(recipe: Recipe | str | Path) -> Recipe:
+    """The recipe itself, the one in a `.json` or `.py` file, or the one that made a model.
+
+    Raises:
+        ZooError: if there is no such file or model.
+    """
+    if isinstance(recipe, Recipe):
+        return recipe
+    if str(recipe).endswith((".json", ".py")):
+        return read_recipe(recipe)
+    return Recipe.from_dict(loading.load(recipe).config["recipe"])
+
+
+def read_metrics(out: str | Path) -> list[dict[str, float]]:
+    """The lines of a run's metrics.jsonl.
+
+    Raises:
+        ZooError: if there are none.
+    """
+    path = Path(out).expanduser() / "metrics.jsonl"
+    if not path.is_file():
+        raise ZooError(f"{out}: not a run directory: it has no metrics.jsonl")
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def _prepare(recipe: Recipe) -> _Run:
+    data = load_dataset(recipe.dataset)
+    images = data.train.images
+    measured = channel_statistics(images)
+    mean, std = recipe.mean or measured[0], recipe.std or measured[1]
+    if not len(mean) == len(std) == images.shape[1]:
+        raise ZooError(f"recipe: mean, std: expected {images.shape[1]} numbers each, got {len(mean)} and {len(std)}")
+    encoder = build_encoder(recipe.encoder, images.shape[1], recipe.encoder_options)
+    steps = steps_per_epoch(len(images), recipe.batch_size)
+    schedule = build_schedule(recipe, steps)
+    method = build_method(recipe, encoder, build_views(recipe, mean, std))
+    optimizer = build_optimizer(recipe, schedule)
+    key_init, key_order, key_views = random.split(random.key(recipe.seed), 3)
+    step = training.make_train_step(method.loss, optimizer)
+    _try(method, images, key_init)
+    return _Run(
+        recipe=recipe,
+        data=data,
+        encoder=encoder,
+        mean=mean,
+        std=std,
+        steps=steps,
+        schedule=schedule,
+        init=lambda: training.init(method, optimizer, key_init),
+        step=step,
+        key_order=key_order,
+        key_views=key_views,
+    )
+
+
+def _try(method: Method, images: Tensor, key: Key) -> None:
+    """One loss of two images, so that an option that is refused only when it is used is refused before a run starts."""
+    params, state = method.init(key)
+    try:
+        with torch.no_grad():
+            method.loss(params, state, key, Batch(images[:2], None, torch.arange(2)))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ZooError(f"recipe: it cannot be trained on images {list(images.shape[1:])}: {error}") from error
+
+
+def _open_run(run: _Run, out: Path) -> TrainState:
+    """The state to go on from. A directory that holds anything else than this recipe's run is left as it is."""
+    path = out / "recipe.json"
+    if path.is_file():
+        theirs = read_recipe(path)
+        if theirs != run.recipe:
+            differing = [
+                f"{name} {value!r} there, {run.recipe.to_dict()[name]!r} here"
+                for name, value in theirs.to_dict().items()
+                if value != run.recipe.to_dict()[name]
+            ]
+            raise ZooError(f"{out}: holds a run of another recipe ({'; '.join(differing)}); choose another directory")
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ZooError(f"{out}: exists and is not a run directory; choose a new one, so that nothing is overwritten")
+    else:
+        out.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, run.recipe.to_json().encode())
+    checkpoint = out / "checkpoint.safetensors"
+    if not checkpoint.is_file():
+        return run.init()
+    state, metadata = load_checkpoint(checkpoint, run.init())
+    if metadata.get("dataset_digest") != run.data.digest:
+        raise ZooError(f"{out}: its run was on other data than {run.data.name} holds now; choose another directory")
+    return state
+
+
+def _train(run: _Run, state: TrainState, out: Path, progress: bool) -> TrainState:
+    recipe, images, labels = run.recipe, run.data.train.images, run.data.train.labels
+    first_epoch = int(state.step) // run.steps
+    log = _kept_lines(out, first_epoch)
+    with tqdm(
+        total=recipe.epochs * run.steps * recipe.batch_size,
+        initial=first_epoch * run.steps * recipe.batch_size,
+        desc=recipe.name,
+        unit=" images",
+        unit_scale=True,
+        disable=None if progress else True,  # None: off when stderr is not a terminal
+    ) as bar:
+        for epoch in range(first_epoch, recipe.epochs):
+            key_epoch = random.fold_in(run.key_views, epoch)
+            infos: list[dict[str, Tensor]] = []
+            started = time.perf_counter()
+            for index in batches(run.key_order, epoch, len(images), recipe.batch_size):
+                batch = Batch(images[index], None if labels is None else labels[index], index)
+                state, info = run.step(state, key_epoch, batch)
+                _require_finite(info, state, epoch, out)
+                infos.append(info)
+                bar.update(recipe.batch_size)
+            seconds = time.perf_counter() - started
+            line = {
+                "epoch": epoch + 1,
+                "step": int(state.step),
+                "learning_rate": float(run.schedule(int(state.step) - 1)),
+                **{name: torch.stack([info[name] for info in infos]).mean().item() for name in infos[0]},
+                **_watch(run, state),
+                "images_per_second": round(run.steps * recipe.batch_size / seconds, 1),
+                "seconds": round(seconds, 3),
+            }
+            bar.set_postfix(loss=f"{line['loss']:.3f}")
+            # The metrics go first: lines of an epoch whose checkpoint was never written are dropped on resuming.
+            log.append(json.dumps(line))
+            write_atomically(out / "metrics.jsonl", ("\n".join(log) + "\n").encode())
+            save_checkpoint(out / "checkpoint.safetensors", state, {"dataset_digest": run.data.digest})
+    return state
+
+
+def _kept_lines(out: Path, epochs: int) -> list[str]:
+    path = out / "metrics.jsonl"
+    return path.read_text().splitlines()[:epochs] if path.is_file() else []
+
+
+def _require_finite(info: dict[str, Tensor], state: TrainState, epoch: int, out: Path) -> None:
+    if not math.isfinite(info["loss"]) or not math.isfinite(info["grad_norm"]):
+        kept = out / "checkpoint.safetensors"
+        where = f"the checkpoint of epoch {epoch} is kept in {kept}" if kept.is_file() else "there is no checkpoint yet"
+        raise ZooError(
+            f"step {int(state.step)} (epoch {epoch + 1}): loss {info['loss']:g}, gradient norm {info['grad_norm']:g}; "
+            f"training stopped, {where}. Lower the learning rate, or raise the temperature"
+        )
+
+
+def _watch(run: _Run, state: TrainState) -> dict[str, float]:
+    """How spread out the features of a few training images are: both numbers fall to nothing when they collapse."""
+    images = augmentations.to_float(run.data.train.images[:_MONITORED])
+    images = augmentations.normalize(None, images, mean=run.mean, std=run.std)
+    with torch.no_grad():
+        features, _ = run.encoder.apply(state.params["encoder"], state.state.batch_stats, images)
+    return {
+        "feature_std": metrics.feature_std(features).item(),
+        "effective_rank": metrics.effective_rank(features).item(),
+    }
+
+
+def _encoder(run: _Run, state: TrainState, out: Path) -> PretrainedEncoder:
+    recipe, images = run.recipe, run.data.train.images
+    config = {
+        "name": recipe.name,
+        "architecture": {
+            "encoder": recipe.encoder,
+            "in_channels": images.shape[1],
+            "options": recipe.encoder_options,
+        },
+        "input_shape": list(images.shape[1:]),
+        "feature_dim": run.encoder.feature_dim,
+        "mean": list(run.mean),
+        "std": list(run.std),
+        "recipe": recipe.to_dict(),
+        "dataset": {"name": run.data.name, "images": len(images), "digest": run.data.digest},
+        "training": {
+            "steps": int(state.step),
+            "seconds": round(sum(line["seconds"] for line in read_metrics(out)), 1),
+            "loss": read_metrics(out)[-1]["loss"],
+        },
+        "environment": environment(),
+    }
+    params, batch_stats = tree.detach((state.params["encoder"], state.state.batch_stats))
+    return PretrainedEncoder(run.encoder, params, batch_stats, config)
