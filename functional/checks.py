@@ -105,10 +105,11 @@ def check_channels(name: str, x: Tensor, channels: int) -> None:
             ...
         ValueError: images: expected 3 channels, got 1 (shape [2, 1, 28, 28]); convert them, or build the network for 1
     """
-    if x.shape[1] != channels:
+    got = x.shape[1] if x.ndim > 1 else 0
+    if got != channels:
         raise ValueError(
-            f"{name}: expected {channels} channels, got {x.shape[1]} (shape {list(x.shape)}); "
-            f"convert them, or build the network for {x.shape[1]}"
+            f"{name}: expected {channels} channels, got {got} (shape {list(x.shape)}); "
+            f"convert them, or build the network for {got}"
         )
 
 
@@ -149,7 +150,7 @@ def check_per_image(name: str, x: Tensor, images: Tensor, shape: tuple[int, ...]
     """
     expected = [len(images), *shape]
     if not isinstance(x, Tensor):
-        raise TypeError(f"{name}: expected a tensor {expected}, got {type(x).__name__}; repeat one value with torch.full")
+        raise TypeError(f"{name}: expected a tensor {expected}, got {type(x).__name__}; repeat it with torch.full")
     if list(x.shape) != expected:
         raise ValueError(f"{name}: expected one per image, {expected}, got {list(x.shape)}")
 

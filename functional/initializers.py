@@ -38,14 +38,16 @@ def kaiming_normal(key: Key, shape: tuple[int, ...], dtype: torch.dtype = torch.
     return (random.normal(key, shape) * math.sqrt(2 / fan_out)).to(dtype)
 
 
-def torch_uniform(key: Key, shape: tuple[int, ...], dtype: torch.dtype = torch.float32, *, fan_in: int = 0) -> Tensor:
+def torch_uniform(
+    key: Key, shape: tuple[int, ...], dtype: torch.dtype = torch.float32, *, fan_in: int | None = None
+) -> Tensor:
     r"""Uniform on $\pm 1 / \sqrt{\text{fan in}}$: what `torch.nn.Linear` and `torch.nn.Conv2d` start with.
 
     Args:
         key: `[2]`.
         shape: of the weight; or of the bias, with the weight's `fan_in` given.
         dtype: of the result.
-        fan_in: 0 for the product of all but the first dimension of `shape`.
+        fan_in: None for the product of all but the first dimension of `shape`.
     """
     bound = 1 / math.sqrt(fan_in or math.prod(shape[1:]))
     return random.uniform(key, shape, minval=-bound, maxval=bound).to(dtype)

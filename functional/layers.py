@@ -81,14 +81,13 @@ def serial(**layers: Layer) -> Layer:
     return Layer(init, apply)
 
 
-def computed_in(dtype: torch.dtype | None, layer: Layer) -> Layer:
-    """The layer with parameters and inputs cast to `dtype` on the way in, and its outputs raised to float32 at least.
+def cast(layer: Layer, dtype: torch.dtype | None) -> Layer:
+    """The layer with its parameters and inputs cast to `dtype`, and its outputs raised to float32 at least.
 
-    The parameters themselves, their gradients and the batch statistics keep their own dtype. None casts nothing.
+    The trees keep their dtypes: parameters, gradients and batch statistics stay as they are. None casts nothing.
 
     Note:
-        This is no `torch.autocast`: every operation between the two casts runs in `dtype`, apart from the moments of
-        `batch_norm`, which are float32.
+        This is no `torch.autocast`: everything in between runs in `dtype`, but for the moments of `batch_norm`.
     """
     if dtype is None:
         return layer
@@ -148,7 +147,7 @@ def linear(in_features: int, out_features: int, *, bias: bool = True) -> Layer:
     check_positive("out_features", out_features)
 
     def init(key: Key) -> Params:
-        return _weight_and_bias(key, (out_features, in_features), out_features if bias else 0)
+        return _weight_and_bias(key, (out_features, in_features), biases=out_features if bias else 0)
 
     return stateless(init, lambda params, inputs: F.linear(inputs, params["weight"], params.get("bias")))
 
@@ -170,7 +169,7 @@ def conv(
 
     def init(key: Key) -> Params:
         shape = (out_channels, in_channels, kernel, kernel)
-        return _weight_and_bias(key, shape, out_channels if bias else 0, initializer)
+        return _weight_and_bias(key, shape, biases=out_channels if bias else 0, initializer=initializer)
 
     def function(params: Params, inputs: Tensor) -> Tensor:
         return F.conv2d(inputs, params["weight"], params.get("bias"), stride, padding)
@@ -196,7 +195,7 @@ def conv_transpose(
 
     def init(key: Key) -> Params:
         shape = (in_channels, out_channels, kernel, kernel)
-        return _weight_and_bias(key, shape, out_channels if bias else 0)
+        return _weight_and_bias(key, shape, biases=out_channels if bias else 0)
 
     def function(params: Params, inputs: Tensor) -> Tensor:
         return F.conv_transpose2d(inputs, params["weight"], params.get("bias"), stride, padding, output_padding)
@@ -295,10 +294,11 @@ def dropout(rate: float) -> Layer:
 def _weight_and_bias(
     key: Key,
     shape: tuple[int, ...],
+    *,
     biases: int,
     initializer: Callable[..., Tensor] = initializers.torch_uniform,
 ) -> Params:
-    """The weight, and `biases` biases with the weight's fan in; none for 0."""
+    """The weight, and as many biases as asked for, with the weight's fan in."""
     key_weight, key_bias = random.split(key)
     params = {"weight": initializer(key_weight, shape)}
     if biases:

@@ -29,16 +29,17 @@ def main(out: Path) -> None:
     """Run the path and print what it finds."""
     started = time.perf_counter()
     data = zoo.load_dataset(recipe.dataset)
+    test = data.test
+    assert test is not None and test.labels is not None  # digits have them
     say(f"1. pretrain {recipe.name}: {len(data.train.images):,} images, no labels, {recipe.epochs} epochs")
     model = zoo.pretrain(recipe, out=out, progress=True)
     say(f"2. load {out / 'encoder'}: {model}")
     again = zoo.load(out / "encoder")
-    same = torch.equal(model.features(data.test.images), again.features(data.test.images))
-    say(f"   loaded twice, the features of {len(data.test.images)} test images are the same bits: {same}")
+    same = torch.equal(model.features(test.images), again.features(test.images))
+    say(f"   loaded twice, the features of {len(test.images)} test images are the same bits: {same}")
     say("3. probe with a few labels; accuracy in %, mean +- standard deviation over 5 draws of the labels")
     record = zoo.evaluate(again, data)
     say("\n" + results_table(record) + "\n")
-    test = data.test
     figures = [
         loss_curve(read_metrics(out), recipe.name, out / "loss.png"),
         feature_map(again.features(test.images), test.labels, data.classes, recipe.name, out / "tsne.png"),

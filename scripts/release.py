@@ -41,7 +41,7 @@ def main() -> None:
         "commit": subprocess.check_output(["git", "rev-parse", "HEAD"], text=True, cwd=ROOT).strip(),
         "dataset": data.name,
         "dataset_digest": data.digest,
-        "test_images": len(data.test.images),
+        "test_images": records[0]["test_images"],
         "draws": records[0]["draws"],
         "seeds": list(runs),
         "training_seconds": [sum(line["seconds"] for line in read_metrics(out)) for out in runs.values()],

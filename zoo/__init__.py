@@ -38,7 +38,6 @@ _HOMES = {
     "resume": "pretraining",
     "Recipe": "recipe",
 }
-__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
@@ -48,4 +47,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return sorted(_HOMES)

@@ -93,9 +93,9 @@ def _digits() -> dict[str, np.ndarray]:
     """The 1,797 digits of scikit-learn, in their order: the last 500 are the test images."""
     from sklearn.datasets import load_digits
 
-    digits = load_digits()
-    images = np.rint(digits.images[:, None] * (255 / 16)).astype(np.uint8)
-    labels = digits.target.astype(np.int64)
+    sixteenths, labels = load_digits(return_X_y=True)
+    images = np.rint(sixteenths.reshape(-1, 1, 8, 8) * (255 / 16)).astype(np.uint8)
+    labels = labels.astype(np.int64)
     return {
         "train_images": images[:-500],
         "train_labels": labels[:-500],
@@ -174,7 +174,7 @@ def _labels(name: str, split: str, arrays: Mapping[str, np.ndarray], n: int) -> 
 
 def _number_classes(
     name: str, labels: Mapping[str, np.ndarray | None], given: np.ndarray | None
-) -> tuple[tuple[str, ...], dict[str, Tensor | None]]:
+) -> tuple[tuple[str, ...], Mapping[str, Tensor]]:
     """Labels as int64 from 0, and the classes' names: those given, else the labels themselves in sorted order."""
     present = {split: y for split, y in labels.items() if y is not None}
     if not present:

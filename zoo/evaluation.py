@@ -26,7 +26,7 @@ from zoo.datasets import Dataset
 from zoo.errors import ZooError, unknown
 from zoo.loading import PretrainedEncoder, untrained
 
-STRENGTHS = tuple(10.0**i for i in range(-5, 3))
+STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 DEFAULT_STRENGTH = 1e-2  # where a class has too few labels to hold any out
 NEIGHBOURS = 10
 BASELINES = ("pixels", "untrained")
@@ -228,7 +228,12 @@ def _scores(predicted: Tensor, actual: Tensor, classes: Sequence[Any]) -> dict[s
 
     names = [str(name) for name in classes]
     report: Any = classification_report(
-        actual, predicted, labels=range(len(names)), target_names=names, zero_division=0, output_dict=True
+        actual,
+        predicted,
+        labels=range(len(names)),
+        target_names=names,
+        zero_division=0,  # pyright: ignore[reportArgumentType]: numbers are documented; the stub knows "warn" alone
+        output_dict=True,
     )
     per_class = {
         name: {

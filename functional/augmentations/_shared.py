@@ -7,7 +7,7 @@ from functional.base import Images
 
 
 def per_image(parameter: Shaped[Tensor, " batch"], images: Tensor) -> Shaped[Tensor, "batch 1 1 1"]:
-    """A parameter as it broadcasts against `[B, C, H, W]`: a number in the images' dtype, a choice as the bool it is."""
+    """A parameter as it broadcasts against `[B, C, H, W]`: numbers in the images' dtype, choices (bool) as they are."""
     parameter = parameter.to(images.dtype) if parameter.is_floating_point() else parameter
     return parameter[:, None, None, None]
 

@@ -1,15 +1,19 @@
-"""What a pixel becomes: brightness, contrast, saturation, hue, and grey."""
+"""Colour: brightness, contrast, saturation, hue, all four in random order, and grey.
+
+The `adjust_*` functions take a factor per image and give what torchvision's functions of the same name give. On images
+of one channel there is no colour: saturation, hue and grey leave them as they are.
+"""
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
 from functional import random
-from functional.augmentations._shared import per_image
+from functional.augmentations._shared import blend, per_image
 from functional.base import Images, Key
-from functional.checks import check_images, check_keys
+from functional.checks import check_between, check_images, check_keys, check_per_image
 
-_BRIGHTNESS, _CONTRAST, _SATURATION, _HUE = range(4)
+_BRIGHTNESS, _CONTRAST, _SATURATION, _HUE = range(4)  # the columns of a draw of color_jitter
 
 
 def color_jitter(
@@ -22,9 +26,36 @@ def color_jitter(
     hue: float = 0.1,
     p: float = 0.8,
 ) -> Images:
+    """Brightness, contrast, saturation and hue, each by a random amount, in an order drawn for each image.
+
+    Args:
+        keys: `[B, 2]`.
+        images: `[B, C, H, W]`, C = 1 or 3.
+        brightness: the factor is uniform in 1 - brightness to 1 + brightness, and at least 0.
+        contrast: likewise.
+        saturation: likewise.
+        hue: the shift is uniform in -hue to hue, in turns; 0..0.5.
+        p: probability that an image is changed at all, 0..1.
+
+    Returns:
+        `[B, C, H, W]`, in 0..1.
+
+    Note:
+        The defaults are strength .5 of the paper, which it takes for CIFAR-10; for ImageNet it takes 1, which is
+        twice the amounts: .8, .8, .8, .2.
+
+    Example:
+        >>> keys = random.split(random.key(0), 8)
+        >>> color_jitter(keys, torch.rand(8, 3, 32, 32)).shape
+        torch.Size([8, 3, 32, 32])
+
+    References:
+        arXiv:2002.05709, appendix A.
+    """
+    check_images(images)
     check_keys(keys, images)
-    strengths = {"brightness": brightness, "contrast": contrast, "saturation": saturation, "hue": hue}
-    return apply_color_jitter(images, *sample_color_jitter(keys, **strengths, p=p))
+    amounts = sample_color_jitter(keys, brightness=brightness, contrast=contrast, saturation=saturation, hue=hue, p=p)
+    return apply_color_jitter(images, *amounts)
 
 
 def sample_color_jitter(
@@ -36,61 +67,223 @@ def sample_color_jitter(
     hue: float = 0.1,
     p: float = 0.8,
 ) -> tuple[Float[Tensor, "batch 4"], Int64[Tensor, "batch 4"]]:
-    amount, rank, chosen = random.uniform(keys, (9,)).split([4, 4, 1], dim=-1)
-    low = torch.tensor([max(0.0, 1 - s) for s in (brightness, contrast, saturation)] + [-hue], device=keys.device)
+    """How much, and in what order.
+
+    Args:
+        keys: `[B, 2]`.
+        brightness: as in `color_jitter`, with the rest.
+        contrast: at least 0.
+        saturation: at least 0.
+        hue: 0..0.5.
+        p: 0..1.
+
+    Returns:
+        The factors of brightness, contrast and saturation and the shift of the hue, `[B, 4]`; 1, 1, 1, 0 for an image
+        that stays as it is. And the order, `[B, 4]`: the columns of the factors, first to last.
+
+    Raises:
+        ValueError: if an amount or p is out of range.
+
+    Example:
+        >>> factors, order = sample_color_jitter(random.split(random.key(0), 2), p=1.0)
+        >>> factors
+        tensor([[ 1.2739,  0.7459,  0.7817, -0.0759],
+                [ 0.6058,  0.6167,  1.0651, -0.0276]])
+        >>> order
+        tensor([[3, 0, 1, 2],
+                [1, 2, 0, 3]])
+    """
+    for name, amount in (("brightness", brightness), ("contrast", contrast), ("saturation", saturation)):
+        check_between(name, amount, 0, torch.inf)
+    check_between("hue", hue, 0, 0.5)
+    check_between("p", p, 0, 1)
+    unit, rank, choice = random.uniform(keys, (9,)).split([4, 4, 1], dim=-1)
+    low = torch.tensor([*(max(0.0, 1 - x) for x in (brightness, contrast, saturation)), -hue], device=keys.device)
     high = torch.tensor([1 + brightness, 1 + contrast, 1 + saturation, hue], device=keys.device)
-    identity = torch.tensor([1.0, 1.0, 1.0, 0.0], device=keys.device)
-    factors = torch.where(chosen < p, low + (high - low) * amount, identity)
-    return factors, rank.argsort(dim=-1, stable=True)
+    unchanged = torch.tensor([1.0, 1.0, 1.0, 0.0], device=keys.device)
+    return torch.where(choice < p, low + (high - low) * unit, unchanged), rank.argsort(dim=-1, stable=True)
 
 
 def apply_color_jitter(images: Images, factors: Float[Tensor, "batch 4"], order: Int64[Tensor, "batch 4"]) -> Images:
+    """The four adjustments of each image in its own order.
+
+    Args:
+        images: `[B, C, H, W]`, C = 1 or 3.
+        factors: brightness, contrast, saturation, and the shift of the hue, `[B, 4]`.
+        order: a permutation of 0 to 3 per image, `[B, 4]`.
+
+    Returns:
+        `[B, C, H, W]`, in 0..1.
+
+    Example:
+        >>> factors, order = sample_color_jitter(random.split(random.key(0), 8))
+        >>> apply_color_jitter(torch.rand(8, 1, 28, 28), factors, order).shape
+        torch.Size([8, 1, 28, 28])
+    """
     check_images(images)
+    check_per_image("factors", factors, images, (4,))
+    check_per_image("order", order, images, (4,))
+    # The hue is dear and the others are cheap. So it is turned once, at the same moment for all images: before it,
+    # every image goes through what comes first in its own order, and after it through the rest.
     hue_time = (order == _HUE).int().argmax(-1)
     for time in range(3):
-        images = _blend_one(images, factors, order[:, time], time < hue_time)
+        images = _adjust_one(images, factors, order[:, time], time < hue_time)
     images = adjust_hue(images, factors[:, _HUE])
     for time in range(1, 4):
-        images = _blend_one(images, factors, order[:, time], time > hue_time)
+        images = _adjust_one(images, factors, order[:, time], time > hue_time)
     return images
 
 
-def adjust_hue(images: Images, shift: Float[Tensor, " batch"]) -> Images:
+def adjust_brightness(images: Images, factor: Float[Tensor, " batch"]) -> Images:
+    """Image i times `factor[i]`, at most 1: 0 is black, 1 the image.
+
+    Args:
+        images: `[B, C, H, W]`.
+        factor: at least 0, `[B]`.
+
+    Returns:
+        `[B, C, H, W]`.
+
+    Example:
+        >>> adjust_brightness(torch.tensor([[[[0.25, 0.75]]]]), torch.tensor([2.0]))
+        tensor([[[[0.5000, 1.0000]]]])
+    """
     check_images(images)
+    check_per_image("factor", factor, images)
+    return blend(images, images.new_zeros(1, 1, 1, 1), factor)
+
+
+def adjust_contrast(images: Images, factor: Float[Tensor, " batch"]) -> Images:
+    """Away from the mean grey of image i by `factor[i]`: 0 is that grey, 1 the image.
+
+    Args:
+        images: `[B, C, H, W]`, C = 1 or 3.
+        factor: at least 0, `[B]`.
+
+    Returns:
+        `[B, C, H, W]`.
+
+    Example:
+        >>> adjust_contrast(torch.tensor([[[[0.25, 0.75]]]]), torch.tensor([0.5]))
+        tensor([[[[0.3750, 0.6250]]]])
+    """
+    check_images(images)
+    check_per_image("factor", factor, images)
+    return blend(images, luma(images).mean((-3, -2, -1), keepdim=True), factor)
+
+
+def adjust_saturation(images: Images, factor: Float[Tensor, " batch"]) -> Images:
+    """Away from grey, pixel by pixel, by `factor[i]`: 0 is grey, 1 the image.
+
+    Args:
+        images: `[B, C, H, W]`, C = 1 or 3.
+        factor: at least 0, `[B]`.
+
+    Returns:
+        `[B, C, H, W]`; images of one channel are unchanged.
+
+    Example:
+        >>> adjust_saturation(torch.tensor([1.0, 0.0, 0.0]).reshape(1, 3, 1, 1), torch.tensor([0.0])).flatten()
+        tensor([0.2989, 0.2989, 0.2989])
+    """
+    check_images(images)
+    check_per_image("factor", factor, images)
+    return blend(images, luma(images), factor)
+
+
+def adjust_hue(images: Images, shift: Float[Tensor, " batch"]) -> Images:
+    r"""The hue of image i turned by `shift[i]`; the largest and the smallest value of a pixel stay what they are.
+
+    With $\Delta$ the largest less the smallest value of a pixel, and hues in sixths of a turn from cyan, -3 to 3, a
+    pixel has the hue $h = \delta + r (3 \, \mathrm{sgn} \, \delta - 2 \delta)$, where $\delta = (B - G) / \Delta$ and
+    $r = (R - \min) / \Delta$. A hue gives back $R = \min + \Delta \, [|h| - 1]_0^1$,
+    $G = \min + \Delta \, [2 - |h + 1|]_0^1$ and $B = \min + \Delta \, [2 - |h - 1|]_0^1$.
+
+    Args:
+        images: `[B, C, H, W]`, C = 1 or 3.
+        shift: in turns, -0.5..0.5, `[B]`.
+
+    Returns:
+        `[B, C, H, W]`; images of one channel are unchanged.
+
+    Note:
+        This is the rotation in HSV that torchvision and PIL make case by case, written without cases: these formulas
+        hold in all six sextants, which is faster than choosing among them for every pixel.
+
+    Example:
+        >>> red = torch.tensor([1.0, 0.0, 0.0]).reshape(1, 3, 1, 1)
+        >>> adjust_hue(red, torch.tensor([1 / 3])).round(decimals=5).flatten()  # green
+        tensor([0., 1., 0.])
+    """
+    check_images(images)
+    check_per_image("shift", shift, images)
     if images.shape[1] == 1:
         return images
-    red, green, blue = images.unbind(1)
-    value = images.amax(1)
-    chroma = value - images.amin(1)
-    divisor = torch.where(chroma > 0, chroma, 1)
-    sextant = torch.where(
-        value == red,
-        (green - blue) / divisor,
-        torch.where(value == green, (blue - red) / divisor + 2, (red - green) / divisor + 4),
-    )
-    offsets = torch.tensor([5, 3, 1], dtype=images.dtype, device=images.device)[:, None, None]
-    turned = (sextant[:, None] + 6 * per_image(shift, images) + offsets).remainder(6)
-    return value[:, None] - chroma[:, None] * torch.minimum(turned, 4 - turned).clamp(0, 1)
+    red, green, blue = _rgb(images)
+    low, high = images.amin(1), images.amax(1)
+    span = high - low
+    span = torch.where(span > 0, span, 1)
+    side = (blue - green) / span
+    hue = side + (red - low) / span * (torch.copysign(3 * torch.ones_like(side), side) - 2 * side)
+    hue = hue + 6 * per_image(shift, images)[:, 0]
+    hue = hue - 6 * (hue / 6).round()
+    weights = torch.stack([hue.abs() - 1, 2 - (hue + 1).abs(), 2 - (hue - 1).abs()], dim=1).clamp(0, 1)
+    return torch.lerp(low[:, None], high[:, None], weights)
 
 
 def grayscale(keys: Key, images: Images, *, p: float = 0.2) -> Images:
-    check_keys(keys, images)
+    """Grey, in as many channels as before, where `random.bernoulli(keys, p)`.
+
+    Args:
+        keys: `[B, 2]`.
+        images: `[B, C, H, W]`, C = 1 or 3.
+        p: probability, 0..1.
+
+    Returns:
+        `[B, C, H, W]`; images of one channel are unchanged.
+
+    Example:
+        >>> keys = random.split(random.key(0), 1)
+        >>> grayscale(keys, torch.tensor([1.0, 0.0, 0.0]).reshape(1, 3, 1, 1), p=1.0).flatten()
+        tensor([0.2989, 0.2989, 0.2989])
+    """
     check_images(images)
+    check_keys(keys, images)
+    check_between("p", p, 0, 1)
     return torch.where(per_image(random.bernoulli(keys, p), images), luma(images), images)
 
 
 def luma(images: Images) -> Float[Tensor, "batch 1 height width"]:
+    """The grey of each pixel, .2989 R + .587 G + .114 B; images of one channel are their own grey.
+
+    Args:
+        images: `[B, C, H, W]`, C = 1 or 3.
+
+    Returns:
+        `[B, 1, H, W]`.
+
+    Raises:
+        ValueError: for another number of channels.
+
+    Example:
+        >>> luma(torch.eye(3).reshape(3, 3, 1, 1)).flatten()  # the weights of ITU-R BT.601, rounded as in torchvision
+        tensor([0.2989, 0.5870, 0.1140])
+    """
     if images.shape[1] == 1:
         return images
-    weights = torch.tensor([0.2989, 0.587, 0.114], dtype=images.dtype, device=images.device)
-    return (weights @ images.flatten(2)).unflatten(-1, images.shape[2:])[:, None]
+    red, green, blue = _rgb(images)
+    return (0.2989 * red).add(green, alpha=0.587).add(blue, alpha=0.114)[:, None]
 
 
-def _blend_one(images: Images, factors: Tensor, op: Tensor, active: Tensor) -> Images:
-    factor = torch.where(active, factors.gather(-1, op[:, None])[:, 0], 1)
+def _adjust_one(images: Images, factors: Tensor, which: Tensor, active: Tensor) -> Images:
+    """Brightness, contrast or saturation, as `which` says for each image; nothing where not active."""
+    factor = torch.where(active, factors.gather(-1, which[:, None])[:, 0], 1)
     gray = luma(images)
-    mean = gray.mean((-3, -2, -1), keepdim=True)
-    target = torch.where(
-        per_image(op == _SATURATION, images), gray, torch.where(per_image(op == _CONTRAST, images), mean, 0)
-    )
-    return torch.lerp(target, images, per_image(factor, images)).clamp(0, 1)
+    flat = torch.where(per_image(which == _CONTRAST, images), gray.mean((-3, -2, -1), keepdim=True), 0)
+    return blend(images, torch.where(per_image(which == _SATURATION, images), gray, flat), factor)
+
+
+def _rgb(images: Tensor) -> tuple[Tensor, ...]:
+    if images.shape[1] != 3:
+        raise ValueError(f"images: expected 1 or 3 channels, got shape {list(images.shape)}; colour needs RGB or grey")
+    return images.unbind(1)

@@ -1,11 +1,156 @@
-"""Neighbours and noise."""
+r"""Neighbours and noise: Gaussian blur, sharpness, Gaussian noise.
+
+The blur is, as a resized crop is, two small matrices per image, $R X C^\top$, whose rows hold the bell about a pixel
+with its tails reflected at the edges: each image has its own width at the price of one.
+"""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
 
 from functional import random
+from functional.augmentations._shared import blend, per_image, separable
 from functional.base import Images, Key
-from functional.checks import check_images, check_keys
+from functional.checks import check_between, check_images, check_interval, check_keys, check_per_image
+from functional.numerics import promote_half
+
+
+def gaussian_blur(
+    keys: Key,
+    images: Images,
+    *,
+    kernel_size: int | None = None,
+    sigma: tuple[float, float] = (0.1, 2.0),
+    p: float = 0.5,
+) -> Images:
+    """Blurred by a Gaussian of random width with probability p.
+
+    Args:
+        keys: `[B, 2]`.
+        images: `[B, C, H, W]`.
+        kernel_size: pixels, odd and at most 2 * side - 1; None for a tenth of the height, as in the paper, but odd
+            and at least 3: 23 for 224 pixels, 3 for 32.
+        sigma: the range of the standard deviation in pixels, above 0.
+        p: probability, 0..1.
+
+    Returns:
+        `[B, C, H, W]`.
+
+    Note:
+        The paper blurs for ImageNet only. A kernel of 3 pixels caps what a sigma above 1 can do.
+
+    Example:
+        >>> gaussian_blur(random.split(random.key(0), 8), torch.rand(8, 3, 32, 32)).shape
+        torch.Size([8, 3, 32, 32])
+
+    References:
+        arXiv:2002.05709, appendix A.
+    """
+    check_images(images)
+    check_keys(keys, images)
+    size = 2 * max(1, images.shape[-2] // 20) + 1 if kernel_size is None else kernel_size
+    return apply_blur(images, sample_blur(keys, sigma=sigma, p=p), kernel_size=size)
+
+
+def sample_blur(keys: Key, *, sigma: tuple[float, float] = (0.1, 2.0), p: float = 0.5) -> Float[Tensor, " batch"]:
+    """The standard deviation of each key in pixels, uniform in `sigma` with probability p, and else 0, `[B]`.
+
+    Example:
+        >>> sample_blur(random.split(random.key(0), 4))
+        tensor([0.0000, 0.1397, 0.0000, 1.4945])
+    """
+    check_interval("sigma", sigma)
+    check_between("p", p, 0, 1)
+    choice, unit = random.uniform(keys, (2,)).unbind(-1)
+    return torch.where(choice < p, sigma[0] + (sigma[1] - sigma[0]) * unit, 0)
+
+
+def apply_blur(images: Images, sigma: Float[Tensor, " batch"], *, kernel_size: int) -> Images:
+    """Image i blurred by a Gaussian of `sigma[i]` pixels, cut off at `kernel_size`, with reflected edges.
+
+    Args:
+        images: `[B, C, H, W]`.
+        sigma: `[B]`; 0 for no blur.
+        kernel_size: odd, at most 2 * side - 1.
+
+    Returns:
+        `[B, C, H, W]`.
+
+    Raises:
+        ValueError: for a kernel that is even or too large for the images.
+
+    Example:
+        >>> point = F.pad(torch.ones(1, 1, 1, 1), (2, 2, 2, 2))
+        >>> apply_blur(point, torch.tensor([0.5]), kernel_size=3)[0, 0, 2]
+        tensor([0.0000, 0.0838, 0.6193, 0.0838, 0.0000])
+    """
+    check_images(images)
+    check_per_image("sigma", sigma, images)
+    height, width = images.shape[-2:]
+    if kernel_size % 2 == 0 or not 0 < kernel_size < 2 * min(height, width):
+        raise ValueError(
+            f"kernel_size: expected an odd number below twice the side of {height} x {width} images, got {kernel_size}"
+        )
+    radius = kernel_size // 2
+    offsets = torch.arange(-radius, radius + 1, device=images.device) / promote_half(sigma).clamp_min(1e-3)[:, None]
+    bell = torch.softmax(-0.5 * offsets.square(), dim=-1).to(images.dtype)
+    return separable(images, _convolution(bell, height), _convolution(bell, width))
+
+
+def adjust_sharpness(images: Images, factor: Float[Tensor, " batch"]) -> Images:
+    """Away from a slight blur of image i by `factor[i]`: 0 is the blur, 1 the image, 2 sharpened. Edges stay.
+
+    Args:
+        images: `[B, C, H, W]`, at least 3 x 3 pixels.
+        factor: at least 0, `[B]`.
+
+    Returns:
+        `[B, C, H, W]`, in 0..1.
+
+    Example:
+        >>> adjust_sharpness(torch.eye(3)[None, None], torch.tensor([0.0]))[0, 0, 1]
+        tensor([0.0000, 0.5385, 0.0000])
+    """
+    check_images(images)
+    check_per_image("factor", factor, images)
+    weights = torch.tensor([[1, 1, 1], [1, 5, 1], [1, 1, 1]], dtype=images.dtype, device=images.device) / 13
+    smooth = F.conv2d(images.flatten(0, 1)[:, None], weights[None, None]).unflatten(0, images.shape[:2])[:, :, 0]
+    change = F.pad(smooth - images[..., 1:-1, 1:-1], (1, 1, 1, 1))
+    return blend(images, images + change, factor)
 
 
 def gaussian_noise(keys: Key, images: Images, *, std: float, p: float = 1.0) -> Images:
-    check_keys(keys, images)
+    """Independent normal noise added to every value, with probability p per image.
+
+    Args:
+        keys: `[B, 2]`.
+        images: `[B, C, H, W]`.
+        std: standard deviation, at least 0.
+        p: probability, 0..1.
+
+    Returns:
+        `[B, C, H, W]`, not clamped: the noise has mean 0 everywhere, and values leave 0..1.
+
+    Note:
+        A key draws C * H * W numbers here, where other augmentations draw a few.
+
+    Example:
+        >>> gaussian_noise(random.split(random.key(0), 8), torch.rand(8, 1, 28, 28), std=0.3).shape
+        torch.Size([8, 1, 28, 28])
+    """
     check_images(images)
-    return images + std * random.normal(keys, tuple(images.shape[1:])).to(images.dtype)
+    check_keys(keys, images)
+    check_between("std", std, 0, torch.inf)
+    check_between("p", p, 0, 1)
+    key_choice, key_noise = random.split(keys).unbind(-2)
+    noise = std * random.normal(key_noise, tuple(images.shape[1:])).to(images.dtype)
+    return images + torch.where(per_image(random.bernoulli(key_choice, p), images), noise, 0)
+
+
+def _convolution(kernel: Float[Tensor, "batch taps"], size: int) -> Float[Tensor, "batch size size"]:
+    """Convolution with each kernel, edges reflected, as a matrix: made of what it does to the unit vectors."""
+    taps = kernel.shape[-1]
+    units = torch.eye(size, dtype=kernel.dtype, device=kernel.device)[None]
+    windows = F.pad(units, (taps // 2, taps // 2), mode="reflect")[0].unfold(-1, taps, 1)  # [source, target, taps]
+    return torch.einsum("stk,bk->bts", windows, kernel)

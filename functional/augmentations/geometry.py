@@ -5,7 +5,6 @@ that output row i is made of, and $C$ does so for columns. The boxes of a batch 
 batched matrix products.
 """
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -92,8 +91,8 @@ def sample_crops(
 
     Example:
         >>> sample_crops(random.split(random.key(0), 2), 32, 32)
-        tensor([[11, 17, 11, 12],
-                [ 3,  2, 25, 27]])
+        tensor([[ 4,  3, 16, 16],
+                [ 3,  8, 10,  9]])
     """
     check_interval("scale", scale)
     check_between("scale", scale[1], 0, 1)
@@ -155,7 +154,7 @@ def crop_resize(
         raise ValueError(f"interpolation: expected one of {', '.join(_KERNELS)}, got {interpolation!r}")
     kernel = _KERNELS[interpolation]
     new_height, new_width = (size, size) if isinstance(size, int) else size
-    top, left, height, width = promote_half(boxes.to(images.dtype)).unbind(-1)
+    top, left, height, width = boxes.to(torch.promote_types(images.dtype, torch.float32)).unbind(-1)
     rows = _resizing(top, height, images.shape[-2], new_height, kernel)
     columns = _resizing(left, width, images.shape[-1], new_width, kernel, reverse=flip)
     return separable(images, rows, columns)
@@ -296,7 +295,7 @@ def sample_affine(
     Example:
         >>> angle, shift, zoom, shear = sample_affine(random.key(0)[None], 28, 28, degrees=0.0, translate=(0.2, 0.2))
         >>> shift
-        tensor([[-3.,  2.]])
+        tensor([[ 5., -2.]])
     """
     check_between("degrees", degrees, 0, 180)
     check_interval("scale", scale)
@@ -410,8 +409,8 @@ def sample_cutout(keys: Key, height: int, width: int, *, size: int, p: float = 1
 
     Example:
         >>> sample_cutout(random.split(random.key(0), 2), 32, 32, size=16)
-        tensor([[ 0, -6, 16, 16],
-                [17, 18, 16, 16]])
+        tensor([[18, -3, 16, 16],
+                [-8, -8, 16, 16]])
     """
     check_positive("size", size)
     check_between("p", p, 0, 1)

@@ -105,11 +105,11 @@ def _copies(leaves: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _draws(module: nn.Module) -> bool:
-    """Whether the module itself, not one inside it, draws in train mode. Names are torch's, torchvision's and timm's."""
+    """Whether the module itself, not one inside it, draws in train mode, by the names of torch, torchvision, timm."""
     kind = type(module).__name__.lower()
     dropout = "drop" in kind or kind == "stochasticdepth"
     rates = [x for name, x in vars(module).items() if "drop" in name or (dropout and name in ("p", "prob"))]
-    return isinstance(module, nn.RReLU) or any(isinstance(x, int | float) and float(x) > 0 for x in rates)
+    return isinstance(module, nn.RReLU) or any(type(x) in (int, float) and x > 0 for x in rates)
 
 
 def _feature_dim(module: nn.Module) -> int:

@@ -113,7 +113,7 @@ def _resnet(
         },
         avgpool=layers.global_average_pool,
     )
-    net = layers.computed_in(compute_dtype, net)
+    net = layers.cast(net, compute_dtype)
 
     def apply(
         params: Params, batch_stats: BatchStats, images: Tensor, /, *, train: bool = False, key: Key | None = None

@@ -12,7 +12,8 @@ and beaten under the same protocol. For new work `resnet8` is the better small e
     >>> features.shape
     torch.Size([2, 2048])
 
-`apply` raises ValueError for images of another size or another number of channels than the network was built for.
+`in_channels` is the number of channels of the images, `size` their height and width in pixels. `apply` raises
+ValueError for images that have another size or another number of channels.
 """
 
 import torch.nn.functional as F

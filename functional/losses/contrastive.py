@@ -183,8 +183,8 @@ def supervised_contrastive(
 
     Note:
         This is the paper's $L^{out}$, the mean over positives outside the logarithm. $L^{in}$ (equation 3) has it
-        inside, is at most as large by Jensen's inequality, and trained worse in the paper (section 3.2). The authors' code
-        multiplies by $\tau / .07$. The paper adds the rows up; pytorch-metric-learning's `SupConLoss` is the mean over
+        inside, is at most as large by Jensen's inequality, and trained worse in the paper (section 3.2). The authors'
+        code multiplies by $\tau / .07$. The paper adds the rows up; pytorch-metric-learning's `SupConLoss` is the mean over
         the rows whose loss is above 0.
     """
     check_rank("z", z, "batch dim")

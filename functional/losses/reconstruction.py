@@ -4,7 +4,6 @@ One value per image, whatever the shape of an image: `[B, C, H, W]`, or `[B, D]`
 with the *clean* image (Vincent, Larochelle, Bengio, Manzagol, ICML 2008), not with the noisy one that it was given.
 """
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
@@ -32,6 +31,7 @@ def mean_squared_error(
         ValueError: if the shapes differ.
 
     Example:
+        >>> import torch
         >>> mean_squared_error(torch.tensor([[0.0, 1.0]]), torch.tensor([[0.0, 0.5]]))
         tensor([0.1250])
     """
@@ -44,7 +44,7 @@ def binary_cross_entropy(
 ) -> Float[Tensor, " batch"]:
     r"""Cross-entropy per image of pixels in 0..1, from logits.
 
-    $$\ell_i = -\frac{1}{P} \sum_{j=1}^{P} \bigl( t_{ij} \log \sigma(x_{ij}) + (1 - t_{ij}) \log(1 - \sigma(x_{ij})) \bigr)$$
+    $$\ell_i = -\frac{1}{P} \sum_{j=1}^{P} t_{ij} \log \sigma(x_{ij}) + (1 - t_{ij}) \log(1 - \sigma(x_{ij}))$$
 
     Args:
         logits: `[B, ...]`, what the decoder gives *before* its sigmoid. From probabilities the loss could not be
@@ -59,6 +59,7 @@ def binary_cross_entropy(
         ValueError: if the shapes differ.
 
     Example:
+        >>> import torch
         >>> binary_cross_entropy(torch.tensor([[0.0, 100.0]]), torch.tensor([[1.0, 1.0]]))  # (log 2 + 0) / 2
         tensor([0.3466])
 

@@ -8,15 +8,15 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import NamedTuple
 
 import pytest
 import torch
 
 import functional
+from functional import augmentations as aug
 from functional import (
-    augmentations,
     averaging,
     encoders,
     heads,
@@ -95,12 +95,39 @@ def views(function, *, draws=True, half=torch.bfloat16, **hyperparameters):
     return Case(partial(function, **hyperparameters), arguments, draws=draws, half=half)
 
 
+def adjusted(function, *parameters, smooth=True, **hyperparameters):
+    """An augmentation that draws nothing: images and parameters per image."""
+
+    def arguments(seed):
+        return images(seed), *(parameter(seed) for parameter in parameters)
+
+    return Case(partial(function, **hyperparameters), arguments, smooth=smooth, half=torch.bfloat16)
+
+
+def factor(seed):
+    return random.uniform(random.key(seed + 5), (3,), minval=0.5, maxval=1.5)
+
+
+def boxes(seed):
+    return aug.sample_crops(random.split(random.key(seed), 3), 8, 8)
+
+
+def sampled(function, *sizes, **hyperparameters):
+    """The parameters that an augmentation draws."""
+
+    def call(keys):
+        return function(keys, *sizes, **hyperparameters)
+
+    return Case(call, lambda seed: (random.split(random.key(seed), 8),), draws=True)
+
+
 def network(name, network, *shape, init_draws=True, draws=False, **flags):
     """Two cases, the start of the parameters and the network in train mode."""
 
     def apply(key, params, batch_stats, inputs):
         return network.apply(params, batch_stats, inputs, train=True, key=key)
 
+    @cache
     def arguments(seed):
         return random.key(seed), *network.init(random.key(seed)), normal(seed, *shape)
 
@@ -122,6 +149,10 @@ def moved(optimizer):
     return Case(call, nested(2), smooth=False)
 
 
+def masked(mask):
+    return Case(lambda params: tree.map(torch.tensor, mask(params)), nested(1), smooth=False)
+
+
 def nested(count):
     """`count` trees of parameters."""
     return lambda seed: tuple({"fc": {"weight": x, "bias": x[0]}} for x in rows(count)(seed))
@@ -138,7 +169,7 @@ ENCODER = layers.serial(
     pool=layers.global_average_pool,
 )
 ENCODER = Encoder(*ENCODER, feature_dim=4)
-FLIP = augmentations.horizontal_flip
+FLIP = aug.horizontal_flip
 
 
 def pretext(make, **hyperparameters):
@@ -149,7 +180,7 @@ def pretext(make, **hyperparameters):
         return method.loss(params, state, key, batch)
 
     def arguments(seed):
-        batch = Batch(pixels(seed, batch=4), torch.tensor([0, 1, 0, 1]), torch.arange(4))
+        batch = Batch(images(seed, batch=4), torch.tensor([0, 1, 0, 1]), torch.arange(4))
         return random.key(seed), *method.init(random.key(seed)), batch
 
     return {
@@ -171,7 +202,14 @@ def squares(params, x):
     return (params["w"] * x).square().sum(), {"x": x}
 
 
+def probe(function):
+    """What reads values: not for vmap, and with a solver inside."""
+    return Case(function, rows(2), smooth=False, maps=False)
+
+
 LABELS = torch.tensor([0, 1, 0, 1])
+SCALE = layers.stateless(lambda key: {"scale": normal(0, 3)}, lambda params, x: x * params["scale"])
+MODULE = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 4), torch.nn.BatchNorm2d(2), torch.nn.Flatten())
 
 CASES = {
     # numbers
@@ -201,8 +239,8 @@ CASES = {
     "initializers.torch_uniform": drawn(initializers.torch_uniform, (3, 2)),
     # networks
     **network("layers.serial", layers.serial(fc=layers.linear(4, 3), gelu=layers.activation(torch.tanh)), 2, 4),
-    **network("layers.computed_in", layers.computed_in(None, layers.linear(4, 3)), 2, 4),
-    **network("layers.stateless", layers.stateless(layers.linear(4, 3).init, lambda p, x: x * p["bias"]), 2, 3),
+    **network("layers.cast", layers.cast(layers.linear(4, 3), None), 2, 4),
+    **network("layers.stateless", SCALE, 2, 3, init_draws=False),
     **network("layers.activation", layers.activation(torch.tanh), 2, 4, init_draws=False),
     **network("layers.max_pool", layers.max_pool(2), 2, 3, 4, 4, init_draws=False),
     **network("layers.linear", layers.linear(4, 3), 2, 4),
@@ -212,39 +250,70 @@ CASES = {
     **network("layers.batch_norm", layers.batch_norm(3), 2, 3, 2, 2, init_draws=False),
     **network("layers.dropout", layers.dropout(0.5), 2, 9, init_draws=False, draws=True),
     **network("encoders.resnet8", encoders.resnet8(1, width=2), 2, 1, 8, 8),
-    **network("encoders.s1a", encoders.s1a(size=4), 2, 1, 4, 4),
-    **network("encoders.s1b", encoders.s1b(size=8), 2, 1, 8, 8),
+    **network("encoders.s1a", encoders.s1a(size=4), 2, 1, 4, 4, init_draws=False),
+    **network("encoders.s1b", encoders.s1b(size=8), 2, 1, 8, 8, init_draws=False),
     **network("encoders.s2", encoders.s2(size=4), 2, 3, 4, 4),
     **network("encoders.s3a", encoders.s3a(size=4), 2, 1, 4, 4),
     **network("encoders.s4", encoders.s4(size=8), 2, 1, 8, 8),
     **network("encoders.s5", encoders.s5(), 2, 1, 28, 28),
-    **network(
-        "encoders.from_module",
-        encoders.from_module(torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.BatchNorm2d(2), torch.nn.Flatten())),
-        *(2, 1, 4, 4),
-        init_draws=False,
-        maps=False,
-    ),
+    **network("encoders.from_module", encoders.from_module(MODULE), 2, 1, 4, 4, init_draws=False, maps=False),
     **network("heads.projection_mlp", heads.projection_mlp(4, (3, 2), batch_norm=True), 5, 4),
     **network("heads.prediction_mlp", heads.prediction_mlp(4, 3, 2), 5, 4),
     **network("heads.s5_decoder", heads.s5_decoder(), 2, 4),
     # augmentations
-    "augmentations.to_float": Case(augmentations.to_float, lambda seed: (pixels(seed),)),
-    "augmentations.compose": views(augmentations.compose(FLIP, FLIP)),
-    "augmentations.random_apply": views(augmentations.random_apply(FLIP, p=0.5)),
+    "augmentations.to_float": Case(aug.to_float, lambda seed: (pixels(seed),)),
+    "augmentations.compose": views(aug.compose(FLIP, FLIP)),
+    "augmentations.random_apply": views(aug.random_apply(FLIP, p=0.5)),
     "augmentations.draw_views": Case(
-        lambda key, x: augmentations.draw_views(FLIP, key, Batch(x, None, torch.arange(8))),
+        lambda key, x: aug.draw_views(FLIP, key, Batch(x, None, torch.arange(8))),
         lambda seed: (random.key(seed), images(seed, batch=8)),
         draws=True,
     ),
-    "augmentations.normalize": views(augmentations.normalize, draws=False, mean=0.5, std=(0.1, 0.2, 0.3)),
+    "augmentations.normalize": views(aug.normalize, draws=False, mean=0.5, std=(0.1, 0.2, 0.3)),
+    "augmentations.random_resized_crop": views(aug.random_resized_crop, size=6, scale=(0.2, 1.0), flip=0.5),
+    "augmentations.sample_crops": sampled(aug.sample_crops, 8, 8, scale=(0.2, 1.0)),
+    "augmentations.crop_resize": adjusted(aug.crop_resize, boxes, size=6),
     "augmentations.horizontal_flip": views(FLIP),
-    "augmentations.vertical_flip": views(augmentations.vertical_flip),
-    "augmentations.rotate": views(augmentations.rotate, degrees=20.0),
-    "augmentations.random_resized_crop": views(augmentations.random_resized_crop, size=6, scale=(0.2, 1.0), flip=0.5),
-    "augmentations.color_jitter": views(augmentations.color_jitter),
-    "augmentations.grayscale": views(augmentations.grayscale, p=0.5),
-    "augmentations.gaussian_noise": views(augmentations.gaussian_noise, std=0.1),
+    "augmentations.vertical_flip": views(aug.vertical_flip),
+    "augmentations.rotate": views(aug.rotate, degrees=20.0),
+    "augmentations.apply_rotation": adjusted(aug.apply_rotation, factor),
+    "augmentations.affine": views(aug.affine, degrees=20.0, translate=(0.1, 0.1), scale=(0.8, 1.2), shear=(5.0, 5.0)),
+    "augmentations.sample_affine": sampled(aug.sample_affine, 8, 8, degrees=20.0),
+    "augmentations.affine_matrices": Case(
+        lambda angle, translate, shear: aug.affine_matrices(angle, translate, angle.cosh(), shear),
+        lambda seed: (normal(seed, 3), normal(seed + 1, 3, 2), normal(seed + 2, 3, 2)),
+    ),
+    "augmentations.apply_affine": adjusted(aug.apply_affine, lambda seed: normal(seed, 3, 2, 3)),
+    "augmentations.cutout": views(aug.cutout, size=4),
+    "augmentations.sample_cutout": sampled(aug.sample_cutout, 8, 8, size=4),
+    "augmentations.erase": adjusted(aug.erase, boxes),
+    "augmentations.color_jitter": views(aug.color_jitter),
+    "augmentations.sample_color_jitter": sampled(aug.sample_color_jitter),
+    "augmentations.apply_color_jitter": adjusted(
+        lambda x: aug.apply_color_jitter(x, *aug.sample_color_jitter(random.split(random.key(0), 3)))
+    ),
+    "augmentations.adjust_brightness": adjusted(aug.adjust_brightness, factor),
+    "augmentations.adjust_contrast": adjusted(aug.adjust_contrast, factor),
+    "augmentations.adjust_saturation": adjusted(aug.adjust_saturation, factor),
+    "augmentations.adjust_hue": adjusted(aug.adjust_hue, factor),
+    "augmentations.adjust_sharpness": adjusted(aug.adjust_sharpness, factor),
+    "augmentations.grayscale": views(aug.grayscale, p=0.5),
+    "augmentations.luma": adjusted(aug.luma),
+    "augmentations.gaussian_blur": views(aug.gaussian_blur),
+    "augmentations.sample_blur": sampled(aug.sample_blur),
+    "augmentations.apply_blur": adjusted(aug.apply_blur, factor, kernel_size=3),
+    "augmentations.gaussian_noise": views(aug.gaussian_noise, std=0.1),
+    "augmentations.solarize": views(aug.solarize, p=0.5),
+    "augmentations.apply_solarize": adjusted(aug.apply_solarize),
+    "augmentations.posterize": views(aug.posterize, bits=2)._replace(smooth=False),
+    "augmentations.apply_posterize": adjusted(aug.apply_posterize, bits=2, smooth=False),
+    "augmentations.autocontrast": adjusted(aug.autocontrast),
+    "augmentations.equalize": adjusted(aug.equalize, smooth=False),
+    "augmentations.rand_augment": views(aug.rand_augment)._replace(smooth=False),
+    "augmentations.sample_rand_augment": sampled(aug.sample_rand_augment),
+    "augmentations.apply_rand_augment": adjusted(
+        lambda x: aug.apply_rand_augment(x, *aug.sample_rand_augment(random.split(random.key(0), 3))), smooth=False
+    ),
     # losses and metrics
     "losses.nt_xent": loss(losses.nt_xent, temperature=0.5),
     "losses.decoupled_contrastive": loss(losses.decoupled_contrastive, temperature=0.5),
@@ -262,10 +331,8 @@ CASES = {
     "schedules.cosine": scheduled(schedules.cosine(0.1, 5)),
     "schedules.warmup_cosine": scheduled(schedules.warmup_cosine(0.1, warmup_steps=2, steps=5)),
     "schedules.step": scheduled(schedules.step(0.1, boundaries=(1,), factor=0.5)),
-    "optimizers.include_all": Case(lambda p: tree.map(torch.tensor, optimizers.include_all(p)), nested(1), smooth=False),
-    "optimizers.exclude_bias_and_norm": Case(
-        lambda p: tree.map(torch.tensor, optimizers.exclude_bias_and_norm(p)), nested(1), smooth=False
-    ),
+    "optimizers.include_all": masked(optimizers.include_all),
+    "optimizers.exclude_bias_and_norm": masked(optimizers.exclude_bias_and_norm),
     "optimizers.sgd": moved(SGD),
     "optimizers.adam": moved(optimizers.adam(0.1)),
     "optimizers.adamw": moved(optimizers.adamw(0.1)),
@@ -282,8 +349,9 @@ CASES = {
     ),
     # probes
     "probes.standardize": Case(probes.standardize, rows(2), half=torch.float32),
-    "probes.logistic": Case(lambda x: probes.logistic(x, LABELS, strengths=(0.1, 1.0)), rows(1), smooth=False, maps=False),
-    "probes.knn": Case(lambda x, t: probes.knn(x, LABELS, t, k=2), rows(2), smooth=False, maps=False),
+    "probes.logistic": probe(lambda x, _: probes.logistic(x, LABELS, strengths=(0.1, 1.0))),
+    "probes.ridge": probe(lambda x, _: probes.ridge(x, LABELS, strengths=(0.1, 1.0))),
+    "probes.knn": probe(lambda x, test_x: probes.knn(x, LABELS, test_x, k=2)),
 }  # fmt: skip
 
 

@@ -183,10 +183,12 @@ def test_vmap_equals_the_loop(name):
 def test_dtypes_are_kept_and_sums_are_float32_at_least(name, dtype):
     optimizer = OPTIMIZERS[name]
     params = {"w": torch.ones(2, 2, dtype=dtype), "scalar": torch.ones((), dtype=dtype)}
-    new, opt_state = optimizer.update(params, optimizer.init(params), params)
+    first = optimizer.init(params)
+    new, second = optimizer.update(params, first, params)
     assert {p.dtype for p in tree.leaves(new)} == {dtype}
-    sums = [leaf.dtype for leaf in tree.leaves(opt_state) if leaf.is_floating_point()]
-    assert set(sums) <= {torch.promote_types(dtype, torch.float32)}
+    for opt_state in (first, second):
+        sums = {leaf.dtype for leaf in tree.leaves(opt_state) if leaf.is_floating_point()}
+        assert sums <= {torch.promote_types(dtype, torch.float32)}
 
 
 @pytest.mark.parametrize("make", [optimizers.sgd, optimizers.adam, optimizers.adamw])

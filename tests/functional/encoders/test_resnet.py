@@ -79,7 +79,9 @@ def test_deeper_resnets_evaluate_as_torchvisions(name):
 
 @pytest.mark.parametrize("name", FEATURES)
 def test_names_and_shapes_are_torchvisions(name, monkeypatch):
-    monkeypatch.setattr("functional.initializers.kaiming_normal", lambda key, shape: torch.empty(shape))  # saves seconds
+    monkeypatch.setattr(
+        "functional.initializers.kaiming_normal", lambda key, shape: torch.empty(shape)
+    )  # saves seconds
     encoder = getattr(encoders, name)()
     params, batch_stats = encoder.init(random.key(0))
     model = getattr(torchvision.models, name)(weights=None)

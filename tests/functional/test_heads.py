@@ -1,0 +1,89 @@
+"""Heads: lightly's and torch's networks with the same weights, and the names of their parameters."""
+
+import pytest
+import torch
+from torch import nn
+
+from functional import encoders, heads, random, tree
+
+
+def inputs(*shape):
+    return random.normal(random.key(1), shape)
+
+
+def assert_equals(head, module, x):
+    """Weights from ours to theirs, then outputs and running statistics after one train step, and evaluation."""
+    params, batch_stats = head.init(random.key(0))
+    with torch.no_grad():
+        for theirs, ours in zip(module.parameters(), tree.leaves(params), strict=True):
+            theirs.copy_(ours)
+        outputs, batch_stats = head.apply(params, batch_stats, x, train=True)
+        torch.testing.assert_close(outputs, module.train()(x), rtol=1e-5, atol=1e-5)
+        running = [s for n, s in module.named_buffers() if not n.endswith("num_batches_tracked")]
+        torch.testing.assert_close(tree.leaves(batch_stats), running, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(head.apply(params, batch_stats, x)[0], module.eval()(x), rtol=1e-5, atol=1e-5)
+
+
+# --- naive twin -----------------------------------------------------------------------------------------------
+
+
+def test_simsiam_heads_are_lightlys():
+    from lightly.models.modules.heads import SimSiamPredictionHead, SimSiamProjectionHead
+
+    projector = heads.projection_mlp(6, (8, 8, 5), batch_norm=True, last_batch_norm=True)
+    assert_equals(projector, SimSiamProjectionHead(6, 8, 5), inputs(7, 6))
+    assert_equals(heads.prediction_mlp(5, 3, 5), SimSiamPredictionHead(5, 3, 5), inputs(7, 5))
+
+
+def test_simclr_head_is_linear_relu_linear():
+    twin = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 5))
+    assert_equals(heads.projection_mlp(6, (8, 5)), twin, inputs(7, 6))
+
+
+def test_s5_decoder_is_its_twin():
+    twin = nn.Sequential(
+        *(nn.Linear(4, 128), nn.ReLU(), nn.Linear(128, 288), nn.ReLU(), nn.Unflatten(1, (32, 3, 3))),
+        *(nn.ConvTranspose2d(32, 16, 3, stride=2), nn.BatchNorm2d(16), nn.ReLU()),
+        *(nn.ConvTranspose2d(16, 8, 3, stride=2, padding=1, output_padding=1), nn.BatchNorm2d(8), nn.ReLU()),
+        *(nn.ConvTranspose2d(8, 1, 3, stride=2, padding=1, output_padding=1), nn.Sigmoid()),
+    )
+    assert_equals(heads.s5_decoder(), twin, inputs(7, 4))
+
+
+# --- property -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("latent_dim,channels", [(2, 1), (4, 3)])
+def test_s5_decoder_has_the_shape_of_the_encoders_images(latent_dim, channels):
+    encoder = encoders.s5(channels, latent_dim=latent_dim)
+    decoder = heads.s5_decoder(encoder.feature_dim, out_channels=channels)
+    images = random.uniform(random.key(2), (3, channels, 28, 28))
+    latents, _ = encoder.apply(*encoder.init(random.key(0)), images)
+    decoded, _ = decoder.apply(*decoder.init(random.key(1)), latents)
+    assert decoded.shape == images.shape and 0 < decoded.min() and decoded.max() < 1
+
+
+@pytest.mark.parametrize(
+    "normalise,names",
+    [
+        ({}, ["linear1.weight", "linear1.bias", "linear2.weight", "linear2.bias"]),
+        (
+            {"batch_norm": True},
+            ["linear1.weight", "bn1.weight", "bn1.bias", "linear2.weight", "linear2.bias"],
+        ),
+        ({"batch_norm": True, "last_batch_norm": True}, ["linear1.weight", "bn1.weight", "bn1.bias", "linear2.weight"]),
+    ],
+)
+def test_projection_names(normalise, names):
+    params, _ = heads.projection_mlp(6, (8, 5), **normalise).init(random.key(0))
+    assert list(tree.flatten(params)) == names
+
+
+def test_projection_of_no_widths_is_the_identity():
+    x = inputs(2, 6)
+    assert heads.projection_mlp(6, ()).apply({}, {}, x)[0] is x
+
+
+def test_unknown_sizes_are_named():
+    with pytest.raises(ValueError, match="in_features: expected a number above 0, got 0"):
+        heads.projection_mlp(0, (8, 5))  # the feature_dim of a module that does not tell
