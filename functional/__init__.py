@@ -1,5 +1,17 @@
 """Self-supervised learning as pure functions in PyTorch: the contracts are in `functional.base`."""
 
+from functional import augmentations as augmentations
+from functional import averaging as averaging
+from functional import encoders as encoders
+from functional import heads as heads
+from functional import initializers as initializers
+from functional import layers as layers
 from functional import losses as losses
+from functional import methods as methods
+from functional import metrics as metrics
+from functional import optimizers as optimizers
+from functional import probes as probes
 from functional import random as random
+from functional import schedules as schedules
+from functional import training as training
 from functional import tree as tree

@@ -3,6 +3,8 @@
 Heads are layers, `(init, apply)`, and are thrown away after pretraining: the features that are kept are the encoder's.
 """
 
+from itertools import pairwise
+
 import torch
 
 from functional import layers
@@ -42,7 +44,7 @@ def projection_mlp(
         batch norm in the head too; the paper's equation has none, and neither has the default here.
     """
     net: dict[str, Layer] = {}
-    for i, (width_in, width) in enumerate(zip((in_features, *widths), widths, strict=False), start=1):
+    for i, (width_in, width) in enumerate(pairwise((in_features, *widths)), start=1):
         last = i == len(widths)
         normalise = last_batch_norm if last else batch_norm
         net[f"linear{i}"] = layers.linear(width_in, width, bias=not normalise)

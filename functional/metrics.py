@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from functional.numerics import l2_normalize, promote_half
+
 from functional.checks import check_integer, check_rank
 
 
@@ -36,3 +38,17 @@ def accuracy(predictions: Int[Tensor, "*batch n"], labels: Int[Tensor, " n"]) ->
     if predictions.shape[-1:] != labels.shape:
         raise ValueError(f"predictions: expected [..., {len(labels)}] as labels, got {list(predictions.shape)}")
     return (predictions == labels).float().mean(-1)
+
+
+def feature_std(features: Float[Tensor, "n dim"]) -> Float[Tensor, ""]:
+    r"""How far normalised features spread: $\sqrt{D}$ times the mean standard deviation; 1 on the sphere, 0 if alike."""
+    z = l2_normalize(features)
+    return z.std(0, correction=0).mean() * features.shape[1] ** 0.5
+
+
+def effective_rank(features: Float[Tensor, "n dim"]) -> Float[Tensor, ""]:
+    r"""The exponential of the entropy of the normalised singular values of the centred features."""
+    x = promote_half(features)
+    s = torch.linalg.svdvals(x - x.mean(0))
+    p = s / s.sum().clamp_min(torch.finfo(s.dtype).tiny)
+    return torch.special.entr(p).sum().exp()

@@ -300,16 +300,20 @@ def _minimize(x: Tensor, y: Tensor, strength: Tensor, max_iterations: int) -> tu
     s, k = len(strength), int(y.max()) + 1
     spectrum, axes = torch.linalg.eigh((x[:, :-1].T @ x[:, :-1]).double() / n)
     # The other columns have mean 0, which makes the bias one more principal axis.
-    spectrum, axes = F.pad(spectrum.clamp_min(0), (0, 1), value=1), torch.block_diag(axes, axes.new_ones(1, 1))
+    spectrum, axes = F.pad(spectrum.clamp_min(0), (0, 1), value=1), torch.block_diag(axes, axes.new_ones(1, 1)).to(x.dtype)
 
     def gradient(residual: Tensor, weights: Tensor, penalty: Tensor) -> Tensor:
         return (residual @ x).double() / n + penalty * weights
 
-    def precondition(state: _State) -> Callable[[Tensor], Tensor]:
+    def descent(state: _State) -> Tensor:
         p = state.residual.abs()
         curvature = (p * (1 - p)).sum(1).mean(1, dtype=torch.float64) / (k - 1)
-        scale = curvature[:, None, None] * spectrum + state.penalty
-        return lambda v: (v @ axes / scale) @ axes.T
+        hessian = curvature[:, None, None] * spectrum + state.penalty
+
+        def precondition(v: Tensor) -> Tensor:
+            return ((v.to(x.dtype) @ axes / hessian).to(x.dtype) @ axes.T).double()
+
+        return -_inverse_hessian_times(state.gradient, state.pairs, precondition)
 
     def step(state: _State, direction: Tensor) -> _State:
         change = direction.to(x.dtype) @ x.T
@@ -342,16 +346,18 @@ def _minimize(x: Tensor, y: Tensor, strength: Tensor, max_iterations: int) -> tu
         penalty, weights.clone(), logits, loss, residual, gradient(residual, weights, penalty), (), converged.clone()
     )
     running = torch.arange(s, device=x.device)
-    for i in range(max_iterations):
+    for _ in range(max_iterations):
         objective = state.loss + _dot(state.penalty * state.weights, state.weights) / 2
-        done = _dot(state.gradient, precondition(state)(state.gradient)) <= _TOLERANCE * objective
+        direction = descent(state)
+        # By Newton's model of the function, its distance to the minimum is half of this product.
+        done = -_dot(state.gradient, direction) <= _TOLERANCE * objective
         weights[running], objectives[running], converged[running] = state.weights, objective, done
         go_on = ~(done | state.stalled)
         if not go_on.any():
             break
         if not go_on.all():
-            state, running = _rows((state, running), go_on)
-        state = step(state, -_inverse_hessian_times(state.gradient, state.pairs, precondition(state)))
+            state, direction, running = _rows((state, direction, running), go_on)
+        state = step(state, direction)
     return weights, objectives, converged
 
 

@@ -82,18 +82,16 @@ def show(model: str, as_json: bool) -> None:
 @click.argument("recipe")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The run directory.")
 @data_option
-@click.option("--epochs", type=int, help="In place of the recipe's.")
-@click.option("--seed", type=int, help="In place of the recipe's.")
+@click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Change a field: --set epochs=3.")
 @as_json
-def pretrain(recipe: str, out: Path, data: str | None, epochs: int | None, seed: int | None, as_json: bool) -> None:
+def pretrain(recipe: str, out: Path, data: str | None, changes: tuple[str, ...], as_json: bool) -> None:
     """Pretrain an encoder by RECIPE: a .py or .json file, or the name of a model, whose recipe is run again.
 
     A run that was stopped goes on where it was when the same command is given again.
     """
     from zoo.pretraining import pretrain, resolve_recipe
 
-    changes = {"epochs": epochs, "seed": seed}
-    chosen = resolve_recipe(recipe).replace(**{name: value for name, value in changes.items() if value is not None})
+    chosen = resolve_recipe(recipe).replace(**dict(_field(change) for change in changes))
     model = _interruptible(out, lambda: pretrain(chosen, data=data, out=out, progress=True))
     _print_run(model, out, as_json)
 
@@ -211,6 +209,17 @@ def _model_argument(model: str) -> str | Path:
     from zoo.entries import ENTRIES
 
     return Path(model) if Path(model).is_dir() and model not in ENTRIES else model
+
+
+def _field(text: str) -> tuple[str, Any]:
+    """A field and its value: JSON, or else the text itself."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ZooError(f"--set: expected FIELD=VALUE, got {text!r}")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value
 
 
 def _items(text: str) -> list[str]:

@@ -72,7 +72,8 @@ class PretrainedEncoder:
                 and cropped to the centre.
 
         Returns:
-            float32 `[N, feature_dim]`. The same images give the same bits, in batches of 256 whatever N is.
+            float32 `[N, feature_dim]`. The same images in the same order give the same bits; in other company the
+            last digits can differ, as the kernels sum in another order.
 
         Raises:
             ZooError: for another rank, dtype, number of channels or size, and for a path that is not an image.

@@ -60,7 +60,7 @@ class Recipe:
         learning_rate: at its peak, > 0; used as it is, not scaled by the batch size.
         epochs: passes over the training images, >= 1.
         batch_size: images per step, >= 2. The last images of an epoch that fill no batch wait for the next epoch.
-        warmup_epochs: epochs of linear growth before the cosine decay to 0.
+        warmup_epochs: fewer than the epochs, of linear growth before the cosine decay to 0.
         method_options: keywords of the method, as `{"temperature": 0.2}`.
         encoder_options: keywords of the encoder, as `{"width": 32}`.
         optimizer_options: keywords of the optimizer, as `{"weight_decay": 1e-4}`.
@@ -264,9 +264,9 @@ def _check(recipe: Recipe) -> None:
             raise ZooError(f"recipe: {name}: expected {low} or more, got {getattr(recipe, name)}")
     if not recipe.learning_rate > 0:
         raise ZooError(f"recipe: learning_rate: expected a number above 0, got {recipe.learning_rate}")
-    if recipe.warmup_epochs > recipe.epochs:
+    if recipe.warmup_epochs >= recipe.epochs:
         raise ZooError(
-            f"recipe: warmup_epochs: expected at most {recipe.epochs}, the epochs, got {recipe.warmup_epochs}"
+            f"recipe: warmup_epochs: expected fewer than {recipe.epochs}, the epochs, got {recipe.warmup_epochs}"
         )
     for step in recipe.views:
         if not (isinstance(step, tuple) and len(step) == 2 and isinstance(step[1], Mapping)):

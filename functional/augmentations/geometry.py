@@ -154,6 +154,7 @@ def crop_resize(
         raise ValueError(f"interpolation: expected one of {', '.join(_KERNELS)}, got {interpolation!r}")
     kernel = _KERNELS[interpolation]
     new_height, new_width = (size, size) if isinstance(size, int) else size
+    check_positive("size", min(new_height, new_width))
     top, left, height, width = boxes.to(torch.promote_types(images.dtype, torch.float32)).unbind(-1)
     rows = _resizing(top, height, images.shape[-2], new_height, kernel)
     columns = _resizing(left, width, images.shape[-1], new_width, kernel, reverse=flip)

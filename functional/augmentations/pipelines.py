@@ -8,7 +8,7 @@ from torch import Tensor
 from functional import random
 from functional.augmentations._shared import per_image
 from functional.base import Batch, Images, Key, Views
-from functional.checks import check_between, check_images, check_keys, check_rank, check_same_shape
+from functional.checks import check_between, check_images, check_keys, check_positive, check_rank, check_same_shape
 
 
 def to_float(images: Tensor) -> Images:
@@ -124,19 +124,19 @@ def normalize(
         std: like `mean`, above 0.
 
     Raises:
-        ValueError: if there are as many means or deviations as channels neither, nor one.
+        ValueError: if their number is neither 1 nor C, or a deviation is not above 0.
 
     Example:
         >>> normalize(None, torch.ones(1, 1, 1, 2), mean=0.5, std=[0.25])
         tensor([[[[2., 2.]]]])
     """
     check_images(images)
+    check_positive("std", std if isinstance(std, int | float) else min(std))
     return (images - _per_channel("mean", mean, images)) / _per_channel("std", std, images)
 
 
 def _per_channel(name: str, values: float | Sequence[float], images: Tensor) -> Tensor:
-    values = [values] if isinstance(values, int | float) else list(values)
-    channels = images.shape[1]
+    values, channels = [values] if isinstance(values, int | float) else list(values), images.shape[1]
     if len(values) not in (1, channels):
         raise ValueError(f"{name}: expected a number, or one for each of {channels} channels, got {len(values)}")
     return torch.tensor(values, dtype=images.dtype, device=images.device)[:, None, None]

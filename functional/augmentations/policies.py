@@ -136,6 +136,6 @@ def _matrices(images: Images, operation: Tensor, amount: Tensor) -> Float[Tensor
     angle, shear_x, shear_y = of("rotate", math.radians(30)), of("shear_x", 0.3), of("shear_y", 0.3)
     shift_x = of("translate_x", 150 / 331 * width).trunc()
     shift_y = of("translate_y", 150 / 331 * height).trunc()
-    along_x = [angle.cos(), angle.sin() + shear_x, shear_x * height / 2 - shift_x]
-    along_y = [shear_y - angle.sin(), angle.cos(), shear_y * width / 2 - shift_y]
+    along_x = [angle.cos(), shear_x - angle.sin(), shear_x * height / 2 - shift_x]
+    along_y = [shear_y + angle.sin(), angle.cos(), shear_y * width / 2 - shift_y]
     return torch.stack([*along_x, *along_y], dim=-1).unflatten(-1, (2, 3))

@@ -30,6 +30,7 @@ from functional.checks import check_channels, check_images
 from functional.layers import Layer
 
 Stem = Literal["cifar", "imagenet"]
+Block = Callable[[int, int, int], Layer]  # (channels in, channels out, stride) -> layer
 
 
 def resnet18(in_channels: int = 3, *, stem: Stem = "imagenet", compute_dtype: torch.dtype | None = None) -> Encoder:
@@ -54,12 +55,12 @@ def resnet18(in_channels: int = 3, *, stem: Stem = "imagenet", compute_dtype: to
 
 
 def resnet34(in_channels: int = 3, *, stem: Stem = "imagenet", compute_dtype: torch.dtype | None = None) -> Encoder:
-    """ResNet-34: stages of 3, 4, 6, 3 basic blocks; 21.3 million parameters, 512 features. Else as `resnet18`."""
+    """ResNet-34: stages of 3, 4, 6, 3 basic blocks; 21.3 million parameters, 512 features. Otherwise as `resnet18`."""
     return _resnet(_basic_block, (3, 4, 6, 3), (64, 128, 256, 512), in_channels, stem, compute_dtype)
 
 
 def resnet50(in_channels: int = 3, *, stem: Stem = "imagenet", compute_dtype: torch.dtype | None = None) -> Encoder:
-    """ResNet-50: stages of 3, 4, 6, 3 bottlenecks; 23.5 million parameters, 2,048 features. Else as `resnet18`.
+    """ResNet-50: stages of 3, 4, 6, 3 bottlenecks; 23.5 million parameters, 2,048 features. Otherwise as `resnet18`.
 
     Note:
         A bottleneck shrinks the image in its 3 x 3 convolution, as torchvision's does; the paper's does so in its
@@ -96,7 +97,7 @@ def resnet8(in_channels: int = 3, *, width: int = 32, compute_dtype: torch.dtype
 
 
 def _resnet(
-    block: Callable[[int, int, int], Layer],
+    block: Block,
     depths: tuple[int, ...],
     widths: tuple[int, ...],
     in_channels: int,
@@ -104,15 +105,13 @@ def _resnet(
     compute_dtype: torch.dtype | None,
     stem_width: int = 64,
 ) -> Encoder:
-    """The network whose stage i has `depths[i]` blocks with `widths[i]` channels coming out."""
-    net = layers.serial(
-        **_stem(stem, in_channels, stem_width),
-        **{
-            f"layer{i + 1}": _stage(block, depth, width_in, width_out, stride=1 if i == 0 else 2)
-            for i, (depth, width_in, width_out) in enumerate(zip(depths, (stem_width, *widths), widths, strict=False))
-        },
-        avgpool=layers.global_average_pool,
-    )
+    """The network whose stages have `depths` blocks and give `widths` channels."""
+    widths_in = (stem_width, *widths[:-1])
+    stages = {
+        f"layer{i}": _stage(block, depth, width_in, width_out, stride=1 if i == 1 else 2)
+        for i, (depth, width_in, width_out) in enumerate(zip(depths, widths_in, widths, strict=True), start=1)
+    }
+    net = layers.serial(**_stem(stem, in_channels, stem_width), **stages, avgpool=layers.global_average_pool)
     net = layers.cast(net, compute_dtype)
 
     def apply(
@@ -126,21 +125,18 @@ def _resnet(
 
 
 def _stem(stem: Stem, in_channels: int, width: int) -> dict[str, Layer]:
+    normalised = {"bn1": layers.batch_norm(width), "relu": layers.relu}
     if stem == "cifar":
-        return {"conv1": _conv(in_channels, width, 3), "bn1": layers.batch_norm(width), "relu": layers.relu}
+        return {"conv1": _conv(in_channels, width, 3), **normalised}
     if stem == "imagenet":
-        return {
-            "conv1": _conv(in_channels, width, 7, stride=2),
-            "bn1": layers.batch_norm(width),
-            "relu": layers.relu,
-            "maxpool": layers.max_pool(3, stride=2, padding=1),
-        }
+        maxpool = layers.max_pool(3, stride=2, padding=1)
+        return {"conv1": _conv(in_channels, width, 7, stride=2), **normalised, "maxpool": maxpool}
     raise ValueError(
         f"stem: expected 'cifar' (for images of about 32 pixels) or 'imagenet' (for larger ones), got {stem!r}"
     )
 
 
-def _stage(block: Callable[[int, int, int], Layer], depth: int, width_in: int, width_out: int, stride: int) -> Layer:
+def _stage(block: Block, depth: int, width_in: int, width_out: int, stride: int) -> Layer:
     first, rest = block(width_in, width_out, stride), block(width_out, width_out, 1)
     return layers.serial(**{str(i): rest if i else first for i in range(depth)})
 

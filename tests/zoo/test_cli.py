@@ -26,12 +26,14 @@ def test_list_names_the_models_without_importing_torch():
 def test_pretrain_resume_show_probe_and_plot(recipe, tmp_path):
     (tmp_path / "recipe.json").write_text(recipe.to_json())
     out = tmp_path / "run"
-    result = zoo_command("pretrain", tmp_path / "recipe.json", "--out", out, "--epochs", 1, "--seed", 5, "--json")
+    result = zoo_command(
+        "pretrain", tmp_path / "recipe.json", "--out", out, "--set", "epochs=2", "--set", "seed=5", "--json"
+    )
     assert result.exit_code == 0, result.stderr
     assert json.loads(result.stdout)["encoder"] == str(out / "encoder")
     assert "PretrainedEncoder" in zoo_command("resume", out).stdout
     shown = json.loads(zoo_command("show", out, "--json").stdout)
-    assert shown["recipe"]["seed"] == 5 and shown["recipe"]["epochs"] == 1
+    assert shown["recipe"]["seed"] == 5 and shown["recipe"]["epochs"] == 2
     assert "learning_rate" in zoo_command("show", out).stdout
     options = ("--labels-per-class", "1,2", "--draws", 2, "--baselines", "pixels")
     record = json.loads(zoo_command("probe", out, *options, "--json").stdout)
@@ -60,6 +62,11 @@ def test_env_says_what_bits_depend_on():
         (("probe", "simclr-resnet8-digits", "--labels-per-class", "900"), "asked for 900 per class"),
         (("pretrain", "none.json", "--out", "x"), "none.json: no such file"),
         (("pretrain", "simclr-resnet8-digit", "--out", "x"), "unknown model"),
+        (("pretrain", "simclr-resnet8-digits", "--out", "x", "--set", "epoch=3"), "did you mean 'epochs'"),
+        (
+            ("pretrain", "simclr-resnet8-digits", "--out", "x", "--set", "epochs"),
+            "--set: expected FIELD=VALUE, got 'epochs'",
+        ),
         (("resume", "nowhere"), "nowhere: not a run directory"),
         (("plot", "nowhere"), "unknown model 'nowhere'"),
     ],
