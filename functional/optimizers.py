@@ -279,7 +279,7 @@ def clip_by_global_norm(optimizer: Optimizer, max_norm: float) -> Optimizer:
     def update(grads: Params, opt_state: Any, params: Params, /) -> tuple[Params, Any]:
         norm = tree.norm(grads)
         scale = torch.where(norm > max_norm, max_norm / norm, 1)
-        clipped = tree.map(lambda g: g * scale.to(g.dtype), grads)
+        clipped = tree.map(lambda g: g * scale, grads)
         return optimizer.update(clipped, opt_state, params)
 
     return Optimizer(optimizer.init, update)
@@ -313,8 +313,7 @@ def _accelerate(velocity: Params, grads: Params, momentum: float) -> Params:
 
 def _descend(params: Params, direction: Params, learning_rate: Tensor | float) -> Params:
     """`params - learning_rate * direction`, in the dtypes of the parameters."""
-    eta = torch.as_tensor(learning_rate)
-    return tree.map(lambda p, d: (promote_half(p) - eta.to(d.dtype) * d).to(p.dtype), params, direction)
+    return tree.map(lambda p, d: (promote_half(p) - learning_rate * d).to(p.dtype), params, direction)
 
 
 def _check_adam(betas: tuple[float, float], eps: float, weight_decay: float) -> None:
@@ -338,6 +337,6 @@ def _adam_direction(
     unbias1, unbias2 = 1 - beta1 ** t.double(), 1 - beta2 ** t.double()
 
     def direction(m: Tensor, n: Tensor) -> Tensor:
-        return m / unbias1.to(m.dtype) / ((n / unbias2.to(n.dtype)).sqrt() + eps)
+        return m / unbias1 / ((n / unbias2).sqrt() + eps)
 
     return tree.map(direction, mu, nu), AdamState(t, mu, nu)

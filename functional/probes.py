@@ -269,7 +269,7 @@ def knn(
 
 _SIMILARITIES_AT_ONCE = 2**24  # 64 MiB of float32
 _TOLERANCE = 1e-7  # on the estimated distance to the minimum, as a part of the objective
-_MEMORY = 10  # pairs of changes that L-BFGS remembers
+_MEMORY = 20  # pairs of changes that L-BFGS remembers
 _TRIALS = 20  # lengths that a line search tries
 
 
@@ -291,27 +291,33 @@ def _minimize(x: Tensor, y: Tensor, strength: Tensor, max_iterations: int) -> tu
 
     L-BFGS for all strengths together. Two things make it fast. Logits are linear in the weights, so that a step of
     another length costs no product with `x`: an iteration has two, one for the direction and one for the gradient.
-    And at zero weights the Hessian is the covariance of the features, over K, plus the strength: diagonal in the
-    principal axes. Its inverse, with 1 / K replaced by what the probabilities of the moment give, starts L-BFGS.
+    And it starts from an inverse of nearly the right Hessian. That is the mean over the rows of
+    $(\mathrm{diag}(p) - p p^\top) \otimes x x^\top$, plus the strength. The product of the means stands for the mean
+    of the products, which is exact at zero weights; it is diagonal in the principal axes of the classes (K x K, anew
+    in each iteration) and of the features (D x D, once).
 
     Products with `x` are in the dtype of the features; weights and sums are float64.
     """
     n, d = x.shape
     s, k = len(strength), int(y.max()) + 1
+    indicators = F.one_hot(y).T.to(x.dtype)
     spectrum, axes = torch.linalg.eigh((x[:, :-1].T @ x[:, :-1]).double() / n)
     # The other columns have mean 0, which makes the bias one more principal axis.
-    spectrum, axes = F.pad(spectrum.clamp_min(0), (0, 1), value=1), torch.block_diag(axes, axes.new_ones(1, 1)).to(x.dtype)
+    spectrum = F.pad(spectrum.clamp_min(0), (0, 1), value=1)
+    axes = torch.block_diag(axes, axes.new_ones(1, 1)).to(x.dtype)
 
     def gradient(residual: Tensor, weights: Tensor, penalty: Tensor) -> Tensor:
         return (residual @ x).double() / n + penalty * weights
 
     def descent(state: _State) -> Tensor:
-        p = state.residual.abs()
-        curvature = (p * (1 - p)).sum(1).mean(1, dtype=torch.float64) / (k - 1)
-        hessian = curvature[:, None, None] * spectrum + state.penalty
+        class_spectrum, class_axes = torch.linalg.eigh(_class_hessian(state.residual + indicators).double())
+        class_spectrum = class_spectrum.clamp_min(1e-9 * class_spectrum[:, -1:])
+        inverse = 1 / (class_spectrum[:, :, None] * spectrum + state.penalty)
+        # The same for every class is no change at all: the first class axis has no curvature, and no gradient.
+        inverse[:, 0] = 0
 
         def precondition(v: Tensor) -> Tensor:
-            return ((v.to(x.dtype) @ axes / hessian).to(x.dtype) @ axes.T).double()
+            return class_axes @ ((class_axes.mT @ v).to(x.dtype) @ axes * inverse).to(x.dtype).matmul(axes.T).double()
 
         return -_inverse_hessian_times(state.gradient, state.pairs, precondition)
 
@@ -409,6 +415,15 @@ def _loss_and_residual(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     loss = F.softplus(log_odds)
     residual = (margins - loss).exp().scatter(1, own, -log_odds.sigmoid())
     return loss.mean((1, 2), dtype=torch.float64), residual
+
+
+def _class_hessian(p: Tensor) -> Tensor:
+    """The mean over the rows of diag(p) - p p', `[S, K, K]`, of probabilities `[S, K, N]`.
+
+    As the Laplacian of the off-diagonal products: nothing cancels when the probabilities are near 0 and 1.
+    """
+    products = (p @ p.mT / p.shape[-1]) * (1 - torch.eye(p.shape[1], dtype=p.dtype, device=p.device))
+    return torch.diag_embed(products.sum(-1)) - products
 
 
 def _rows(pytree: Any, keep: Tensor) -> Any:

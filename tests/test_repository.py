@@ -4,18 +4,27 @@ import importlib.util
 import re
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.mark.parametrize("number", [0, 1])
-def test_the_examples_of_the_readme_run(number, capsys):
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert len(blocks) == 2
-    exec(blocks[number], {})
-    if number == 0:
-        assert re.search(r"0\.\d+ with features, 0\.\d+ with pixels", capsys.readouterr().out)
+def python_blocks(path):
+    return re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL)
+
+
+def test_the_examples_of_the_readme_run(capsys):
+    load_and_probe, method = python_blocks(ROOT / "README.md")
+    exec(load_and_probe, {})
+    assert re.search(r"0\.\d+ with features, 0\.\d+ with pixels", capsys.readouterr().out)
+    exec(method, {})
+
+
+def test_the_page_on_methods_is_short_and_its_method_trains(capsys):
+    page = ROOT / "functional" / "README.md"
+    assert len(page.read_text().splitlines()) <= 60
+    written, trained = python_blocks(page)
+    exec(written + trained, {})
+    values = [float(value) for value in re.findall(r"loss (-?[\d.]+)", capsys.readouterr().out)]
+    assert len(values) == 5 and values[-1] < values[0]
 
 
 def test_no_generated_text_is_stale():

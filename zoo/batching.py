@@ -29,7 +29,7 @@ def batches(key: Key, epoch: int, n: int, batch_size: int) -> Iterator[Int64[Ten
 
     Example:
         >>> [batch.tolist() for batch in batches(random.key(0), 0, 5, 2)]
-        [[0, 4], [1, 3]]
+        [[0, 2], [4, 1]]
     """
     steps = steps_per_epoch(n, batch_size)
     order = random.permutation(random.fold_in(key, epoch), n)

@@ -50,7 +50,7 @@ class Case(NamedTuple):
     call: (*arguments) -> a tree of tensors.
     arguments: seed -> trees of tensors, floating point in float32.
     draws: the first argument is a key, and with another key comes another result.
-    smooth: differentiable in its floating-point arguments.
+    smooth: differentiable in its floating-point arguments, but for those at the positions `constants`.
     half: the dtype of floating-point results from bfloat16; None where half precision is no argument for it.
     maps: works under vmap.
     """
@@ -59,6 +59,7 @@ class Case(NamedTuple):
     arguments: Callable
     draws: bool = False
     smooth: bool = True
+    constants: tuple[int, ...] = ()
     half: torch.dtype | None = None
     maps: bool = True
 
@@ -131,7 +132,9 @@ def network(name, network, *shape, init_draws=True, draws=False, **flags):
     def arguments(seed):
         return random.key(seed), *network.init(random.key(seed)), normal(seed, *shape)
 
-    cases = {f"{name} apply": Case(apply, arguments, draws=draws, half=torch.bfloat16)._replace(**flags)}
+    cases = {
+        f"{name} apply": Case(apply, arguments, draws=draws, constants=(2,), half=torch.bfloat16)._replace(**flags)
+    }
     if init_draws:
         cases[f"{name} init"] = drawn(network.init)
     return cases
@@ -184,7 +187,7 @@ def pretext(make, **hyperparameters):
         return random.key(seed), *method.init(random.key(seed)), batch
 
     return {
-        f"methods.{make.__name__} loss": Case(call, arguments, draws=True),
+        f"methods.{make.__name__} loss": Case(call, arguments, draws=True, constants=(2,)),
         f"methods.{make.__name__} init": drawn(method.init),
     }
 
@@ -325,6 +328,8 @@ CASES = {
     "losses.mean_squared_error": loss(losses.mean_squared_error),
     "losses.binary_cross_entropy": loss(lambda a, b: losses.binary_cross_entropy(a, b.sigmoid())),
     "metrics.accuracy": Case(metrics.accuracy, lambda seed: (random.randint(random.key(seed), (4,), 0, 2), LABELS)),
+    "metrics.feature_std": loss(metrics.feature_std, 1),
+    "metrics.effective_rank": loss(metrics.effective_rank, 1),
     # training
     "schedules.constant": scheduled(schedules.constant(0.1)),
     "schedules.linear": scheduled(schedules.linear(0.1, 0.2, 5)),
@@ -417,13 +422,21 @@ def test_vmap_equals_the_loop(case):
 
 @each(lambda case: case.smooth and floating(case.arguments(0)))
 def test_the_gradient_equals_finite_differences(case):
-    arguments = case.arguments(0)
+    """Along one direction, for one weighted sum of the results: two calls, where gradcheck makes one per element."""
+    arguments = to(torch.float64, case.arguments(0))
+    inputs = [
+        x.requires_grad_() for i, trees in enumerate(arguments) if i not in case.constants for x in floating(trees)
+    ]
+    direction = [normal(7, *x.shape).double() for x in inputs]
 
-    def call(*inputs):
-        return tuple(floating(case.call(*with_floating(arguments, inputs))))
+    def value(distance):
+        moved = (x + distance * d for x, d in zip(inputs, direction, strict=True))
+        result = floating(case.call(*tree.map(lambda x: next(moved) if x.requires_grad else x, arguments)))
+        return sum(((1 + normal(8, *x.shape)) * x).sum() for x in result if x.requires_grad)
 
-    inputs = [x.double().requires_grad_() for x in floating(arguments)]
-    assert torch.autograd.gradcheck(call, inputs, fast_mode=True)
+    gradient = torch.autograd.grad(value(0), inputs, materialize_grads=True)
+    slope = sum((g * d).sum() for g, d in zip(gradient, direction, strict=True))
+    torch.testing.assert_close(slope, (value(1e-7) - value(-1e-7)) / 2e-7, rtol=1e-5, atol=1e-5)
 
 
 @each(lambda case: floating(case.arguments(0)))
@@ -435,9 +448,9 @@ def test_float64_stays_and_half_precision_is_raised_or_stays(case):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["losses.nt_xent", "augmentations.random_resized_crop", "methods.simclr loss"])
+@pytest.mark.parametrize("name", ["augmentations.random_resized_crop", "methods.simclr loss"])
 def test_one_compiled_graph_equals_the_function(name):
     case = CASES[name]
-    compiled = torch.compile(case.call, backend="aot_eager", fullgraph=True)
+    compiled = torch.compile(case.call, backend="eager", fullgraph=True)
     for seed in range(2):
         torch.testing.assert_close(compiled(*case.arguments(seed)), case.call(*case.arguments(seed)))

@@ -77,7 +77,7 @@ def test_the_dtype_is_kept(name):
     changed = function(keys, images)
     assert changed.dtype == torch.float64
     assert function(keys, images.bfloat16()).dtype == torch.bfloat16
-    assert (function(keys, images.float()) - changed).abs().max() < 1e-4
+    assert (function(keys, images.float()) - changed).abs().mean() < 1e-5  # a few pixels may fall on another level
 
 
 @every

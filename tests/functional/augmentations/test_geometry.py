@@ -1,5 +1,7 @@
 """Crops, flips and maps: torchvision's at the same parameters, and the distributions of what is drawn."""
 
+import math
+
 import pytest
 import torch
 
@@ -81,7 +83,7 @@ def test_affine_equals_torchvision():
     )
 
 
-@pytest.mark.parametrize("height,width", [(10, 50), (50, 11)])
+@pytest.mark.parametrize("height,width", [(10, 51), (51, 11)])
 def test_where_no_box_fits_the_central_one_is_torchvisions(height, width):
     from torchvision.transforms import RandomResizedCrop
 
@@ -122,6 +124,18 @@ def test_boxes_lie_in_the_image_and_have_the_area_and_ratio_asked_for(height, wi
     assert (most >= scale[0]).all() and (least <= scale[1]).all()
     assert ((box_width + 0.5) / (box_height - 0.5) >= 3 / 4).all()
     assert ((box_width - 0.5) / (box_height + 0.5) <= 4 / 3).all()
+
+
+def test_areas_are_uniform_ratios_log_uniform_and_places_uniform():
+    keys = random.split(random.key(2), 4000)
+    boxes = augmentations.sample_crops(keys, 5000, 5000, scale=(0.02, 0.2), ratio=(0.25, 4.0))  # all of them fit
+    top, left, height, width = (boxes / 5000).unbind(1)
+    at = torch.tensor([0.1, 0.25, 0.5, 0.75, 0.9])
+    uniforms = ((height * width - 0.02) / 0.18, (width / height).log() / math.log(16) + 0.5)
+    for uniform in (*uniforms, top / (1 - height), left / (1 - width)):
+        assert (uniform.quantile(at) - at).abs().max() < 0.03
+    close = augmentations.sample_crops(keys, 8, 8, scale=(49 / 64, 49 / 64), ratio=(1.0, 1.0))  # 7 x 7: two places
+    assert (close[:, :2].double().mean(0) - 0.5).abs().max() < 0.03 and close[:, :2].max() == 1
 
 
 @pytest.mark.parametrize("p", [0.0, 0.3, 1.0])
