@@ -287,7 +287,7 @@ class _State(NamedTuple):
 
 
 def _minimize(x: Tensor, y: Tensor, strength: Tensor, max_iterations: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Weights `[S, K, D]`, objectives `[S]` and whether they converged `[S]`; the last column of `x` is 1.
+    r"""Weights `[S, K, D]`, objectives `[S]` and whether they converged `[S]`; the last column of `x` is 1.
 
     L-BFGS for all strengths together. Two things make it fast. Logits are linear in the weights, so that a step of
     another length costs no product with `x`: an iteration has two, one for the direction and one for the gradient.

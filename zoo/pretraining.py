@@ -15,6 +15,7 @@ with the same number of threads and versions.
 import json
 import math
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +25,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from functional import augmentations, metrics, random, training, tree
-from functional.base import Batch, Encoder, Key, Method
+from functional.base import Batch, Encoder, Key, Method, Views
 from functional.training import TrainState
 from zoo import loading
 from zoo.batching import batches, steps_per_epoch
@@ -35,7 +36,7 @@ from zoo.errors import ZooError
 from zoo.loading import PretrainedEncoder
 from zoo.recipe import Recipe, build_encoder, build_method, build_optimizer, build_schedule, build_views, read_recipe
 
-_MONITORED = 512  # images whose features are watched for collapse
+_WATCHED = 256  # training images whose features are measured after every epoch
 
 
 class _Run(NamedTuple):
@@ -44,6 +45,7 @@ class _Run(NamedTuple):
     recipe: Recipe
     data: Dataset
     encoder: Encoder
+    views: Views
     mean: tuple[float, ...]
     std: tuple[float, ...]
     steps: int  # per epoch
@@ -134,7 +136,8 @@ def _prepare(recipe: Recipe) -> _Run:
     encoder = build_encoder(recipe.encoder, images.shape[1], recipe.encoder_options)
     steps = steps_per_epoch(len(images), recipe.batch_size)
     schedule = build_schedule(recipe, steps)
-    method = build_method(recipe, encoder, build_views(recipe, mean, std))
+    views = build_views(recipe, mean, std)
+    method = build_method(recipe, encoder, views)
     optimizer = build_optimizer(recipe, schedule)
     key_init, key_order, key_views = random.split(random.key(recipe.seed), 3)
     step = training.make_train_step(method.loss, optimizer)
@@ -143,6 +146,7 @@ def _prepare(recipe: Recipe) -> _Run:
         recipe=recipe,
         data=data,
         encoder=encoder,
+        views=views,
         mean=mean,
         std=std,
         steps=steps,
@@ -194,6 +198,7 @@ def _train(run: _Run, state: TrainState, out: Path, progress: bool) -> TrainStat
     recipe, images, labels = run.recipe, run.data.train.images, run.data.train.labels
     first_epoch = int(state.step) // run.steps
     log = _kept_lines(out, first_epoch)
+    collapsed = False
     with tqdm(
         total=recipe.epochs * run.steps * recipe.batch_size,
         initial=first_epoch * run.steps * recipe.batch_size,
@@ -218,11 +223,12 @@ def _train(run: _Run, state: TrainState, out: Path, progress: bool) -> TrainStat
                 "step": int(state.step),
                 "learning_rate": float(run.schedule(int(state.step) - 1)),
                 **{name: torch.stack([info[name] for info in infos]).mean().item() for name in infos[0]},
-                **_watch(run, state),
+                **_watch(run, state, key_epoch),
                 "images_per_second": round(run.steps * recipe.batch_size / seconds, 1),
                 "seconds": round(seconds, 3),
             }
             bar.set_postfix(loss=f"{line['loss']:.3f}")
+            collapsed = _warn_of_collapse(line) if not collapsed else collapsed
             # The metrics go first: lines of an epoch whose checkpoint was never written are dropped on resuming.
             log.append(json.dumps(line))
             write_atomically(out / "metrics.jsonl", ("\n".join(log) + "\n").encode())
@@ -245,16 +251,30 @@ def _require_finite(info: dict[str, Tensor], state: TrainState, epoch: int, out:
         )
 
 
-def _watch(run: _Run, state: TrainState) -> dict[str, float]:
-    """How spread out the features of a few training images are: both numbers fall to nothing when they collapse."""
-    images = augmentations.to_float(run.data.train.images[:_MONITORED])
-    images = augmentations.normalize(None, images, mean=run.mean, std=run.std)
+def _watch(run: _Run, state: TrainState, key_epoch: Key) -> dict[str, float]:
+    """What the features of a few training images are like: two views of one image close, images apart."""
+    index = torch.arange(min(_WATCHED, len(run.data.train.images)))
+    views = augmentations.draw_views(run.views, key_epoch, Batch(run.data.train.images[index], None, index))
     with torch.no_grad():
-        features, _ = run.encoder.apply(state.params["encoder"], state.state.batch_stats, images)
+        a, b = (run.encoder.apply(state.params["encoder"], state.state.batch_stats, view)[0] for view in views)
     return {
-        "feature_std": metrics.feature_std(features).item(),
-        "effective_rank": metrics.effective_rank(features).item(),
+        "alignment": metrics.alignment(a, b).item(),
+        "uniformity": metrics.uniformity(a).item(),
+        "feature_std": metrics.feature_std(a).item(),
+        "effective_rank": metrics.effective_rank(a).item(),
     }
+
+
+def _warn_of_collapse(line: dict[str, float]) -> bool:
+    collapsed = line["feature_std"] < 0.01 or line["effective_rank"] < 1.5
+    if collapsed:
+        warnings.warn(
+            f"epoch {line['epoch']}: the encoder has collapsed: it gives nearly the same features to all images "
+            f"(feature_std {line['feature_std']:.3g}, effective_rank {line['effective_rank']:.3g}). Lower the learning "
+            "rate or the weight decay, or raise the temperature",
+            stacklevel=4,
+        )
+    return collapsed
 
 
 def _encoder(run: _Run, state: TrainState, out: Path) -> PretrainedEncoder:

@@ -136,8 +136,8 @@ def crop_resize(
         ValueError: if there are not as many boxes as images, or for another interpolation.
 
     Note:
-        Bicubic values can leave 0..1 by up to some .2 beside edges, and are not clamped, as in torchvision for floats;
-        PIL and torchvision for uint8 clamp.
+        Bicubic values leave 0..1 by up to about .2 beside edges and are not clamped, as in torchvision for floats; PIL,
+        and torchvision for uint8, clamp.
 
     Example:
         >>> image = torch.tensor([[[[0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 1.0]]]])

@@ -101,9 +101,10 @@ def draw_views(views: Views, key: Key, batch: Batch, n: int = 2) -> list[Tensor]
         A list of n tensors `[B, C, H', W']`.
 
     Example:
-        >>> batch = Batch(torch.zeros(4, 1, 8, 8, dtype=torch.uint8), None, torch.arange(4))
+        >>> from functools import partial
         >>> from functional.augmentations import gaussian_noise
-        >>> a, b = draw_views(lambda keys, x: gaussian_noise(keys, x, std=0.1), random.key(0), batch)
+        >>> batch = Batch(torch.zeros(4, 1, 8, 8, dtype=torch.uint8), None, torch.arange(4))
+        >>> a, b = draw_views(partial(gaussian_noise, std=0.1), random.key(0), batch)
         >>> a.shape, bool((a == b).any())
         (torch.Size([4, 1, 8, 8]), False)
     """

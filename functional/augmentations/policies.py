@@ -13,7 +13,7 @@ from functional.augmentations.filters import adjust_sharpness
 from functional.augmentations.geometry import apply_affine
 from functional.augmentations.tones import apply_posterize, apply_solarize, autocontrast, equalize
 from functional.base import Images, Key
-from functional.checks import check_between, check_images, check_keys, check_per_image, check_positive
+from functional.checks import check_between, check_images, check_keys, check_per_image, check_positive, check_rank
 
 _OPERATIONS = (
     "identity", "shear_x", "shear_y", "translate_x", "translate_y", "rotate", "brightness", "saturation", "contrast",
@@ -97,8 +97,9 @@ def apply_rand_augment(
         tensor(0.3650)
     """
     check_images(images)
-    check_per_image("operations", operations, images, tuple(operations.shape[1:2]))
-    check_per_image("signs", signs, images, tuple(operations.shape[1:2]))
+    check_rank("operations", operations, "batch n_ops")
+    check_per_image("operations", operations, images, tuple(operations.shape[1:]))
+    check_per_image("signs", signs, images, tuple(operations.shape[1:]))
     check_between("magnitude", magnitude, 0, _STEPS)
     for operation, sign in zip(operations.unbind(1), signs.unbind(1), strict=True):
         images = _apply_one(images, operation, sign, magnitude / _STEPS)
@@ -106,7 +107,7 @@ def apply_rand_augment(
 
 
 def _apply_one(images: Images, operation: Tensor, sign: Tensor, strength: float) -> Images:
-    """All of the operations, from which every image takes its own; the five that move pixels are one map."""
+    """All of the operations, of which every image keeps its own; the five that move pixels are one map."""
     factor = 1 + 0.9 * strength * sign
     moved = apply_affine(images, _matrices(images, operation, strength * sign))
     results = {
@@ -127,7 +128,7 @@ def _apply_one(images: Images, operation: Tensor, sign: Tensor, strength: float)
 
 
 def _matrices(images: Images, operation: Tensor, amount: Tensor) -> Float[Tensor, "batch 2 3"]:
-    """Of `apply_affine`. One of the five amounts is not 0, so that their maps need not be multiplied, only added."""
+    """For `apply_affine`. At most one of the five amounts is not 0, so that adding them up is composing their maps."""
     height, width = images.shape[-2:]
 
     def of(name: str, most: float) -> Tensor:

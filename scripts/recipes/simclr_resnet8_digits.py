@@ -21,7 +21,7 @@ recipe = zoo.Recipe(
     batch_size=256,
     warmup_epochs=5,
     method_options={"projector": (128, 64), "temperature": 0.2},
-    encoder_options={"width": 32},
+    encoder_options={"width": 16},
     optimizer_options={"weight_decay": 1e-4},
 )
 

@@ -18,7 +18,8 @@ def test_a_run_directory_holds_what_it_should(run, recipe):
     }
     lines = read_metrics(run)
     assert [line["epoch"] for line in lines] == [1, 2] and lines[-1]["step"] == 20
-    assert {"loss", "grad_norm", "positive_cosine", "feature_std", "effective_rank", "learning_rate"} <= set(lines[0])
+    assert {"loss", "grad_norm", "positive_cosine", "learning_rate", "images_per_second"} <= set(lines[0])
+    assert {"alignment", "uniformity", "feature_std", "effective_rank"} <= set(lines[0])
     config = json.loads((run / "encoder" / "config.json").read_text())
     assert zoo.Recipe.from_dict(config["recipe"]) == recipe.replace(epochs=2)
 
@@ -61,6 +62,16 @@ def test_a_loss_that_is_no_longer_finite_stops_training_and_keeps_the_last_check
     with pytest.raises(zoo.ZooError, match=r"step \d+ \(epoch 1\): .*training stopped"):
         zoo.pretrain(broken, out=out)
     assert not (out / "encoder").exists()
+
+
+def test_a_collapse_is_said_in_plain_words_once(recipe, tmp_path):
+    # A weight decay of 10 at a learning rate of .1 takes every weight to 0 in a few steps.
+    collapsing = recipe.replace(
+        optimizer="sgd", optimizer_options={"weight_decay": 10.0}, learning_rate=0.1, warmup_epochs=0, epochs=3
+    )
+    with pytest.warns(UserWarning, match="the encoder has collapsed: it gives nearly the same features") as warned:
+        zoo.pretrain(collapsing, out=tmp_path / "run")
+    assert len(warned) == 1
 
 
 @pytest.mark.parametrize(
