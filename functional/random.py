@@ -35,6 +35,7 @@ from functional.checks import check_key
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA
+_BLOCK = 2**15  # counters at a time
 
 
 def key(seed: int, device: torch.device | str | None = None) -> Key:
@@ -71,8 +72,7 @@ def split(key: Key, n: int = 2) -> Key:
         >>> key_views, key_dropout = split(key(0))
     """
     check_key(key)
-    high, low = _counter((n,), key)
-    return torch.stack(_threefry2x32(key[..., None, :], high, low), dim=-1)
+    return torch.stack(_threefry2x32(key[..., None, :], 0, _counter((n,), key)), dim=-1)
 
 
 def fold_in(key: Key, data: int | Tensor) -> Key:
@@ -105,15 +105,17 @@ def fold_in(key: Key, data: int | Tensor) -> Key:
         raise TypeError(
             f"data: expected an int or an integer tensor, got {getattr(data, 'dtype', type(data).__name__)}"
         )
-    return torch.stack(_threefry2x32(key, torch.zeros_like(low), low), dim=-1)
+    return torch.stack(_threefry2x32(key, 0, low), dim=-1)
 
 
 def bits(key: Key, shape: tuple[int, ...]) -> Int32[Tensor, "..."]:
     """32 random bits per element, int32 `[..., *shape]` (every pattern alike, so half of them are negative)."""
     check_key(key)
-    lanes = key.reshape(*key.shape[:-1], *(1 for _ in shape), 2)
-    first, second = _threefry2x32(lanes, *_counter(shape, key))
-    return first ^ second
+    counter = _counter(shape, key)
+    # In blocks that stay in the cache, up to four times as fast on a CPU; a compiled or a CUDA kernel needs none.
+    in_blocks = key.device.type == "cpu" and not torch.compiler.is_compiling()
+    lanes = [_threefry2x32(key[..., None, :], 0, low) for low in counter.split(_BLOCK if in_blocks else len(counter))]
+    return torch.cat([first ^ second for first, second in lanes], dim=-1).reshape((*key.shape[:-1], *shape))
 
 
 def uniform(key: Key, shape: tuple[int, ...] = (), *, minval: float = 0.0, maxval: float = 1.0) -> Float[Tensor, "..."]:
@@ -207,7 +209,7 @@ def permutation(key: Key, n: int) -> Int64[Tensor, "*batch n"]:
     return order.clone() if rounds == 0 else order
 
 
-def _threefry2x32(key: Tensor, high: Tensor, low: Tensor) -> tuple[Tensor, Tensor]:
+def _threefry2x32(key: Tensor, high: Tensor | int, low: Tensor) -> tuple[Tensor, Tensor]:
     """The block cipher: two lanes of key `[..., 2]` and two of counter to two lanes of random bits."""
     k0, k1 = key[..., 0], key[..., 1]
     schedule = (k0, k1, k0 ^ k1 ^ _PARITY)
@@ -221,13 +223,12 @@ def _threefry2x32(key: Tensor, high: Tensor, low: Tensor) -> tuple[Tensor, Tenso
     return x0, x1
 
 
-def _counter(shape: tuple[int, ...], key: Tensor) -> tuple[Tensor, Tensor]:
-    """The row-major position of every element as two lanes (high, low), each of that shape."""
+def _counter(shape: tuple[int, ...], key: Tensor) -> Tensor:
+    """The row-major position of every element, flat: the low lane of the counter, whose high lane is 0."""
     n = math.prod(shape)
     if n >= 2**31:
         raise ValueError(f"shape: expected fewer than 2**31 elements, got {list(shape)}; draw in parts, a key each")
-    low = torch.arange(n, dtype=torch.int32, device=key.device).reshape(shape)
-    return torch.zeros_like(low), low
+    return torch.arange(n, dtype=torch.int32, device=key.device)
 
 
 def _unit(random_bits: Tensor) -> Tensor:
