@@ -302,13 +302,15 @@ def _decay(grads: Params, params: Params, weight_decay: float, mask: Mask) -> Pa
     """`grads + weight_decay * params` where the mask is True, in at least float32."""
 
     def decay(g: Tensor, p: Tensor, included: bool) -> Tensor:
-        return promote_half(g) + weight_decay * promote_half(p) if included and weight_decay else promote_half(g)
+        g = promote_half(g)
+        return torch.add(g, promote_half(p), alpha=weight_decay) if included and weight_decay else g
 
     return tree.map(decay, grads, params, mask(params))
 
 
 def _accelerate(velocity: Params, grads: Params, momentum: float) -> Params:
-    return tree.map(lambda v, g: momentum * v + g, velocity, grads)
+    """`momentum * velocity + grads`."""
+    return tree.map(lambda v, g: torch.add(g, v, alpha=momentum), velocity, grads)
 
 
 def _descend(params: Params, direction: Params, learning_rate: Tensor | float) -> Params:
@@ -331,8 +333,9 @@ def _adam_direction(
     grads: Params, opt_state: AdamState, betas: tuple[float, float], eps: float
 ) -> tuple[Params, AdamState]:
     t, (beta1, beta2) = opt_state.step + 1, betas
-    mu = tree.map(lambda m, g: beta1 * m + (1 - beta1) * promote_half(g), opt_state.mu, grads)
-    nu = tree.map(lambda n, g: beta2 * n + (1 - beta2) * promote_half(g).square(), opt_state.nu, grads)
+    grads = tree.map(promote_half, grads)
+    mu = tree.map(lambda m, g: torch.lerp(m, g, 1 - beta1), opt_state.mu, grads)
+    nu = tree.map(lambda n, g: torch.lerp(n, g.square(), 1 - beta2), opt_state.nu, grads)
     # In float64 whatever the parameters are: 1 - beta**t begins at 1 - beta.
     unbias1, unbias2 = 1 - beta1 ** t.double(), 1 - beta2 ** t.double()
 

@@ -115,8 +115,8 @@ def logistic(
         tensor([[0, 1],
                 [0, 1]])
         >>> fit.weights[:, 0]
-        tensor([[-1.6208,  1.6208],
-                [-0.4144,  0.4144]])
+        tensor([[-1.7057,  1.7057],
+                [-0.3574,  0.3574]])
 
     References:
         Liu, Nocedal. On the limited memory BFGS method for large scale optimization. Mathematical Programming 45, 1989.
@@ -135,7 +135,7 @@ def logistic(
     x = promote_half(train_x)
     mean = x.mean(0)
     basis, x = _fewer_columns(x - mean)
-    solution, objective, converged = _minimize(F.pad(x, (0, 1), value=1), y, strength, max_iterations)
+    solution, objective, converged = _minimize(x, y, strength, max_iterations)
     weights = solution[..., :-1] @ basis.T.double()
     bias = solution[..., -1] - weights @ mean.double()
     # A class without a row has no best bias but minus infinity.
@@ -268,9 +268,19 @@ def knn(
 
 
 _SIMILARITIES_AT_ONCE = 2**24  # 64 MiB of float32
-_TOLERANCE = 1e-7  # on the estimated distance to the minimum, as a part of the objective
+_TOLERANCE = 3e-8  # on the estimated distance to the minimum, as a part of the objective
 _MEMORY = 20  # pairs of changes that L-BFGS remembers
 _TRIALS = 20  # lengths that a line search tries
+
+
+class _Problem(NamedTuple):
+    """The data, and what is computed of them once."""
+
+    x: Tensor  # [N, D], the last column 1 and the others of mean 0
+    y: Tensor  # [N]
+    indicators: Tensor  # [K, N]
+    spectrum: Tensor  # [D], the variances of x along its axes
+    axes: Tensor  # [D, D], as columns
 
 
 class _State(NamedTuple):
@@ -280,81 +290,28 @@ class _State(NamedTuple):
     weights: Tensor  # [S, K, D]
     logits: Tensor  # [S, K, N]
     loss: Tensor  # [S]
-    residual: Tensor  # [S, K, N]: probabilities less the indicators of the labels
+    residual: Tensor  # [S, K, N]: probabilities less indicators
     gradient: Tensor  # [S, K, D]
     pairs: tuple[tuple[Tensor, Tensor, Tensor], ...]  # changes of weights and gradient, and 1 over their product
     stalled: Tensor  # [S]: no length of the last step was any good
 
 
 def _minimize(x: Tensor, y: Tensor, strength: Tensor, max_iterations: int) -> tuple[Tensor, Tensor, Tensor]:
-    r"""Weights `[S, K, D]`, objectives `[S]` and whether they converged `[S]`; the last column of `x` is 1.
+    """Weights `[S, K, D]` with the bias last, objectives `[S]`, and whether they converged `[S]`; `x` has mean 0.
 
-    L-BFGS for all strengths together. Two things make it fast. Logits are linear in the weights, so that a step of
-    another length costs no product with `x`: an iteration has two, one for the direction and one for the gradient.
-    And it starts from an inverse of nearly the right Hessian. That is the mean over the rows of
-    $(\mathrm{diag}(p) - p p^\top) \otimes x x^\top$, plus the strength. The product of the means stands for the mean
-    of the products, which is exact at zero weights; it is diagonal in the principal axes of the classes (K x K, anew
-    in each iteration) and of the features (D x D, once).
+    L-BFGS for all strengths together; those that are done drop out. Two things make it fast. Logits are linear in the
+    weights, so that another length of a step costs no product with `x`: an iteration has two, one for the direction
+    and one for the gradient. And L-BFGS starts from the inverse of nearly the right Hessian (`_descent`).
 
     Products with `x` are in the dtype of the features; weights and sums are float64.
     """
-    n, d = x.shape
-    s, k = len(strength), int(y.max()) + 1
-    indicators = F.one_hot(y).T.to(x.dtype)
-    spectrum, axes = torch.linalg.eigh((x[:, :-1].T @ x[:, :-1]).double() / n)
-    # The other columns have mean 0, which makes the bias one more principal axis.
-    spectrum = F.pad(spectrum.clamp_min(0), (0, 1), value=1)
-    axes = torch.block_diag(axes, axes.new_ones(1, 1)).to(x.dtype)
-
-    def gradient(residual: Tensor, weights: Tensor, penalty: Tensor) -> Tensor:
-        return (residual @ x).double() / n + penalty * weights
-
-    def descent(state: _State) -> Tensor:
-        class_spectrum, class_axes = torch.linalg.eigh(_class_hessian(state.residual + indicators).double())
-        class_spectrum = class_spectrum.clamp_min(1e-9 * class_spectrum[:, -1:])
-        inverse = 1 / (class_spectrum[:, :, None] * spectrum + state.penalty)
-        # The same for every class is no change at all: the first class axis has no curvature, and no gradient.
-        inverse[:, 0] = 0
-
-        def precondition(v: Tensor) -> Tensor:
-            return class_axes @ ((class_axes.mT @ v).to(x.dtype) @ axes * inverse).to(x.dtype).matmul(axes.T).double()
-
-        return -_inverse_hessian_times(state.gradient, state.pairs, precondition)
-
-    def step(state: _State, direction: Tensor) -> _State:
-        change = direction.to(x.dtype) @ x.T
-        penalty_slope, penalty_curvature = (_dot(state.penalty * v, direction) for v in (state.weights, direction))
-
-        def at(t: Tensor) -> tuple[Tensor, ...]:
-            logits = torch.addcmul(state.logits, change, t.to(x.dtype)[:, None, None])
-            loss, residual = _loss_and_residual(logits, y)
-            slope = (residual * change).sum((1, 2), dtype=torch.float64) / n + penalty_slope + t * penalty_curvature
-            return slope, logits, loss, residual
-
-        slope = _dot(state.gradient, direction)
-        t, (_, logits, loss, residual) = _line_search(at, slope)
-        weights_change = t[:, None, None] * direction
-        weights = state.weights + weights_change
-        new_gradient = gradient(residual, weights, state.penalty)
-        gradient_change = new_gradient - state.gradient
-        product = _dot(weights_change, gradient_change)
-        # By the line search at least half of -t * slope; much less is rounding, and the pair is left out.
-        rho = torch.where(product > -0.1 * t * slope, 1 / product, 0)
-        pairs = (*state.pairs, (weights_change, gradient_change, rho))[-_MEMORY:]
-        return _State(state.penalty, weights, logits, loss, residual, new_gradient, pairs, t == 0)
-
-    penalty = F.pad(strength[:, None, None].expand(s, 1, d - 1), (0, 1))
-    weights, objectives = penalty.new_zeros(s, k, d), penalty.new_zeros(s)
-    converged = torch.zeros(s, dtype=torch.bool, device=x.device)
-    logits = x.new_zeros(s, k, n)
-    loss, residual = _loss_and_residual(logits, y)
-    state = _State(
-        penalty, weights.clone(), logits, loss, residual, gradient(residual, weights, penalty), (), converged.clone()
-    )
-    running = torch.arange(s, device=x.device)
-    for _ in range(max_iterations):
+    problem = _problem(x, y)
+    state = _start(problem, strength)
+    weights, objectives, converged = state.weights.clone(), state.loss.clone(), state.stalled.clone()
+    running = torch.arange(len(strength), device=x.device)
+    for _ in range(max_iterations + 1):
+        direction = _descent(problem, state)
         objective = state.loss + _dot(state.penalty * state.weights, state.weights) / 2
-        direction = descent(state)
         # By Newton's model of the function, its distance to the minimum is half of this product.
         done = -_dot(state.gradient, direction) <= _TOLERANCE * objective
         weights[running], objectives[running], converged[running] = state.weights, objective, done
@@ -362,52 +319,114 @@ def _minimize(x: Tensor, y: Tensor, strength: Tensor, max_iterations: int) -> tu
         if not go_on.any():
             break
         if not go_on.all():
-            state, direction, running = _rows((state, direction, running), go_on)
-        state = step(state, direction)
+            state, direction, running = _keep(go_on, (state, direction, running))
+        state = _step(problem, state, direction)
     return weights, objectives, converged
 
 
-def _inverse_hessian_times(
-    v: Tensor, pairs: tuple[tuple[Tensor, Tensor, Tensor], ...], precondition: Callable[[Tensor], Tensor]
-) -> Tensor:
-    """What L-BFGS has learned from its pairs, from the preconditioner on: the two loops of Liu and Nocedal."""
-    alphas = []
-    for dw, dg, rho in reversed(pairs):
+def _keep(rows: Tensor, leaves: Any) -> Any:
+    return tree.map(lambda leaf: leaf[rows], leaves)
+
+
+def _problem(x: Tensor, y: Tensor) -> _Problem:
+    spectrum, axes = torch.linalg.eigh((x.T @ x).double() / len(x))
+    # A column of ones is one more axis, because the others have mean 0.
+    spectrum = F.pad(spectrum.clamp_min(0), (0, 1), value=1)
+    axes = torch.block_diag(axes, axes.new_ones(1, 1)).to(x.dtype)
+    return _Problem(F.pad(x, (0, 1), value=1), y, F.one_hot(y).T.to(x.dtype), spectrum, axes)
+
+
+def _start(problem: _Problem, strength: Tensor) -> _State:
+    """All weights 0."""
+    s, (n, d), k = len(strength), problem.x.shape, len(problem.indicators)
+    penalty = F.pad(strength[:, None, None].expand(s, 1, d - 1), (0, 1))
+    weights, logits = penalty.new_zeros(s, k, d), problem.x.new_zeros(s, k, n)
+    loss, residual = _loss_and_residual(logits, problem.y)
+    gradient = _gradient(problem, residual, weights, penalty)
+    return _State(penalty, weights, logits, loss, residual, gradient, (), torch.zeros_like(strength, dtype=torch.bool))
+
+
+def _descent(problem: _Problem, state: _State) -> Tensor:
+    r"""The direction of L-BFGS `[S, K, D]`.
+
+    The Hessian is the mean over the rows of $(\mathrm{diag}(p) - p p^\top) \otimes x x^\top$, plus the strength. The
+    product of the means stands for the mean of the products here, which is exact at zero weights. It is diagonal in
+    the principal axes of the classes (K x K, found anew for each state) and those of the features.
+    """
+    class_spectrum, class_axes = torch.linalg.eigh(_class_hessian(state.residual + problem.indicators).double())
+    class_spectrum = class_spectrum.clamp_min(1e-9 * class_spectrum[:, -1:])
+    inverse = 1 / (class_spectrum[:, :, None] * problem.spectrum + state.penalty)
+    # Along the first axis all classes change alike, which changes no probability: no curvature, and no gradient.
+    inverse[:, 0] = 0
+
+    def precondition(v: Tensor) -> Tensor:
+        coordinates = (class_axes.mT @ v).to(problem.x.dtype) @ problem.axes
+        return class_axes @ ((coordinates * inverse).to(problem.x.dtype) @ problem.axes.T).double()
+
+    # The two loops of Liu and Nocedal.
+    v, alphas = -state.gradient, []
+    for dw, dg, rho in reversed(state.pairs):
         alphas.append((rho * _dot(dw, v))[:, None, None])
         v = v - alphas[-1] * dg
     v = precondition(v)
-    for dw, dg, rho in pairs:
+    for dw, dg, rho in state.pairs:
         v = v + (alphas.pop() - (rho * _dot(dg, v))[:, None, None]) * dw
     return v
+
+
+def _step(problem: _Problem, state: _State, direction: Tensor) -> _State:
+    """The state at a good length of the direction."""
+    x, dtype = problem.x, problem.x.dtype
+    change = direction.to(dtype) @ x.T
+    penalty_slope, penalty_curvature = (_dot(state.penalty * v, direction) for v in (state.weights, direction))
+
+    def at(t: Tensor) -> tuple[Tensor, ...]:
+        logits = torch.addcmul(state.logits, change, t.to(dtype)[:, None, None])
+        loss, residual = _loss_and_residual(logits, problem.y)
+        slope = (residual * change).sum((1, 2), dtype=torch.float64) / len(x) + penalty_slope + t * penalty_curvature
+        return slope, logits, loss, residual
+
+    slope = _dot(state.gradient, direction)
+    t, (_, logits, loss, residual) = _line_search(at, slope)
+    dw = t[:, None, None] * direction
+    weights = state.weights + dw
+    gradient = _gradient(problem, residual, weights, state.penalty)
+    dg = gradient - state.gradient
+    # The line search leaves -t * slope / 2 or more; much less is rounding, and the pair does not count.
+    product = _dot(dw, dg)
+    rho = torch.where(product > -0.1 * t * slope, 1 / product, 0)
+    pairs = (*state.pairs, (dw, dg, rho))[-_MEMORY:]
+    return _State(state.penalty, weights, logits, loss, residual, gradient, pairs, t == 0)
 
 
 def _line_search(at: Callable[[Tensor], tuple[Tensor, ...]], slope: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Lengths `[S]` at which the slope of a convex function has halved, 0 where none was found, and `at` them.
 
-    `at` gives the slope `[S]` first. Only slopes are compared: values near a minimum differ by less than rounding.
+    `at` gives the slope `[S]` first. Only slopes are compared: near a minimum, values differ by less than rounding.
     """
-    t, point = torch.ones_like(slope), at(torch.ones_like(slope))
+    t = torch.ones_like(slope)
     low, slope_low = torch.zeros_like(t), slope
     high, slope_high = torch.full_like(t, torch.inf), torch.zeros_like(t)
+    point = at(t)
     for _ in range(_TRIALS):
-        found = point[0].abs() <= 0.5 * slope.abs()
+        found = point[0].abs() <= -0.5 * slope
         if found.all():
             return t, point
         short = point[0] < 0
         low, slope_low = torch.where(short, t, low), torch.where(short, point[0], slope_low)
         high, slope_high = torch.where(short, high, t), torch.where(short, slope_high, point[0])
-        inside = low + (high - low) * (slope_low / (slope_low - slope_high)).clamp(0.1, 0.9)
+        secant = low + (high - low) * (slope_low / (slope_low - slope_high)).clamp(0.1, 0.9)
         beyond = t * (slope / (slope - slope_low)).clamp(2, 10)
-        t = torch.where(found, t, torch.where(high.isinf(), beyond, inside))
+        t = torch.where(found, t, torch.where(high.isinf(), beyond, secant))
         point = at(t)
-    t = torch.where(point[0].abs() <= 0.5 * slope.abs(), t, 0)
+    t = torch.where(point[0].abs() <= -0.5 * slope, t, 0)
     return t, at(t)
 
 
 def _loss_and_residual(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Mean cross-entropies `[S]`, and probabilities less indicators `[S, K, N]`, of logits `[S, K, N]`.
 
-    Both through the odds against the right class, so that they stay exact to rounding where its probability is near 1.
+    By the odds against the right class, so that both are exact to rounding even where its probability is nearly 1.
     """
     own = y.expand(len(logits), 1, -1)
     margins = (logits - logits.gather(1, own)).scatter(1, own, -torch.inf)
@@ -417,6 +436,10 @@ def _loss_and_residual(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return loss.mean((1, 2), dtype=torch.float64), residual
 
 
+def _gradient(problem: _Problem, residual: Tensor, weights: Tensor, penalty: Tensor) -> Tensor:
+    return (residual @ problem.x).double() / len(problem.x) + penalty * weights
+
+
 def _class_hessian(p: Tensor) -> Tensor:
     """The mean over the rows of diag(p) - p p', `[S, K, K]`, of probabilities `[S, K, N]`.
 
@@ -424,10 +447,6 @@ def _class_hessian(p: Tensor) -> Tensor:
     """
     products = (p @ p.mT / p.shape[-1]) * (1 - torch.eye(p.shape[1], dtype=p.dtype, device=p.device))
     return torch.diag_embed(products.sum(-1)) - products
-
-
-def _rows(pytree: Any, keep: Tensor) -> Any:
-    return tree.map(lambda leaf: leaf[keep], pytree)
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:

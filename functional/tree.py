@@ -8,7 +8,7 @@ key comes from the leaf's name or from the code, never from its position.
 This is the one file that imports `torch.utils._pytree`, which is private.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Set
 from typing import Any
 
 import torch
@@ -51,7 +51,7 @@ def flatten(tree: Any) -> dict[str, Tensor]:
     return dict(_named_leaves(tree, ""))
 
 
-def unflatten(flat: dict[str, Tensor]) -> dict[str, Any]:
+def unflatten(flat: Mapping[str, Tensor]) -> dict[str, Any]:
     """The nested dict of which `flat` is the flattening.
 
     Raises:
@@ -75,7 +75,7 @@ def unflatten(flat: dict[str, Tensor]) -> dict[str, Any]:
     return nested
 
 
-def unflatten_like(template: Any, flat: dict[str, Tensor]) -> Any:
+def unflatten_like(template: Any, flat: Mapping[str, Tensor]) -> Any:
     """The tree with the structure of `template` and the leaves of `flat`, by name.
 
     Args:
@@ -143,6 +143,6 @@ def _named_leaves(tree: Any, prefix: str) -> Iterator[tuple[str, Tensor]]:
         yield from _named_leaves(child, f"{prefix}.{name}" if prefix else name)
 
 
-def _some(names: set[str]) -> str:
+def _some(names: Set[str]) -> str:
     shown = sorted(names)[:3]
     return (", ".join(shown) + (", ..." if len(names) > 3 else "")) or "none"

@@ -24,6 +24,7 @@ from functional.base import BatchStats, Encoder, Params
 from zoo.checkpoints import content_digest, load_tensors, save_tensors, write_atomically
 from zoo.entries import ENTRIES, entry
 from zoo.errors import ZooError, unknown
+from zoo.module import EncoderModule
 from zoo.recipe import ENCODERS, build_encoder
 
 FORMAT_VERSION = 1
@@ -89,6 +90,17 @@ class PretrainedEncoder:
             ZooError: as `features`.
         """
         return augmentations.to_float(_pixels(images, self.input_shape)).flatten(1)
+
+    def to_module(self) -> EncoderModule:
+        """The same encoder as a `torch.nn.Module`: a copy, in evaluation mode, with its preprocessing.
+
+        Example:
+            >>> module = load("simclr-resnet8-digits").to_module()
+            >>> module(torch.zeros(2, 1, 8, 8, dtype=torch.uint8)).shape
+            torch.Size([2, 64])
+        """
+        mean, std = self.config["mean"], self.config["std"]
+        return EncoderModule(self.encoder, self.params, self.batch_stats, mean=mean, std=std)
 
     def _batch(self, pixels: Tensor) -> Tensor:
         mean, std = self.config["mean"], self.config["std"]

@@ -70,7 +70,7 @@ def decoupled_contrastive(a: Features, b: Features, *, temperature: float) -> Fl
     Args:
         a: one view of each image, `[B, D]`, B >= 2.
         b: the other view of each, row by row, `[B, D]`.
-        temperature: $\tau$ > 0; .1 in the paper's experiments.
+        temperature: $\tau$ > 0.
 
     Returns:
         `[2B]`: the losses of the rows of `a`, then those of `b`, in at least float32. They can be negative, from
@@ -134,8 +134,8 @@ def info_nce(
         arXiv:1911.05722, equation 1. The name is from van den Oord, Li, Vinyals, arXiv:1807.03748, equation 4.
 
     Note:
-        MoCo v3 multiplies the mean by $2 \tau$. There the negatives are the other positives of the batch; pass
-        these losses one by one with the own positive left out, or use `nt_xent`.
+        MoCo v3 (arXiv:2104.02057) takes the other positives of the batch as negatives and multiplies the mean by
+        $2 \tau$.
     """
     check_rank("query", query, "batch dim")
     check_same_shape(query=query, positive=positive)
@@ -184,8 +184,8 @@ def supervised_contrastive(
     Note:
         This is the paper's $L^{out}$, the mean over positives outside the logarithm. $L^{in}$ (equation 3) has it
         inside, is at most as large by Jensen's inequality, and trained worse in the paper (section 3.2). The authors'
-        code multiplies by $\tau / .07$. The paper adds the rows up; pytorch-metric-learning's `SupConLoss` is the mean over
-        the rows whose loss is above 0.
+        code multiplies by $\tau / .07$. The paper adds the rows up; pytorch-metric-learning's `SupConLoss` is the mean
+        over the rows whose loss is above 0.
     """
     check_rank("z", z, "batch dim")
     check_rank("labels", labels, "batch")

@@ -41,9 +41,9 @@ def pairwise_contrastive(
         Hadsell, Chopra, LeCun. Dimensionality reduction by learning an invariant mapping. CVPR 2006, equation 4.
 
     Note:
-        The paper has 1/2 before both terms, so half of this loss and its gradient, and its label Y is the other way
-        round: 0 where the pair is similar. A widely copied tutorial reads "1 = same class" into the paper's
-        formula and so draws *different* classes together and pushes equal ones apart: check a partner's label.
+        The paper has 1/2 before both terms, so half of this loss and of its gradient, and its label Y is the other way
+        round: 0 where the pair is similar. Published code that puts a "same class" label into the paper's formula
+        draws different classes together and pushes equal ones apart.
     """
     check_rank("a", a, "batch dim")
     check_same_shape(a=a, b=b)

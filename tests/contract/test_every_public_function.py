@@ -328,6 +328,8 @@ CASES = {
     "losses.mean_squared_error": loss(losses.mean_squared_error),
     "losses.binary_cross_entropy": loss(lambda a, b: losses.binary_cross_entropy(a, b.sigmoid())),
     "metrics.accuracy": Case(metrics.accuracy, lambda seed: (random.randint(random.key(seed), (4,), 0, 2), LABELS)),
+    "metrics.alignment": loss(metrics.alignment),
+    "metrics.uniformity": loss(metrics.uniformity, 1),
     "metrics.feature_std": loss(metrics.feature_std, 1),
     "metrics.effective_rank": loss(metrics.effective_rank, 1),
     # training

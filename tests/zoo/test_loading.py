@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors import safe_open
 
 import zoo
 from functional import tree
@@ -40,6 +41,21 @@ def test_features_do_not_change_images_or_weights(model):
     model.features(images)
     assert torch.equal(images, IMAGES)
     assert all(torch.equal(x, weights[name]) for name, x in tree.flatten(model.params).items())
+
+
+def test_a_module_has_the_same_numbers_and_names_and_can_be_trained(model, run):
+    module = model.to_module()
+    assert torch.equal(module(IMAGES), model.features(IMAGES))
+    assert torch.equal(module(IMAGES.float() / 255), model.features(IMAGES))
+    with safe_open(run / "encoder" / "model.safetensors", framework="pt") as file:
+        assert set(module.state_dict()) == set(file.keys())
+    kept = {name: x.clone() for name, x in tree.flatten((model.params, model.batch_stats)).items()}
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    module.train()(IMAGES).square().mean().backward()
+    optimizer.step()
+    assert not torch.equal(module.state_dict()["bn1.running_mean"], model.batch_stats["bn1"]["running_mean"])
+    assert not torch.equal(module.state_dict()["conv1.weight"], model.params["conv1"]["weight"])
+    assert all(torch.equal(x, kept[name]) for name, x in tree.flatten((model.params, model.batch_stats)).items())
 
 
 def test_files_and_pictures_are_converted_and_resized(model, tmp_path):
