@@ -21,7 +21,7 @@ References:
     The pairs follow optax (`GradientTransformation`) and jax.example_libraries.stax (`init_fun, apply_fun`).
 """
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Float, Int32, Int64
 from torch import Tensor
@@ -48,12 +48,14 @@ class Batch(NamedTuple):
     index: Int64[Tensor, " batch"]  # pyright: ignore[reportIncompatibleMethodOverride]: tuple.index is not missed
 
 
+@runtime_checkable
 class Init(Protocol):
     """`key -> (params, batch_stats)`."""
 
     def __call__(self, key: Key, /) -> tuple[Params, BatchStats]: ...
 
 
+@runtime_checkable
 class Apply(Protocol):
     """`(params, batch_stats, inputs, *, train, key) -> (outputs, batch_stats)`.
 
@@ -75,18 +77,21 @@ class Encoder(NamedTuple):
     feature_dim: int
 
 
+@runtime_checkable
 class Views(Protocol):
     """`(keys [B, 2], images [B, C, H, W]) -> images`: one random view of each image, drawn from its own key."""
 
     def __call__(self, keys: Key, images: Tensor, /) -> Tensor: ...
 
 
+@runtime_checkable
 class MethodInit(Protocol):
     """`key -> (params, state)`; `params["encoder"]` and `state.batch_stats` are the encoder that is kept."""
 
     def __call__(self, key: Key, /) -> tuple[Params, Any]: ...
 
 
+@runtime_checkable
 class Loss(Protocol):
     """`(params, state, key, batch) -> (loss, (state, info))`.
 
@@ -105,18 +110,21 @@ class Method(NamedTuple):
     loss: Loss
 
 
+@runtime_checkable
 class Schedule(Protocol):
     """`step -> value`: step counts updates from 0, an int or an integer tensor; the value is a float or a tensor."""
 
     def __call__(self, step: Any, /) -> Any: ...
 
 
+@runtime_checkable
 class OptimizerInit(Protocol):
     """`params -> opt_state`."""
 
     def __call__(self, params: Params, /) -> Any: ...
 
 
+@runtime_checkable
 class Update(Protocol):
     """`(grads, opt_state, params) -> (params, opt_state)`: the new parameters, not a step to be added."""
 

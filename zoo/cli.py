@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from zoo.data_cli import data_group
 from zoo.errors import ZooError
 
 
@@ -238,6 +239,8 @@ def _fail(message: str) -> None:
     click.echo(f"zoo: {message}", err=True)
     sys.exit(2)
 
+
+main.add_command(data_group(_Group))
 
 if __name__ == "__main__":
     main()

@@ -1,11 +1,14 @@
-"""Datasets: a name or a file in, uint8 images with their labels and splits out.
+"""Datasets: a name, a folder or a file in, uint8 images with their labels and splits out.
 
-`digits` comes with scikit-learn and needs nothing. A file of one's own is `.npz` or `.safetensors` and holds
+`digits` comes with scikit-learn and needs nothing; the other names are in the dataset cache, or are downloaded into it
+(`zoo.downloads`). A folder or a CSV of images of one's own is read by the rules of `zoo.images`. A file of arrays is
+`.npz` or `.safetensors` and holds
 
     train_images  uint8 [N, C, H, W] or [N, H, W]       test_images  the same, optional
     train_labels  integers or strings [N], optional     test_labels  likewise
 
-or `images` and `labels` alone. Strings are for `.npz` only. Nothing is unpickled.
+or `images` and `labels` alone. Strings are for `.npz` only. Nothing is unpickled; `.safetensors` is mapped into memory,
+not read.
 """
 
 import hashlib
@@ -19,9 +22,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from zoo.downloads import NAMES, SUBSETS, fetch, write_dataset
 from zoo.errors import ZooError, unknown
-
-NAMES = ("digits",)
+from zoo.images import read_images
 
 
 class Split(NamedTuple):
@@ -49,26 +52,56 @@ class Dataset(NamedTuple):
     digest: str
 
 
-def load_dataset(name: str | Path) -> Dataset:
-    """The dataset of a name in `NAMES`, or of a `.npz` or `.safetensors` file.
+def load_dataset(name: str | Path, *, size: int | None = None, skip_bad: bool = False) -> Dataset:
+    """The dataset of a name, or of a folder, a `.csv`, a `.npz` or a `.safetensors` file.
+
+    Args:
+        name: in `zoo.downloads.NAMES` or `SUBSETS`, or a path.
+        size: to which the images of a folder or CSV are resized; None for the rule of `zoo.images`.
+        skip_bad: leave out the files of a folder or CSV that are no whole images, with a warning that names them.
 
     Raises:
-        ZooError: if there is no such name or file, or if its arrays are not as the module says.
+        ZooError: if there is no such name or path, if it is both, if its arrays are not as the module says, or if a
+            file is no whole image.
 
     Example:
         >>> load_dataset("digits").train.images.shape
         torch.Size([1297, 1, 8, 8])
     """
-    if str(name) == "digits":
-        return _dataset("digits", _digits())
     path = Path(name).expanduser()
-    if path.suffix not in (".npz", ".safetensors"):
-        if path.is_file():
-            raise ZooError(f"{path}: expected a file ending in .npz or .safetensors")
-        raise unknown("dataset", name, [*NAMES, "FILE.npz", "FILE.safetensors"])
-    if not path.is_file():
-        raise ZooError(f"{path}: no such file")
-    return _dataset(str(path), _read_npz(path) if path.suffix == ".npz" else _read_safetensors(path))
+    is_name = isinstance(name, str) and name in (*NAMES, *SUBSETS)
+    if is_name and path.exists():
+        raise ZooError(
+            f"{name!r} is both a dataset's name and a path here; write './{name}' for the path, or rename it"
+        )
+    if not is_name and (path.is_dir() or path.suffix.lower() == ".csv"):
+        return _dataset(str(path), read_images(path, size=size, skip_bad=skip_bad))
+    arrays = _read_named(str(name)) if is_name else _read_file(path)
+    if size is not None:
+        raise ZooError(f"size: is for a folder or CSV of images; {name} holds arrays, whose size is what it is")
+    return _dataset(str(name) if is_name else str(path), arrays)
+
+
+def save_dataset(dataset: Dataset, path: str | Path, *, source: str) -> None:
+    """Write a dataset to one `.safetensors` file that loads at once, atomically.
+
+    Args:
+        dataset: what to write.
+        path: of the file; its stem is the name that the file gives itself.
+        source: where it came from, one line.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    splits = {"train": dataset.train, "test": dataset.test}
+    arrays = {
+        f"{split}_{part}": tensor.numpy()
+        for split, images_and_labels in splits.items()
+        if images_and_labels is not None
+        for part, tensor in images_and_labels._asdict().items()
+        if tensor is not None
+    }
+    write_dataset(path, arrays, name=Path(path).stem, classes=dataset.classes, source=source)
 
 
 def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -89,6 +122,14 @@ def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, 
     return tuple(means), tuple(stds)
 
 
+def _read_named(name: str) -> dict[str, np.ndarray]:
+    if name == "digits":
+        return _digits()
+    whole, count = SUBSETS.get(name, (name, None))
+    arrays = _read_safetensors(fetch(whole))
+    return {part: array[:count] if part.startswith("train_") else array for part, array in arrays.items()}
+
+
 def _digits() -> dict[str, np.ndarray]:
     """The 1,797 digits of scikit-learn, in their order: the last 500 are the test images."""
     from sklearn.datasets import load_digits
@@ -104,6 +145,18 @@ def _digits() -> dict[str, np.ndarray]:
     }
 
 
+def _read_file(path: Path) -> dict[str, np.ndarray]:
+    if path.suffix not in (".npz", ".safetensors"):
+        if path.exists():
+            raise ZooError(f"{path}: expected a folder, or a file ending in .csv, .npz or .safetensors")
+        if len(path.parts) > 1:
+            raise ZooError(f"{path}: no such file or folder")
+        raise unknown("dataset", path, [*NAMES, *SUBSETS, "FOLDER", "FILE.csv", "FILE.npz", "FILE.safetensors"])
+    if not path.is_file():
+        raise ZooError(f"{path}: no such file")
+    return _read_npz(path) if path.suffix == ".npz" else _read_safetensors(path)
+
+
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
@@ -114,13 +167,18 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
     try:
-        with safe_open(path, framework="np") as file:
-            arrays = {name: file.get_tensor(name) for name in file.keys()}
+        with safe_open(path, framework="pt") as file:  # torch's tensors are views of the mapped file, numpy's copies
+            arrays = {name: file.get_tensor(name).numpy() for name in file.keys()}
             classes = (file.metadata() or {}).get("classes")
     except SafetensorError as error:
         raise ZooError(f"{path}: not a whole safetensors file ({error})") from error
+    except TypeError as error:  # numpy has no bfloat16
+        raise ZooError(f"{path}: expected arrays of uint8 and integers ({error})") from error
     if classes is not None:
-        arrays["classes"] = np.array(json.loads(classes))
+        try:
+            arrays["classes"] = np.array(json.loads(classes), dtype=str)
+        except ValueError as error:
+            raise ZooError(f"{path}: classes: expected a JSON list of names, got {classes!r}") from error
     return arrays
 
 
@@ -156,7 +214,7 @@ def _images(name: str, split: str, arrays: Mapping[str, np.ndarray]) -> np.ndarr
         )
     if images.size == 0:
         raise ZooError(f"{name}: {split}_images: expected images, got an empty array {list(images.shape)}")
-    return np.array(images, order="C")  # own memory: torch refuses arrays that are read-only
+    return np.require(images, requirements=("C", "W"))  # torch refuses arrays that are read-only
 
 
 def _labels(name: str, split: str, arrays: Mapping[str, np.ndarray], n: int) -> np.ndarray | None:

@@ -23,7 +23,14 @@ class Entry(NamedTuple):
 
 # The weights lie in zoo/weights/NAME and come with the package. `python scripts/release.py RECIPE` writes them, and
 # prints the entry.
-ENTRIES: dict[str, Entry] = {}
+ENTRIES: dict[str, Entry] = {
+    "simclr-resnet8-digits": Entry(
+        name="simclr-resnet8-digits",
+        summary="SimCLR on scikit-learn's digits: 8x8 grey images -> 64 features, 80 thousand parameters",
+        sha256="f1e660f40cc12e9fde6a224b02865dee30619875bc8d299efc42d9171af27f69",
+        licence="Apache-2.0",
+    ),
+}
 
 
 def list_models() -> list[str]:

@@ -1,0 +1,269 @@
+"""One's own images: a folder or a CSV in, uint8 arrays of one size out.
+
+    photos/*.jpg                          no labels
+    photos/cat/*.jpg  photos/dog/*.jpg    the folder is the label; what lies deeper in it belongs to it
+    photos/train/...  photos/test/...     two of the above: the official splits
+    photos.csv                            columns path, relative to the CSV, and label; path alone for no labels
+
+The order is that of the paths as bytes, or of the CSV's lines. Hidden files (.name) are not looked at. All other files
+must be whole images: those that are not are named, and left out only on request.
+
+Images are grey if every file stores grey, else RGB; transparency is dropped, EXIF orientation applied, the upper byte
+taken of 16 bits, and the first picture of an animation. Each is resized once, its shorter side to `size` with
+antialiasing, and its centre cut out. The default size is the median shorter side, at most 224.
+"""
+
+import csv
+import os
+import statistics
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+from tqdm import tqdm
+
+from zoo.errors import ZooError, unknown
+
+LARGEST_DEFAULT = 224
+_GREY = ("1", "L", "LA", "La", "I;16", "I;16B", "I;16L", "I;16N", "I")
+_SPLITS = {"train", "test"}
+_OTHER_SPLITS = {"val", "valid", "validation", "dev"}
+_NAMED = 5  # bad files that a message names
+
+
+class _File(NamedTuple):
+    """A file that should be an image; `fault` says why it cannot be one of the dataset, whatever is in it."""
+
+    path: Path
+    label: str | None = None
+    fault: str = ""
+
+
+class _Header(NamedTuple):
+    shorter_side: int
+    grey: bool
+
+
+def read_images(path: Path, *, size: int | None = None, skip_bad: bool = False) -> dict[str, np.ndarray]:
+    """The images of a folder or a CSV.
+
+    Args:
+        path: of the folder or CSV.
+        size: of the square images, in pixels, >= 1; None for the module's rule.
+        skip_bad: leave out files that are no whole images, with a warning, where they would be an error.
+
+    Returns:
+        `train_images`, uint8 `[N, C, size, size]`, and where there are such `train_labels`, strings `[N]`,
+        `test_images` and `test_labels`.
+
+    Raises:
+        ZooError: if there are no images, if a file is not a whole one, or for a CSV that is not as the module says.
+    """
+    if size is not None and size < 1:
+        raise ZooError(f"size: expected 1 pixel or more, got {size}")
+    splits = _list_folder(path) if path.is_dir() else {"train": _list_csv(path)}
+    files = [file for split in splits.values() for file in split]
+    headers = list(_each(_read_header, files, "look"))
+    good = [header for header in headers if isinstance(header, _Header)]
+    channels = 1 if all(header.grey for header in good) else 3
+    size = size or min(statistics.median_low([header.shorter_side for header in good] or [1]), LARGEST_DEFAULT)
+
+    def decode(pair: tuple[_File, _Header | str]) -> np.ndarray | str:
+        file, header = pair
+        return header if isinstance(header, str) else _decode(file, channels, size)
+
+    images = np.zeros((len(files), channels, size, size), np.uint8)
+    faults = [""] * len(files)
+    for i, decoded in enumerate(_each(decode, list(zip(files, headers, strict=True)), "read")):
+        if isinstance(decoded, str):
+            faults[i] = decoded
+        else:
+            images[i] = decoded
+    _refuse_or_warn(path, files, faults, skip_bad)
+    whole = np.array([not fault for fault in faults])
+    arrays, start = {}, 0
+    for split, members in splits.items():
+        rows = slice(start, start := start + len(members))
+        kept = whole[rows]
+        if not kept.any():
+            raise ZooError(f"{printable(path)}: none of the {len(members)} files for {split} is a whole image")
+        labels = [file.label for file, keep in zip(members, kept, strict=True) if keep]
+        arrays[f"{split}_images"] = images[rows] if kept.all() else images[rows][kept]
+        if labels[0] is not None:
+            arrays[f"{split}_labels"] = np.array(labels, dtype=str)
+    return arrays
+
+
+def printable(path: str | Path) -> str:
+    r"""A path in one line of UTF-8, whatever bytes are in it.
+
+    Example:
+        >>> printable("a\nb")
+        'a\\nb'
+    """
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _list_folder(root: Path) -> dict[str, list[_File]]:
+    folders, strays = _entries(root)
+    names = {folder.name for folder in folders}
+    if "train" not in names or not names <= _SPLITS | _OTHER_SPLITS:
+        return {"train": _list_split(root, root)}
+    if others := sorted(names - _SPLITS):
+        raise ZooError(
+            f"{printable(root)}: has the folders train and {', '.join(others)}; only train and test are read as "
+            "splits, so rename the others or move them away"
+        )
+    splits = {split: _list_split(root / split, root) for split in ("train", "test") if split in names}
+    splits["train"] += [_File(path, fault="beside the folder train") for path in strays]
+    return splits
+
+
+def _list_split(folder: Path, root: Path) -> list[_File]:
+    folders, files = _entries(folder)
+    if not folders and not files:
+        raise ZooError(
+            f"{printable(folder)}: holds no images; expected images, a folder of images for each class, or folders "
+            "train and test of those"
+        )
+    if not folders:
+        return [_File(path) for path in files]
+    listed = [_File(path, fault="beside the class folders, so it has no class") for path in files]
+    for class_folder in folders:
+        label = printable(class_folder.name)
+        members = _walk(class_folder, {_identity(root), _identity(folder)})
+        listed += [_File(path, label) for path in members] or [_File(class_folder, fault="a class folder of nothing")]
+    return sorted(listed, key=lambda file: os.fsencode(file.path))
+
+
+def _walk(folder: Path, seen: set[tuple[int, int]]) -> list[Path]:
+    """The files in a folder at any depth. A folder that a link leads to again is not entered again."""
+    if _identity(folder) in seen:
+        return []
+    seen.add(_identity(folder))
+    folders, files = _entries(folder)
+    return files + [path for inner in folders for path in _walk(inner, seen)]
+
+
+def _entries(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The folders and the other files in a folder that are not hidden, by their names as bytes."""
+    names = sorted((name for name in os.listdir(folder) if not name.startswith(".")), key=os.fsencode)
+    paths = [folder / name for name in names]
+    return [path for path in paths if os.path.isdir(path)], [path for path in paths if not os.path.isdir(path)]
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    status = os.stat(folder)
+    return status.st_dev, status.st_ino
+
+
+def _list_csv(path: Path) -> list[_File]:
+    if not path.is_file():
+        raise ZooError(f"{printable(path)}: no such file")
+    try:
+        # Names on disk are bytes, so what is not UTF-8 is kept as it is.
+        with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+            reader = csv.reader(file)
+            header = [name.strip() for name in next(reader, [])]
+            rows = [(reader.line_num, row) for row in reader if row]
+    except csv.Error as error:
+        raise ZooError(f"{printable(path)}: not a CSV ({error})") from error
+    columns = _columns(path, header)
+    if not rows:
+        raise ZooError(f"{printable(path)}: has no lines below its header; expected a line per image")
+    for line, row in rows:
+        if len(row) != len(header):
+            raise ZooError(f"{printable(path)}: line {line}: expected {len(header)} fields, got {len(row)}")
+    paths = [path.parent / row[columns[0]].strip() for _, row in rows]
+    if len(columns) == 1:
+        return [_File(image) for image in paths]
+    labels = [printable(row[columns[1]].strip()) for _, row in rows]
+    if missing := [str(line) for (line, _), label in zip(rows, labels, strict=True) if not label]:
+        raise ZooError(
+            f"{printable(path)}: {len(missing)} of {len(rows)} images have no label ({_first(missing, 'line ')}); give "
+            "each one, or leave out the column for images without labels"
+        )
+    return [_File(image, label) for image, label in zip(paths, labels, strict=True)]
+
+
+def _columns(path: Path, header: Sequence[str]) -> list[int]:
+    """Where the columns path and label are; a file of paths alone has no labels."""
+    wanted = ("path",) if list(header) == ["path"] else ("path", "label")
+    others = [name for name in header if name not in wanted]
+    for name in wanted:
+        if name not in header:
+            raise ZooError(
+                f"{printable(path)}: expected the columns path and label in the first line; "
+                + (str(unknown("column", others[0], wanted)) if others else f"{name} is missing")
+            )
+    return [header.index(name) for name in wanted]
+
+
+def _each(function: Callable[[Any], Any], items: Sequence[Any], doing: str) -> Iterator[Any]:
+    """Map over threads, in order: Pillow decodes outside Python's lock. The bar shows itself when it takes long."""
+    with ThreadPoolExecutor() as pool:
+        yield from tqdm(pool.map(function, items), total=len(items), desc=doing, unit=" images", delay=2, disable=None)
+
+
+def _read_header(file: _File) -> _Header | str:
+    """What a file says of its image without being decoded, or what is wrong with it."""
+    if file.fault:
+        return file.fault
+    if not os.path.isfile(file.path):  # opening a pipe would wait for ever
+        return "not a regular file" if os.path.exists(file.path) else "no such file"
+    try:
+        with Image.open(file.path) as image:
+            if image.mode == "F" or (image.mode == "I" and image.format != "PNG"):
+                return f"32 bits per pixel (mode {image.mode}); convert it to 8 or 16"
+            return _Header(min(image.size), image.mode in _GREY)
+    except Exception as error:  # Pillow raises what its decoders raise: OS, syntax, value, struct and zlib errors
+        return _reason(error)
+
+
+def _decode(file: _File, channels: int, size: int) -> np.ndarray | str:
+    """The pixels uint8 `[C, size, size]`, or what is wrong with the file."""
+    try:
+        with Image.open(file.path) as opened:
+            image = ImageOps.exif_transpose(opened)
+        if image.mode.startswith("I"):
+            image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        if "transparency" in image.info:
+            image = image.convert("RGBA")  # as Pillow asks for
+        image = image.convert("L" if channels == 1 else "RGB")
+        fitted = ImageOps.fit(image, (size, size), method=Image.Resampling.BILINEAR)  # cuts, then resizes
+    except Exception as error:  # as in _read_header
+        return _reason(error)
+    return np.asarray(fitted).reshape(size, size, channels).transpose(2, 0, 1)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image"
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return text.splitlines()[0]
+
+
+def _refuse_or_warn(root: Path, files: Sequence[_File], faults: Sequence[str], skip_bad: bool) -> None:
+    folder = root if root.is_dir() else root.parent
+    bad = [
+        f"{printable(os.path.relpath(file.path, folder))} ({fault})"
+        for file, fault in zip(files, faults, strict=True)
+        if fault
+    ]
+    if not bad:
+        return
+    found = f"{printable(root)}: {len(bad)} of {len(files)} files cannot be used: {_first(bad)}"
+    if not skip_bad:
+        raise ZooError(f"{found}; mend them or move them away, or leave them out with --skip-bad (skip_bad=True)")
+    warnings.warn(f"{found}; left out", stacklevel=4)
+
+
+def _first(names: Iterable[str], prefix: str = "") -> str:
+    names = list(names)
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(prefix + name for name in names[:_NAMED]) + more
