@@ -61,7 +61,7 @@ def results_section(ledger: Mapping[str, Any]) -> str:
     return (
         f"Accuracy in % on the {ledger['test_images']:,} test images of {ledger['dataset']}: linear probe on frozen "
         f"features, mean +- standard deviation over {len(seeds)} training seeds with {ledger['draws']} draws of the "
-        f"labels each (pixels: over the draws). Measured by `{ledger['command']}`.\n\n" + results_table(ledger)
+        f"labels each (pixels: over the draws alone). Measured by `{ledger['command']}`.\n\n" + results_table(ledger)
     )
 
 
