@@ -24,7 +24,6 @@ from zoo.environment import environment
 from zoo.figures import feature_map, loss_curve
 from zoo.pretraining import read_metrics
 
-
 recipe = shipped.replace(epochs=30)  # half of what the shipped weights had
 
 
