@@ -1,5 +1,6 @@
 # make demo    the whole path on real images: pretrain, save, load by name, probe, pictures; minutes
-# make test    the test suite                make check   style, types, doctests, contracts
+# make test    the test suite, then the contract tests with every annotated shape and type checked
+# make check   style, types, doctests, the direction of imports, the contract with outside code
 # make tables  the tables in README.md and model_cards/, from the ledger
 #
 # Each sets up .venv with plain pip when pyproject.toml or constraints.txt changed, and reuses it otherwise.
@@ -15,14 +16,14 @@ demo: .venv/core
 	$(BIN)/python scripts/demo.py
 
 test: .venv/dev
-	$(BIN)/python -m pytest -m "not slow" --jaxtyping-packages=functional,beartype.beartype
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest --durations=10
+	$(BIN)/python -m pytest tests/contract -m "not slow" --jaxtyping-packages=functional,typecheck.check
 
 check: .venv/dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/pyright
-	$(BIN)/python -m pytest --doctest-modules functional zoo tests/test_imports.py $(SHARED_CONTRACT)
+	$(BIN)/python -m pytest --doctest-modules functional zoo tests/functional/test_imports.py $(SHARED_CONTRACT)
 
 tables: .venv/dev
 	$(BIN)/python scripts/make_tables.py

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Int, Int64
 from torch import Tensor
 
 from functional import tree
@@ -50,8 +50,7 @@ def standardize(train_x: Features, *others: Features) -> tuple[Features, ...]:
         check_rank("features", x, "rows dim")
     train_x = promote_half(train_x)
     var, mean = torch.var_mean(train_x, dim=0, correction=0)
-    varies = train_x.amax(0) > train_x.amin(0)  # exact, where a rounded variance of a constant may be above 0
-    scale = torch.where(varies & (var > 0), var, torch.inf).rsqrt()
+    scale = torch.where(var > 0, var, torch.inf).rsqrt()
     return tuple((promote_half(x) - mean) * scale for x in (train_x, *others))
 
 
@@ -62,7 +61,7 @@ class LogisticFit(NamedTuple):
         weights: `[S, D, K]`.
         bias: `[S, K]`; minus infinity for a class below K without a training row.
         objective: `[S]`, float64, the minimum of the objective.
-        converged: `[S]`, False where the iterations ran out first.
+        converged: `[S]`, False where the minimum was not reached.
     """
 
     weights: Float[Tensor, "strengths dim classes"]
@@ -78,30 +77,31 @@ class LogisticFit(NamedTuple):
         """The most probable class, `[S, N]`."""
         return _scores(self.weights, self.bias, x).argmax(-1)
 
-    def score(self, x: Features, y: Int64[Tensor, " rows"]) -> Float[Tensor, " strengths"]:
+    def score(self, x: Features, y: Int[Tensor, " rows"]) -> Float[Tensor, " strengths"]:
         """The accuracy on `x [N, D]`, `y [N]`, `[S]`."""
         return accuracy(self.predict(x), y)
 
 
 def logistic(
-    train_x: Features, train_y: Int64[Tensor, " rows"], *, strengths: Sequence[float], max_iterations: int = 1000
+    train_x: Features, train_y: Int[Tensor, " rows"], *, strengths: Sequence[float], max_iterations: int = 1000
 ) -> LogisticFit:
     r"""L2-regularised multinomial logistic regression, for every strength of a grid in one solve.
 
     $$\min_{W, b} \; \frac{1}{N} \sum_{i=1}^{N} -\log \mathrm{softmax}(x_i W + b)_{y_i} + \frac{\lambda}{2} \|W\|_2^2$$
 
-    The bias is not regularised. The minimum is unique; it is found to a relative error far below 1e-5.
+    The bias is not regularised. The minimum is unique but for a number that all biases could share; here their sum is
+    0. The objective is found to a relative error below 1e-5.
 
     Args:
-        train_x: features `[N, D]`; standardise them, or one strength means another thing for each of them.
+        train_x: features `[N, D]`. One strength for all of them is fair when they are standardised.
         train_y: class numbers from 0, integers `[N]`. There are K = largest + 1 classes; one without a row gets
             probability 0.
         strengths: the S values of $\lambda$ > 0.
-        max_iterations: when to give up; some 20 to 60 are usual, hundreds for separable classes and weak strengths.
+        max_iterations: when to give up. Some tens are usual, hundreds for weak strengths.
 
     Returns:
-        A `LogisticFit` with S regressions. `converged` is False for a strength that ran out of iterations, or
-        whose float32 features did not carry it to the minimum: pass float64 then, or a larger strength.
+        A `LogisticFit` with S regressions, in the dtype of the features, at least float32. `converged` is False for a
+        strength that ran out of iterations, or that rounding stopped: then pass more of them, or float64.
 
     Raises:
         TypeError: for features that are not floating point or labels that are not integers.
@@ -110,12 +110,12 @@ def logistic(
 
     Example:
         >>> x, y = torch.tensor([[-2.0], [-1.0], [1.0], [2.0]]), torch.tensor([0, 0, 1, 1])
-        >>> fit = logistic(x, y, strengths=(0.01, 1.0))
+        >>> fit = logistic(x, y, strengths=(0.1, 1.0))
         >>> fit.predict(torch.tensor([[-3.0], [0.5]]))
         tensor([[0, 1],
                 [0, 1]])
         >>> fit.weights[:, 0]
-        tensor([[-1.7057,  1.7057],
+        tensor([[-0.9236,  0.9236],
                 [-0.3574,  0.3574]])
 
     References:
@@ -125,13 +125,12 @@ def logistic(
         scikit-learn's `LogisticRegression` adds the losses up: its C is $1 / (N \lambda)$. With two classes it has one
         column of weights instead of two opposite ones, whose penalty is twice as large: there C is $2 / (N \lambda)$,
         and its weights are the difference of our columns.
+
+        Beside the features, memory holds some eight arrays `[S, K, N]` in their dtype.
     """
-    _check_features("train_x", train_x)
-    _check_labels(train_x, train_y)
-    _check_two_classes(train_y)
-    _check_strengths(strengths)
+    _check_training(train_x, train_y, strengths)
     strength = torch.tensor(strengths, dtype=torch.float64, device=train_x.device)
-    classes, y = torch.unique(train_y, return_inverse=True)
+    classes, y = torch.unique(train_y.long(), return_inverse=True)
     x = promote_half(train_x)
     mean = x.mean(0)
     basis, x = _fewer_columns(x - mean)
@@ -162,12 +161,12 @@ class RidgeFit(NamedTuple):
         """The class of the largest output, `[S, N]`."""
         return _scores(self.weights, self.bias, x).argmax(-1)
 
-    def score(self, x: Features, y: Int64[Tensor, " rows"]) -> Float[Tensor, " strengths"]:
+    def score(self, x: Features, y: Int[Tensor, " rows"]) -> Float[Tensor, " strengths"]:
         """The accuracy on `x [N, D]`, `y [N]`, `[S]`."""
         return accuracy(self.predict(x), y)
 
 
-def ridge(train_x: Features, train_y: Int64[Tensor, " rows"], *, strengths: Sequence[float]) -> RidgeFit:
+def ridge(train_x: Features, train_y: Int[Tensor, " rows"], *, strengths: Sequence[float]) -> RidgeFit:
     r"""Ridge regression on indicators of the classes, for every strength from one eigendecomposition.
 
     $$\min_{W, b} \; \frac{1}{2N} \sum_{i=1}^{N} \|x_i W + b - e_{y_i}\|_2^2 + \frac{\lambda}{2} \|W\|_2^2$$
@@ -194,10 +193,7 @@ def ridge(train_x: Features, train_y: Int64[Tensor, " rows"], *, strengths: Sequ
         scikit-learn's `Ridge` adds the squares up and does not halve: its alpha is $N \lambda$. Its `RidgeClassifier`
         has targets -1 and 1, so twice these weights, and the same predictions.
     """
-    _check_features("train_x", train_x)
-    _check_labels(train_x, train_y)
-    _check_two_classes(train_y)
-    _check_strengths(strengths)
+    _check_training(train_x, train_y, strengths)
     strength = torch.tensor(strengths, dtype=torch.float64, device=train_x.device)[:, None, None]
     n, d = train_x.shape
     targets = F.one_hot(train_y.long()).double()
@@ -216,7 +212,7 @@ def ridge(train_x: Features, train_y: Int64[Tensor, " rows"], *, strengths: Sequ
 
 
 def knn(
-    train_x: Features, train_y: Int64[Tensor, " rows"], test_x: Features, *, k: int = 10
+    train_x: Features, train_y: Int[Tensor, " rows"], test_x: Features, *, k: int = 10
 ) -> Int64[Tensor, " test_rows"]:
     r"""The class that most of the k nearest training rows have, by cosine similarity.
 
@@ -255,20 +251,18 @@ def knn(
         )
     if not 1 <= k <= len(train_x):
         raise ValueError(f"k: expected 1 <= k <= {len(train_x)}, the number of training rows, got {k}")
-    train, k_classes = l2_normalize(train_x), int(train_y.max()) + 1
-    predictions = []
+    train, labels, predictions = l2_normalize(train_x), train_y.long(), []
     for rows in l2_normalize(test_x).split(max(1, _SIMILARITIES_AT_ONCE // len(train))):
-        nearest = train_y[(rows @ train.T).topk(k, dim=1).indices]  # labels [m, k], the nearest first
-        votes = torch.zeros(len(rows), k_classes, device=rows.device)
-        votes = votes.scatter_add(1, nearest, torch.ones_like(nearest, dtype=votes.dtype))
-        # argmax takes the first of equals, so the nearest.
+        nearest = labels[(rows @ train.T).topk(k, dim=1).indices]  # labels [m, k], the nearest first
+        votes = nearest.new_zeros(len(rows), int(labels.max()) + 1).scatter_add(1, nearest, torch.ones_like(nearest))
+        # argmax takes the first of equals, so the class with the nearest row.
         winner = votes.gather(1, nearest).argmax(1, keepdim=True)
         predictions.append(nearest.gather(1, winner)[:, 0])
     return torch.cat(predictions)
 
 
 _SIMILARITIES_AT_ONCE = 2**24  # 64 MiB of float32
-_TOLERANCE = 3e-8  # on the estimated distance to the minimum, as a part of the objective
+_TOLERANCE = 1e-7  # on the estimated distance to the minimum, as a part of the objective
 _MEMORY = 20  # pairs of changes that L-BFGS remembers
 _TRIALS = 20  # lengths that a line search tries
 
@@ -293,7 +287,7 @@ class _State(NamedTuple):
     residual: Tensor  # [S, K, N]: probabilities less indicators
     gradient: Tensor  # [S, K, D]
     pairs: tuple[tuple[Tensor, Tensor, Tensor], ...]  # changes of weights and gradient, and 1 over their product
-    stalled: Tensor  # [S]: no length of the last step was any good
+    length: Tensor  # [S], of the last step; 0 where no length was any good
 
 
 def _minimize(x: Tensor, y: Tensor, strength: Tensor, max_iterations: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -307,7 +301,7 @@ def _minimize(x: Tensor, y: Tensor, strength: Tensor, max_iterations: int) -> tu
     """
     problem = _problem(x, y)
     state = _start(problem, strength)
-    weights, objectives, converged = state.weights.clone(), state.loss.clone(), state.stalled.clone()
+    weights, objectives, converged = state.weights.clone(), state.loss.clone(), strength < 0
     running = torch.arange(len(strength), device=x.device)
     for _ in range(max_iterations + 1):
         direction = _descent(problem, state)
@@ -315,7 +309,7 @@ def _minimize(x: Tensor, y: Tensor, strength: Tensor, max_iterations: int) -> tu
         # By Newton's model of the function, its distance to the minimum is half of this product.
         done = -_dot(state.gradient, direction) <= _TOLERANCE * objective
         weights[running], objectives[running], converged[running] = state.weights, objective, done
-        go_on = ~(done | state.stalled)
+        go_on = ~done & (state.length > 0)
         if not go_on.any():
             break
         if not go_on.all():
@@ -343,7 +337,7 @@ def _start(problem: _Problem, strength: Tensor) -> _State:
     weights, logits = penalty.new_zeros(s, k, d), problem.x.new_zeros(s, k, n)
     loss, residual = _loss_and_residual(logits, problem.y)
     gradient = _gradient(problem, residual, weights, penalty)
-    return _State(penalty, weights, logits, loss, residual, gradient, (), torch.zeros_like(strength, dtype=torch.bool))
+    return _State(penalty, weights, logits, loss, residual, gradient, (), torch.ones_like(strength))
 
 
 def _descent(problem: _Problem, state: _State) -> Tensor:
@@ -387,7 +381,7 @@ def _step(problem: _Problem, state: _State, direction: Tensor) -> _State:
         return slope, logits, loss, residual
 
     slope = _dot(state.gradient, direction)
-    t, (_, logits, loss, residual) = _line_search(at, slope)
+    t, (_, logits, loss, residual) = _line_search(at, slope, state.length)
     dw = t[:, None, None] * direction
     weights = state.weights + dw
     gradient = _gradient(problem, residual, weights, state.penalty)
@@ -396,15 +390,17 @@ def _step(problem: _Problem, state: _State, direction: Tensor) -> _State:
     product = _dot(dw, dg)
     rho = torch.where(product > -0.1 * t * slope, 1 / product, 0)
     pairs = (*state.pairs, (dw, dg, rho))[-_MEMORY:]
-    return _State(state.penalty, weights, logits, loss, residual, gradient, pairs, t == 0)
+    return _State(state.penalty, weights, logits, loss, residual, gradient, pairs, t)
 
 
-def _line_search(at: Callable[[Tensor], tuple[Tensor, ...]], slope: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+def _line_search(
+    at: Callable[[Tensor], tuple[Tensor, ...]], slope: Tensor, t: Tensor
+) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Lengths `[S]` at which the slope of a convex function has halved, 0 where none was found, and `at` them.
 
-    `at` gives the slope `[S]` first. Only slopes are compared: near a minimum, values differ by less than rounding.
+    `at` gives the slope `[S]` first; `t` are the lengths to begin with. Only slopes are compared: near a minimum,
+    values differ by less than rounding.
     """
-    t = torch.ones_like(slope)
     low, slope_low = torch.zeros_like(t), slope
     high, slope_high = torch.full_like(t, torch.inf), torch.zeros_like(t)
     point = at(t)
@@ -486,12 +482,11 @@ def _check_labels(x: Tensor, y: Tensor) -> None:
         raise ValueError(f"train_y: expected class numbers from 0, got {int(y.min())}; leave out rows without a label")
 
 
-def _check_two_classes(y: Tensor) -> None:
+def _check_training(x: Tensor, y: Tensor, strengths: Sequence[float]) -> None:
+    _check_features("train_x", x)
+    _check_labels(x, y)
     if (y == y[0]).all():
         raise ValueError(f"train_y: expected at least 2 classes, got {len(y)} rows of class {int(y[0])}")
-
-
-def _check_strengths(strengths: Sequence[float]) -> None:
     if not len(strengths):
         raise ValueError("strengths: expected at least one, got none")
     for strength in strengths:

@@ -83,6 +83,7 @@ def import_command(path: Path, out: Path, size: int | None, skip_bad: bool, as_j
     from zoo.images import printable
 
     dataset = load_dataset(path, size=size, skip_bad=skip_bad)
+    _say_the_rule(path, size, dataset)
     out.parent.mkdir(parents=True, exist_ok=True)
     save_dataset(dataset, out, source=f"zoo data import {printable(path.name)}")
     if as_json:
@@ -103,6 +104,7 @@ def show(dataset: str, sheet: Path | None, size: int | None, skip_bad: bool, as_
     from zoo.datasets import load_dataset
 
     data = load_dataset(dataset, size=size, skip_bad=skip_bad)
+    _say_the_rule(Path(dataset), size, data)
     summary = _summary(data)
     if sheet is not None:
         summary["sheet"] = str(contact_sheet(data.train, data.classes, _in_words(data), sheet))
@@ -122,6 +124,12 @@ def show(dataset: str, sheet: Path | None, size: int | None, skip_bad: bool, as_
         for name in data.classes:
             counts = (f"{summary[split]['per_class'][name]:9,}" for split in splits)
             click.echo(f"{name:{width}}" + "".join(counts))
+
+
+def _say_the_rule(path: Path, size: int | None, dataset: Any) -> None:
+    if size is None and (path.is_dir() or path.suffix.lower() == ".csv"):
+        side = dataset.train.images.shape[-1]
+        click.echo(f"{side}x{side}: the median shorter side of the images, at most 224; --size changes it", err=True)
 
 
 def _summary(dataset: Any) -> dict[str, Any]:

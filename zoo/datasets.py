@@ -22,7 +22,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from zoo.downloads import NAMES, SUBSETS, fetch, write_dataset
+from zoo.downloads import NAMES, SUBSETS, cache_path, fetch, write_dataset
 from zoo.errors import ZooError, unknown
 from zoo.images import read_images
 
@@ -125,8 +125,13 @@ def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, 
 def _read_named(name: str) -> dict[str, np.ndarray]:
     if name == "digits":
         return _digits()
-    whole, count = SUBSETS.get(name, (name, None))
+    whole, count = SUBSETS.get(name, (name, 0))
     arrays = _read_safetensors(fetch(whole))
+    if not count:
+        return arrays
+    images = len(arrays.get("train_images", ()))
+    if images < count:
+        raise ZooError(f"{name}: expected {count:,} training images or more, got {images:,} in {cache_path(whole)}")
     return {part: array[:count] if part.startswith("train_") else array for part, array in arrays.items()}
 
 

@@ -65,6 +65,8 @@ def cache_path(name: str) -> Path:
     Raises:
         ZooError: for a name that is never cached: it is not known, or digits.
     """
+    if name == "digits":
+        raise ZooError("digits comes with scikit-learn; it is not in the dataset cache")
     if name not in _CLASSES:
         raise unknown("dataset in the cache", name, _CLASSES)
     home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
@@ -114,7 +116,9 @@ def write_dataset(path: str | Path, arrays: Arrays, *, name: str, classes: Seque
     from zoo.checkpoints import write_atomically
 
     metadata = {"name": name, "classes": json.dumps(list(classes)), "source": source}
-    write_atomically(path, save(dict(arrays), metadata))
+    # Views must be made whole first: safetensors writes the memory that they lie in, without a word.
+    contiguous = {part: np.ascontiguousarray(array) for part, array in arrays.items()}
+    write_atomically(path, save(contiguous, metadata))
 
 
 def official_source(name: str) -> Source:

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from functional import probes, random
+from functional import metrics, probes, random
 from functional.base import Key
 from zoo.datasets import Dataset
 from zoo.errors import ZooError, unknown
@@ -228,28 +228,10 @@ def _baseline(name: str, model: PretrainedEncoder, seed: int) -> Callable[[Any],
 
 
 def _scores(predicted: Tensor, actual: Tensor, classes: Sequence[Any]) -> dict[str, Any]:
-    from sklearn.metrics import classification_report
-
-    names = [str(name) for name in classes]
-    report: Any = classification_report(
-        actual,
-        predicted,
-        labels=range(len(names)),
-        target_names=names,
-        zero_division=0,  # pyright: ignore[reportArgumentType]: numbers are documented; the stub knows "warn" alone
-        output_dict=True,
-    )
-    per_class = {
-        name: {
-            "precision": report[name]["precision"],
-            "recall": report[name]["recall"],
-            "f1": report[name]["f1-score"],
-            "images": int(report[name]["support"]),
-        }
-        for name in names
-    }
-    macro_f1 = sum(scores["f1"] for scores in per_class.values()) / len(names)
-    return {"accuracy": _accuracy(predicted, actual), "macro_f1": macro_f1, "per_class": per_class}
+    scores = metrics.class_scores(predicted, actual, classes=len(classes))
+    columns = dict(zip(("precision", "recall", "f1", "images"), (column.tolist() for column in scores), strict=True))
+    per_class = {str(name): {key: column[i] for key, column in columns.items()} for i, name in enumerate(classes)}
+    return {"accuracy": _accuracy(predicted, actual), "macro_f1": scores.f1.mean().item(), "per_class": per_class}
 
 
 def _accuracy(predicted: Tensor, actual: Tensor) -> float:

@@ -44,8 +44,11 @@ class _File(NamedTuple):
 
 
 class _Header(NamedTuple):
-    shorter_side: int
-    grey: bool
+    """What a file says of its image, or what is wrong with it."""
+
+    shorter_side: int = 0
+    grey: bool = True
+    fault: str = ""
 
 
 def read_images(path: Path, *, size: int | None = None, skip_bad: bool = False) -> dict[str, np.ndarray]:
@@ -68,33 +71,21 @@ def read_images(path: Path, *, size: int | None = None, skip_bad: bool = False) 
     splits = _list_folder(path) if path.is_dir() else {"train": _list_csv(path)}
     files = [file for split in splits.values() for file in split]
     headers = list(_each(_read_header, files, "look"))
-    good = [header for header in headers if isinstance(header, _Header)]
-    channels = 1 if all(header.grey for header in good) else 3
-    size = size or min(statistics.median_low([header.shorter_side for header in good] or [1]), LARGEST_DEFAULT)
-
-    def decode(pair: tuple[_File, _Header | str]) -> np.ndarray | str:
-        file, header = pair
-        return header if isinstance(header, str) else _decode(file, channels, size)
-
-    images = np.zeros((len(files), channels, size, size), np.uint8)
-    faults = [""] * len(files)
-    for i, decoded in enumerate(_each(decode, list(zip(files, headers, strict=True)), "read")):
-        if isinstance(decoded, str):
-            faults[i] = decoded
-        else:
-            images[i] = decoded
+    sides = [header.shorter_side for header in headers if not header.fault]
+    size = size or min(statistics.median_low(sides or [1]), LARGEST_DEFAULT)
+    images = np.zeros((len(files), 1 if all(header.grey for header in headers) else 3, size, size), np.uint8)
+    faults = list(_each(lambda i: headers[i].fault or _decode(files[i].path, images[i]), range(len(files)), "read"))
     _refuse_or_warn(path, files, faults, skip_bad)
-    whole = np.array([not fault for fault in faults])
     arrays, start = {}, 0
     for split, members in splits.items():
-        rows = slice(start, start := start + len(members))
-        kept = whole[rows]
-        if not kept.any():
+        stop = start + len(members)
+        kept = [i for i in range(start, stop) if not faults[i]]
+        if not kept:
             raise ZooError(f"{printable(path)}: none of the {len(members)} files for {split} is a whole image")
-        labels = [file.label for file, keep in zip(members, kept, strict=True) if keep]
-        arrays[f"{split}_images"] = images[rows] if kept.all() else images[rows][kept]
-        if labels[0] is not None:
-            arrays[f"{split}_labels"] = np.array(labels, dtype=str)
+        arrays[f"{split}_images"] = images[start:stop] if len(kept) == len(members) else images[kept]
+        if files[kept[0]].label is not None:
+            arrays[f"{split}_labels"] = np.array([files[i].label for i in kept])
+        start = stop
     return arrays
 
 
@@ -210,25 +201,25 @@ def _each(function: Callable[[Any], Any], items: Sequence[Any], doing: str) -> I
         yield from tqdm(pool.map(function, items), total=len(items), desc=doing, unit=" images", delay=2, disable=None)
 
 
-def _read_header(file: _File) -> _Header | str:
-    """What a file says of its image without being decoded, or what is wrong with it."""
+def _read_header(file: _File) -> _Header:
     if file.fault:
-        return file.fault
+        return _Header(fault=file.fault)
     if not os.path.isfile(file.path):  # opening a pipe would wait for ever
-        return "not a regular file" if os.path.exists(file.path) else "no such file"
+        return _Header(fault="not a regular file" if os.path.exists(file.path) else "no such file")
     try:
         with Image.open(file.path) as image:
             if image.mode == "F" or (image.mode == "I" and image.format != "PNG"):
-                return f"32 bits per pixel (mode {image.mode}); convert it to 8 or 16"
+                return _Header(fault=f"32 bits per pixel (mode {image.mode}); convert it to 8 or 16")
             return _Header(min(image.size), image.mode in _GREY)
     except Exception as error:  # Pillow raises what its decoders raise: OS, syntax, value, struct and zlib errors
-        return _reason(error)
+        return _Header(fault=_reason(error))
 
 
-def _decode(file: _File, channels: int, size: int) -> np.ndarray | str:
-    """The pixels uint8 `[C, size, size]`, or what is wrong with the file."""
+def _decode(path: Path, out: np.ndarray) -> str:
+    """Write the pixels to `out`, `[C, size, size]`; what is wrong with the file, if anything is."""
+    channels, size, _ = out.shape
     try:
-        with Image.open(file.path) as opened:
+        with Image.open(path) as opened:
             image = ImageOps.exif_transpose(opened)
         if image.mode.startswith("I"):
             image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
@@ -238,7 +229,8 @@ def _decode(file: _File, channels: int, size: int) -> np.ndarray | str:
         fitted = ImageOps.fit(image, (size, size), method=Image.Resampling.BILINEAR)  # cuts, then resizes
     except Exception as error:  # as in _read_header
         return _reason(error)
-    return np.asarray(fitted).reshape(size, size, channels).transpose(2, 0, 1)
+    out[:] = np.asarray(fitted).reshape(size, size, channels).transpose(2, 0, 1)
+    return ""
 
 
 def _reason(error: Exception) -> str:

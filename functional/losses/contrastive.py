@@ -198,6 +198,5 @@ def supervised_contrastive(
     positives = (labels[:, None] == labels) & ~itself
     count = positives.sum(1)
     s_positive = torch.where(positives, s, 0).sum(1) / count.clamp_min(1)
-    # Finite where torch's -inf is not: the row of a batch of 1 has nothing left, and its gradient must still be 0.
-    s_all = torch.logsumexp(s.masked_fill(itself, torch.finfo(s.dtype).min), dim=1)
+    s_all = torch.logsumexp(s.masked_fill(itself, -torch.inf), dim=1)
     return torch.where(count > 0, s_all - s_positive, 0)

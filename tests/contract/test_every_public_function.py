@@ -327,7 +327,17 @@ CASES = {
     "losses.triplet": loss(losses.triplet, 3, margin=1.0),
     "losses.mean_squared_error": loss(losses.mean_squared_error),
     "losses.binary_cross_entropy": loss(lambda a, b: losses.binary_cross_entropy(a, b.sigmoid())),
-    "metrics.accuracy": Case(metrics.accuracy, lambda seed: (random.randint(random.key(seed), (4,), 0, 2), LABELS)),
+    **{
+        f"metrics.{function.__name__}": Case(
+            partial(function, **hyperparameters), lambda seed: (random.randint(random.key(seed), (4,), 0, 2), LABELS)
+        )
+        for function, hyperparameters in (
+            (metrics.accuracy, {}),
+            (metrics.confusion_matrix, {"classes": 2}),
+            (metrics.class_scores, {"classes": 2}),
+            (metrics.macro_f1, {"classes": 2}),
+        )
+    },
     "metrics.alignment": loss(metrics.alignment),
     "metrics.uniformity": loss(metrics.uniformity, 1),
     "metrics.feature_std": loss(metrics.feature_std, 1),

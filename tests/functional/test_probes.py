@@ -145,6 +145,11 @@ def test_features_far_from_0_and_of_different_lengths():
     torch.testing.assert_close(fit.objective, probes.logistic(x, y, strengths=(1e-2,)).objective, rtol=1e-4, atol=0)
 
 
+def test_few_iterations_are_enough():
+    x, y = blobs(300, 12, 4)  # unscaled: without the principal axes the weakest strength needs over 100
+    assert probes.logistic(x, y, strengths=STRENGTHS, max_iterations=30).converged.all()
+
+
 def test_out_of_iterations_is_said():
     x, y = blobs(100, 8, 3)
     fit = probes.logistic(x, y, strengths=(1e-4, 1e4), max_iterations=4)
@@ -152,9 +157,9 @@ def test_out_of_iterations_is_said():
 
 
 def test_a_line_search_without_a_way_down_stays_where_it_is():
-    t, (slope, *_) = probes._line_search(lambda t: (torch.where(t > 0, 5.0, -1.0),), torch.tensor([-1.0]))
+    t, (slope, *_) = probes._line_search(lambda t: (torch.where(t > 0, 5.0, -1.0),), -torch.ones(1), torch.ones(1))
     assert t.tolist() == [0.0] and slope.tolist() == [-1.0]
-    t, _ = probes._line_search(lambda t: (t - torch.tensor([0.01, 300.0]),), torch.tensor([-0.01, -300.0]))
+    t, _ = probes._line_search(lambda t: (t - torch.tensor([0.01, 300.0]),), -torch.tensor([0.01, 300]), torch.ones(2))
     torch.testing.assert_close(t, torch.tensor([0.01, 300.0]), rtol=0.5, atol=0)
 
 
@@ -163,6 +168,15 @@ def test_standardize_leaves_constant_columns_at_0():
     for x in probes.standardize(constant, constant[:3] + 1):
         assert (x == 0).all()
     assert probes.standardize(torch.eye(3).bfloat16())[0].dtype == torch.float32
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int32])
+def test_labels_of_any_integers(dtype):
+    x, y = blobs(30, 4, 3, dtype=torch.float32)
+    small = y.to(dtype)
+    assert torch.equal(probes.knn(x, small, x, k=3), probes.knn(x, y, x, k=3))
+    for probe in (probes.logistic, probes.ridge):
+        assert torch.equal(probe(x, small, strengths=(1.0,)).weights, probe(x, y, strengths=(1.0,)).weights)
 
 
 def test_inputs_stay_as_they_were():

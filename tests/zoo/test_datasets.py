@@ -1,13 +1,22 @@
 """Datasets: what is read is what was written, and what cannot be a dataset is said plainly."""
 
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from safetensors.numpy import save_file
+from safetensors.torch import save_file as save_torch_file
 
 import zoo
 from zoo.datasets import channel_statistics, load_dataset
+from zoo.downloads import SUBSETS, cache_path, official_source
 
+UNPACK = Path(__file__).parents[3] / "shared" / "datasets" / "unpack.py"
 IMAGES = np.arange(6 * 3 * 4 * 4, dtype=np.uint8).reshape(6, 3, 4, 4)
 LABELS = np.array(["cat", "dog", "cat", "ant", "dog", "ant"])
 
@@ -97,3 +106,82 @@ def test_a_name_that_is_not_known_lists_the_near_ones(tmp_path):
         load_dataset("digit")
     with pytest.raises(zoo.ZooError, match="no such file"):
         load_dataset(tmp_path / "none.npz")
+
+
+def test_metadata_and_types_that_are_not_a_datasets_are_named(tmp_path):
+    save_file({"images": IMAGES}, tmp_path / "d.safetensors", {"classes": "cat, dog"})
+    with pytest.raises(zoo.ZooError, match="classes: expected a JSON list of names, got 'cat, dog'"):
+        load_dataset(tmp_path / "d.safetensors")
+    save_torch_file({"images": torch.zeros(2, 3, 4, 4, dtype=torch.bfloat16)}, tmp_path / "e.safetensors")
+    with pytest.raises(zoo.ZooError, match="expected arrays of uint8 and integers"):
+        load_dataset(tmp_path / "e.safetensors")
+
+
+def write_cache(path, train, test):
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for split, n in (("train", train), ("test", test)):
+        arrays[f"{split}_images"] = rng.integers(0, 256, (n, 1, 4, 4), dtype=np.uint8)
+        arrays[f"{split}_labels"] = rng.integers(0, 10, n)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(arrays, path, {"name": path.stem, "classes": json.dumps(list("0123456789")), "source": "a test"})
+
+
+def test_a_subset_is_the_first_training_images_and_the_whole_test_split(tmp_path, monkeypatch):
+    monkeypatch.setenv("FUNCZOO_DATA", str(tmp_path))
+    write_cache(cache_path("mnist"), 24_005, 7)
+    whole, subset = load_dataset("mnist"), load_dataset("mnist_24k")
+    assert torch.equal(subset.train.images, whole.train.images[:24_000])
+    assert torch.equal(subset.train.labels, whole.train.labels[:24_000])
+    assert torch.equal(subset.test.images, whole.test.images) and len(subset.test.labels) == 7
+    assert (subset.name, subset.classes) == ("mnist_24k", whole.classes) and subset.digest != whole.digest
+    assert all(
+        whole in ("mnist", "cifar10") and f"_{count // 1000}k" in name for name, (whole, count) in SUBSETS.items()
+    )
+    write_cache(cache_path("mnist"), 100, 7)
+    with pytest.raises(zoo.ZooError, match="mnist_24k: expected 24,000 training images or more, got 100"):
+        load_dataset("mnist_24k")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_cached_file_is_mapped_into_memory_and_never_changed(tmp_path, monkeypatch):
+    monkeypatch.setenv("FUNCZOO_DATA", str(tmp_path))
+    write_cache(cache_path("mnist"), 1000, 10)
+    data = load_dataset("mnist")
+    assert str(cache_path("mnist")) in Path("/proc/self/maps").read_text()
+    data.train.images.zero_()
+    assert load_dataset("mnist").train.images.any()
+
+
+@pytest.fixture(scope="session")
+def real_mnist(tmp_path_factory):
+    """MNIST itself: from the dataset cache, or unpacked into it, or else into a temporary folder."""
+    if cache_path("mnist").is_file():
+        return cache_path("mnist")
+    if not UNPACK.is_file():
+        pytest.skip('run from the project\'s root: python ../shared/datasets/unpack.py "$FUNCZOO_DATA"')
+    folder = os.environ.get("FUNCZOO_DATA") or str(tmp_path_factory.mktemp("datasets"))
+    subprocess.run([sys.executable, UNPACK, folder, "mnist"], check=True)  # failing here fails the test, also in CI
+    return Path(folder) / "mnist.safetensors"
+
+
+def test_mnist_is_what_it_is_known_to_be(real_mnist, monkeypatch):
+    monkeypatch.setenv("FUNCZOO_DATA", str(real_mnist.parent))
+    data = load_dataset("mnist")
+    assert data.train.images.shape == (60_000, 1, 28, 28) and data.test.images.shape == (10_000, 1, 28, 28)
+    assert data.classes == tuple("0123456789")
+    # As counted in the published files.
+    assert data.train.labels.bincount().tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    assert data.test.labels.bincount().tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    mean, std = channel_statistics(data.train.images)
+    assert (round(mean[0], 4), round(std[0], 4)) == (0.1307, 0.3081)  # the constants that everyone normalises by
+
+
+def test_mnist_converted_from_its_published_files_is_mnist(real_mnist):
+    files = [UNPACK.parent / "mnist" / file.urls[0].rpartition("/")[2] for file in official_source("mnist").files]
+    if not UNPACK.is_file():
+        pytest.skip("no published files at hand: ../shared/datasets is absent")
+    cached = load_dataset(real_mnist)
+    arrays = official_source("mnist").read(files)
+    assert np.array_equal(arrays["train_images"], cached.train.images.numpy())
+    assert np.array_equal(arrays["test_labels"], cached.test.labels.numpy())

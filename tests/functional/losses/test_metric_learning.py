@@ -83,9 +83,9 @@ def test_half_precision_is_raised_before_the_difference():
     [
         (lambda a: losses.triplet(a, a, a[:3], margin=1.0), "anchor [6, 5], positive [6, 5], negative [3, 5]"),
         (lambda a: losses.triplet(a, a, a, margin=0.0), "margin: expected a number above 0"),
-        (lambda a: losses.pairwise_contrastive(a, a, torch.ones(5), margin=1.0), "6 a, 5 same"),
-        (lambda a: losses.pairwise_contrastive(a, a, torch.ones(6, 1), margin=1.0), "same: expected rank 1"),
-        (lambda a: losses.pairwise_contrastive(a, a[:, 1:], torch.ones(6), margin=1.0), "a [6, 5], b [6, 4]"),
+        (lambda a: losses.pairwise_contrastive(a, a, torch.arange(5), margin=1.0), "6 a, 5 same"),
+        (lambda a: losses.pairwise_contrastive(a, a, torch.arange(6)[None], margin=1.0), "same: expected rank 1"),
+        (lambda a: losses.pairwise_contrastive(a, a[:, 1:], torch.arange(6), margin=1.0), "a [6, 5], b [6, 4]"),
     ],
 )
 def test_wrong_arguments_are_named(call, words):
