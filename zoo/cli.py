@@ -6,6 +6,7 @@ Results go to stdout, `--json` makes them one JSON document; progress and messag
 
 import json
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ class _Group(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.showwarning = lambda message, *_: click.echo(f"zoo: warning: {message}", err=True)
+                return super().invoke(ctx)
         except ZooError as error:
             _fail(str(error))
         except OSError as error:
