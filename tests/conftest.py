@@ -2,8 +2,7 @@
 
 import os
 
-os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start
-
-import torch  # noqa: E402
+import torch
 
 torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start

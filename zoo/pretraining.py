@@ -217,6 +217,7 @@ def _train(run: _Run, state: TrainState, out: Path, progress: bool) -> TrainStat
                 _require_finite(info, state, epoch, out)
                 infos.append(info)
                 bar.update(recipe.batch_size)
+            _require_finite_state(state, out)
             seconds = time.perf_counter() - started
             line = {
                 "epoch": epoch + 1,
@@ -243,12 +244,21 @@ def _kept_lines(out: Path, epochs: int) -> list[str]:
 
 def _require_finite(info: dict[str, Tensor], state: TrainState, epoch: int, out: Path) -> None:
     if not math.isfinite(info["loss"]) or not math.isfinite(info["grad_norm"]):
-        kept = out / "checkpoint.safetensors"
-        where = f"the checkpoint of epoch {epoch} is kept in {kept}" if kept.is_file() else "there is no checkpoint yet"
-        raise ZooError(
-            f"step {int(state.step)} (epoch {epoch + 1}): loss {info['loss']:g}, gradient norm {info['grad_norm']:g}; "
-            f"training stopped, {where}. Lower the learning rate, or raise the temperature"
-        )
+        found = f"loss {info['loss']:g}, gradient norm {info['grad_norm']:g}"
+        raise _diverged(f"step {int(state.step)} (epoch {epoch + 1}): {found}", out)
+
+
+def _require_finite_state(state: TrainState, out: Path) -> None:
+    """A step can leave numbers that only the next one would trip over: they must not replace a good checkpoint."""
+    for name, x in tree.flatten(state).items():
+        if x.is_floating_point() and not x.isfinite().all():
+            raise _diverged(f"step {int(state.step)}: {name} is no longer finite", out)
+
+
+def _diverged(what: str, out: Path) -> ZooError:
+    kept = out / "checkpoint.safetensors"
+    where = f"the last good checkpoint is kept in {kept}" if kept.is_file() else "there is no checkpoint yet"
+    return ZooError(f"{what}; training stopped, {where}. Lower the learning rate, or raise the temperature")
 
 
 def _watch(run: _Run, state: TrainState, key_epoch: Key) -> dict[str, float]:

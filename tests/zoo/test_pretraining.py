@@ -1,6 +1,7 @@
 """Pretraining: what a run leaves behind, and that nothing which was there is lost."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -62,6 +63,26 @@ def test_a_loss_that_is_no_longer_finite_stops_training_and_keeps_the_last_check
     with pytest.raises(zoo.ZooError, match=r"step \d+ \(epoch 1\): .*training stopped"):
         zoo.pretrain(broken, out=out)
     assert not (out / "encoder").exists()
+
+
+def test_the_last_good_checkpoint_outlives_a_loss_that_is_no_longer_finite(run, recipe, tmp_path):
+    out = shutil.copytree(run, tmp_path / "run")
+    shutil.rmtree(out / "encoder")
+    (out / "recipe.json").write_text(recipe.replace(epochs=4, learning_rate=1e20).to_json())
+    before = (out / "checkpoint.safetensors").read_bytes()
+    with pytest.raises(zoo.ZooError, match=r"step 2\d \(epoch 3\): .*the last good checkpoint is kept in .*checkpoint"):
+        zoo.resume(out)
+    assert (out / "checkpoint.safetensors").read_bytes() == before
+
+
+def test_weights_that_are_not_finite_never_become_a_checkpoint(recipe, tmp_path):
+    # One step of an epoch: its loss and gradient are finite, what it makes of the weights is not.
+    images = np.random.default_rng(0).integers(0, 256, (200, 1, 8, 8), np.uint8)
+    np.savez(tmp_path / "d.npz", images=images)
+    broken = recipe.replace(optimizer="sgd", optimizer_options={}, learning_rate=1e39, warmup_epochs=0, batch_size=200)
+    with pytest.raises(zoo.ZooError, match="step 1: params.* is no longer finite; training stopped"):
+        zoo.pretrain(broken, data=tmp_path / "d.npz", out=tmp_path / "run")
+    assert not (tmp_path / "run" / "checkpoint.safetensors").exists()
 
 
 def test_a_collapse_is_said_in_plain_words_once(recipe, tmp_path):
