@@ -44,7 +44,8 @@ def binary_cross_entropy(
 ) -> Float[Tensor, " batch"]:
     r"""Cross-entropy per image of pixels in 0..1, from logits.
 
-    $$\ell_i = -\frac{1}{P} \sum_{j=1}^{P} \big[t_{ij} \log \sigma(x_{ij}) + (1 - t_{ij}) \log(1 - \sigma(x_{ij}))\big]$$
+    $$\ell_i = -\frac{1}{P} \sum_{j=1}^{P} \big[
+    t_{ij} \log \sigma(x_{ij}) + (1 - t_{ij}) \log(1 - \sigma(x_{ij})) \big]$$
 
     Args:
         logits: `[B, ...]`, what the decoder gives *before* its sigmoid. From probabilities the loss could not be

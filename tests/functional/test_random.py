@@ -116,6 +116,18 @@ def test_a_batch_of_keys_equals_the_loop_and_vmap(name, batch):
     assert torch.equal(keys, kept)
 
 
+def test_draws_larger_than_a_block_equal_their_parts():
+    n = random._BLOCK + 3
+    keys = random.split(random.key(2), n)
+    assert torch.equal(keys[-1], random.fold_in(random.key(2), n - 1))
+    folded = random.fold_in(keys, torch.arange(n))
+    assert torch.equal(folded[-1], random.fold_in(keys[-1], n - 1))
+    assert torch.equal(random.fold_in(keys[:, None], torch.arange(2))[-1], random.split(keys[-1]))
+    assert torch.equal(random.fold_in(random.key(2), torch.arange(n)[:, None])[-1, 0], keys[-1])
+    assert torch.equal(random.bits(keys[:2], (n,)), torch.stack([random.bits(key, (n,)) for key in keys[:2]]))
+    assert torch.equal(random.bits(random.key(3), (2, n)).flatten()[:n], random.bits(random.key(3), (n,)))
+
+
 def test_fold_in_broadcasts_keys_against_data():
     keys, data = random.split(random.key(1), 3), torch.arange(4)
     grid = random.fold_in(keys[:, None], data)
