@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from zoo.data_cli import data_group
+from zoo.data_cli import as_json, data_group, skip_bad
 from zoo.errors import ZooError
 
 
@@ -37,8 +37,9 @@ class _Group(click.Group):
         return super().resolve_command(ctx, args)
 
 
-as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
-data_option = click.option("--data", metavar="NAME|FILE", help="A dataset's name, or a .npz or .safetensors file.")
+data_option = click.option(
+    "--data", metavar="NAME|PATH", help="A dataset's name, a folder, .csv, .npz or .safetensors."
+)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -87,8 +88,9 @@ def show(model: str, as_json: bool) -> None:
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The run directory.")
 @data_option
 @click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Change a field: --set epochs=3.")
+@skip_bad
 @as_json
-def pretrain(recipe: str, out: Path, data: str | None, changes: tuple[str, ...], as_json: bool) -> None:
+def pretrain(recipe: str, out: Path, data: str | None, changes: tuple[str, ...], skip_bad: bool, as_json: bool) -> None:
     """Pretrain an encoder by RECIPE: a .py or .json file, or the name of a model, whose recipe is run again.
 
     A run that was stopped goes on where it was when the same command is given again.
@@ -96,18 +98,19 @@ def pretrain(recipe: str, out: Path, data: str | None, changes: tuple[str, ...],
     from zoo.pretraining import pretrain, resolve_recipe
 
     chosen = resolve_recipe(recipe).replace(**dict(_field(change) for change in changes))
-    model = _interruptible(out, lambda: pretrain(chosen, data=data, out=out, progress=True))
+    model = _interruptible(out, lambda: pretrain(chosen, data=data, out=out, skip_bad=skip_bad, progress=True))
     _print_run(model, out, as_json)
 
 
 @main.command()
 @click.argument("run", type=click.Path(path_type=Path))
+@skip_bad
 @as_json
-def resume(run: Path, as_json: bool) -> None:
+def resume(run: Path, skip_bad: bool, as_json: bool) -> None:
     """Go on with the RUN directory of a run that was stopped."""
     from zoo.pretraining import resume
 
-    _print_run(_interruptible(run, lambda: resume(run, progress=True)), run, as_json)
+    _print_run(_interruptible(run, lambda: resume(run, skip_bad=skip_bad, progress=True)), run, as_json)
 
 
 @main.command()

@@ -57,14 +57,20 @@ class _Run(NamedTuple):
 
 
 def pretrain(
-    recipe: Recipe | str | Path, *, data: str | Path | None = None, out: str | Path, progress: bool = False
+    recipe: Recipe | str | Path,
+    *,
+    data: str | Path | None = None,
+    out: str | Path,
+    skip_bad: bool = False,
+    progress: bool = False,
 ) -> PretrainedEncoder:
     """Pretrain an encoder, or go on where an earlier call with the same recipe was stopped.
 
     Args:
         recipe: a `Recipe`, the name of a model (the recipe that made it), or the path of a `.json` or `.py`.
-        data: a dataset's name or file in place of the recipe's.
+        data: a dataset's name, file or folder in place of the recipe's.
         out: the run directory; made if it is not there.
+        skip_bad: leave out the files of a folder that are no whole images, with a warning that names them.
         progress: show a bar with images/s and the time left on stderr.
 
     Returns:
@@ -78,7 +84,7 @@ def pretrain(
     recipe = resolve_recipe(recipe)
     if data is not None:
         recipe = recipe.replace(dataset=str(data))
-    run = _prepare(recipe)
+    run = _prepare(recipe, skip_bad)
     out = Path(out).expanduser()
     state = _open_run(run, out)
     finished = out / "encoder" / "config.json"
@@ -89,7 +95,7 @@ def pretrain(
     return loading.load(out / "encoder")
 
 
-def resume(out: str | Path, *, progress: bool = False) -> PretrainedEncoder:
+def resume(out: str | Path, *, skip_bad: bool = False, progress: bool = False) -> PretrainedEncoder:
     """Go on with the run in a directory; a finished one is loaded.
 
     Raises:
@@ -98,7 +104,7 @@ def resume(out: str | Path, *, progress: bool = False) -> PretrainedEncoder:
     path = Path(out).expanduser() / "recipe.json"
     if not path.is_file():
         raise ZooError(f"{out}: not a run directory: it has no recipe.json; start one with `zoo pretrain`")
-    return pretrain(read_recipe(path), out=out, progress=progress)
+    return pretrain(read_recipe(path), out=out, skip_bad=skip_bad, progress=progress)
 
 
 def resolve_recipe(recipe: Recipe | str | Path) -> Recipe:
@@ -126,8 +132,8 @@ def read_metrics(out: str | Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def _prepare(recipe: Recipe) -> _Run:
-    data = load_dataset(recipe.dataset)
+def _prepare(recipe: Recipe, skip_bad: bool) -> _Run:
+    data = load_dataset(recipe.dataset, size=recipe.image_size, skip_bad=skip_bad)
     images = data.train.images
     measured = channel_statistics(images)
     mean, std = recipe.mean or measured[0], recipe.std or measured[1]

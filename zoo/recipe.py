@@ -53,7 +53,7 @@ class Recipe:
     Attributes:
         method: a name in `METHODS`.
         encoder: a name in `ENCODERS`; its input channels are read from the data.
-        dataset: a name, or the path of a file; `zoo.datasets` says which.
+        dataset: a name, or the path of a file or folder; `zoo.datasets` says which.
         views: `(name in VIEWS, its options)` in the order in which they are applied. Normalisation by `mean` and
             `std` comes after the last.
         optimizer: a name in `OPTIMIZERS`.
@@ -66,6 +66,8 @@ class Recipe:
         optimizer_options: keywords of the optimizer, as `{"weight_decay": 1e-4}`.
         mean: per channel, of images in 0..1; None measures it on the training images.
         std: per channel, likewise.
+        image_size: side in pixels to which the images of a folder or CSV are resized; None for the rule of
+            `zoo.images`. Not for arrays, which are what they are.
         seed: 0 <= seed < 2**63, of everything that is drawn.
     """
 
@@ -83,6 +85,7 @@ class Recipe:
     optimizer_options: Options = field(default_factory=dict)
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    image_size: int | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -269,3 +269,18 @@ def test_show_counts_and_draws(tmp_path):
         assert sheet.height > 3 * 72 and sheet.width < 10 * 72
     assert "expected a path ending in .png" in zoo_data("show", "digits", "--sheet", tmp_path / "d.jpg").stderr
     assert "unknown command 'shwo'; did you mean 'show'" in zoo_data("shwo").stderr
+
+
+def test_a_folder_with_bad_files_is_trained_on_only_when_they_may_be_skipped(recipe, tmp_path):
+    photos = tmp_path / "photos"
+    for i in range(12):
+        picture(photos / f"{i}.png", size=(10 + i, 12))
+    (photos / "broken.png").write_bytes((photos / "0.png").read_bytes()[:60])
+    (photos / "notes.txt").write_text("not an image")
+    mine = recipe.replace(dataset=str(photos), image_size=8, batch_size=4, epochs=2)
+    with pytest.raises(zoo.ZooError, match=r"(?s)broken.png.*notes.txt.*--skip-bad"):
+        zoo.pretrain(mine, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    with pytest.warns(UserWarning, match=r"(?s)broken.png.*notes.txt"):
+        model = zoo.pretrain(mine, out=tmp_path / "run", skip_bad=True)
+    assert model.input_shape == (3, 8, 8) and model.features([photos / "0.png"]).shape == (1, 16)
