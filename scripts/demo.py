@@ -18,7 +18,7 @@ import torch
 from recipes.simclr_resnet8_digits import recipe as shipped
 
 import zoo
-from zoo.cards import results_table
+from zoo.cards import render_card, results_table
 from zoo.checkpoints import write_atomically
 from zoo.environment import environment
 from zoo.figures import feature_map, loss_curve
@@ -49,6 +49,8 @@ def main(out: Path) -> None:
     seconds = round(time.perf_counter() - started, 1)
     results = {**record, "same_bits_when_loaded_again": same, "seconds": seconds, "environment": environment()}
     write_atomically(out / "results.json", (json.dumps(results, indent=2) + "\n").encode())
+    ledger = {**record, "seeds": [recipe.seed], "command": "python scripts/demo.py"}
+    write_atomically(out / "encoder" / "README.md", render_card(again.config, ledger).encode())
     say(f"4. see {figures[0]}, {figures[1]}, the card {out / 'encoder' / 'README.md'}, and {out / 'results.json'}")
     say(f"{seconds:.0f} s in all")
     if not same:

@@ -43,7 +43,7 @@ def render_card(config: Mapping[str, Any], ledger: Mapping[str, Any] | None = No
         results_section(ledger) if ledger else "Nothing was measured yet: `zoo probe DIRECTORY --data DATASET` does.",
         "## Training",
         f"{config['training']['steps']:,} steps in {config['training']['seconds']:,.0f} s on "
-        f"{config['environment']['processor']} ({config['environment']['threads']} threads), final loss "
+        f"{config['environment']['processor']}, threads: {config['environment']['threads']}, final loss "
         f"{config['training']['loss']:.3f}. The recipe:",
         f"```json\n{json.dumps(recipe, indent=2)}\n```",
         "The same recipe gives the same bits on the same type of machine with the same versions and threads "
@@ -57,10 +57,11 @@ def render_card(config: Mapping[str, Any], ledger: Mapping[str, Any] | None = No
 
 def results_section(ledger: Mapping[str, Any]) -> str:
     """The results table of a ledger with the sentence that says how it was measured."""
-    seeds = ledger["seeds"]
+    n = len(ledger["seeds"])
+    seeds = f"{n} training seeds" if n > 1 else "one training seed (n = 1)"
     return (
         f"Accuracy in % on the {ledger['test_images']:,} test images of {ledger['dataset']}: linear probe on frozen "
-        f"features, mean +- standard deviation over {len(seeds)} training seeds with {ledger['draws']} draws of the "
+        f"features, mean +- standard deviation over {seeds} with {ledger['draws']} draws of the "
         f"labels each (pixels: over the draws alone). Measured by `{ledger['command']}`.\n\n" + results_table(ledger)
     )
 
