@@ -33,15 +33,38 @@ from functional.base import Encoder, Method, Optimizer, Schedule, Views
 from zoo.errors import ZooError, unknown
 
 METHODS: dict[str, Callable[..., Method]] = {"simclr": methods.simclr}
-ENCODERS: dict[str, Callable[..., Encoder]] = {"resnet8": encoders.resnet8}
-OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {"sgd": optimizers.sgd, "adamw": optimizers.adamw}
+ENCODERS: dict[str, Callable[..., Encoder]] = {
+    "resnet8": encoders.resnet8,
+    "resnet18": encoders.resnet18,
+    "resnet34": encoders.resnet34,
+    "resnet50": encoders.resnet50,
+    "s1a": encoders.s1a,
+    "s1b": encoders.s1b,
+    "s2": encoders.s2,
+    "s3a": encoders.s3a,
+    "s4": encoders.s4,
+    "s5": encoders.s5,
+}
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
+    "sgd": optimizers.sgd,
+    "adam": optimizers.adam,
+    "adamw": optimizers.adamw,
+    "lars": optimizers.lars,
+}
 VIEWS: dict[str, Callable[..., Any]] = {
     "random_resized_crop": augmentations.random_resized_crop,
     "horizontal_flip": augmentations.horizontal_flip,
+    "vertical_flip": augmentations.vertical_flip,
     "rotate": augmentations.rotate,
+    "affine": augmentations.affine,
     "color_jitter": augmentations.color_jitter,
     "grayscale": augmentations.grayscale,
+    "gaussian_blur": augmentations.gaussian_blur,
     "gaussian_noise": augmentations.gaussian_noise,
+    "solarize": augmentations.solarize,
+    "posterize": augmentations.posterize,
+    "cutout": augmentations.cutout,
+    "rand_augment": augmentations.rand_augment,
 }
 Options = Mapping[str, Any]
 
