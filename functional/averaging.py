@@ -30,6 +30,10 @@ def ema(average: Any, params: Any, *, momentum: float | Tensor) -> Any:
     Raises:
         ValueError: if a momentum that is a number is out of range.
 
+    Example:
+        >>> ema({"weight": torch.zeros(2)}, {"weight": torch.ones(2)}, momentum=0.9)
+        {'weight': tensor([0.1000, 0.1000])}
+
     References:
         Tarvainen, Valpola. Mean teachers are better role models. arXiv:1703.01780, equation 2.
         Grill et al. Bootstrap your own latent. arXiv:2006.07733, equation 1 and section 3.2 (the schedule).

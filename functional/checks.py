@@ -40,6 +40,12 @@ def check_same_shape(**tensors: Tensor) -> None:
 
     Raises:
         ValueError: if they differ.
+
+    Example:
+        >>> check_same_shape(a=torch.zeros(2, 3), b=torch.zeros(2, 4))
+        Traceback (most recent call last):
+            ...
+        ValueError: expected equal shapes, got a [2, 3], b [2, 4]; row i of each must belong to the same example
     """
     if len({tuple(x.shape) for x in tensors.values()}) > 1:
         shapes = ", ".join(f"{name} {list(x.shape)}" for name, x in tensors.items())
@@ -51,6 +57,12 @@ def check_same_length(**tensors: Tensor) -> None:
 
     Raises:
         ValueError: if they differ.
+
+    Example:
+        >>> check_same_length(features=torch.zeros(3, 2), labels=torch.zeros(2))
+        Traceback (most recent call last):
+            ...
+        ValueError: expected as many of each, got 3 features, 2 labels; row i of each must belong to the same example
     """
     if len({x.shape[0] for x in tensors.values()}) > 1:
         lengths = ", ".join(f"{len(x)} {name}" for name, x in tensors.items())
@@ -62,6 +74,12 @@ def check_floating(name: str, x: Tensor) -> None:
 
     Raises:
         TypeError: otherwise.
+
+    Example:
+        >>> check_floating("images", torch.zeros(1, dtype=torch.uint8))
+        Traceback (most recent call last):
+            ...
+        TypeError: images: expected floating point, got torch.uint8; convert it with x.float()
     """
     if not x.is_floating_point():
         raise TypeError(f"{name}: expected floating point, got {x.dtype}; convert it with x.float()")
@@ -72,6 +90,12 @@ def check_integer(name: str, x: Tensor) -> None:
 
     Raises:
         TypeError: otherwise.
+
+    Example:
+        >>> check_integer("labels", torch.zeros(1))
+        Traceback (most recent call last):
+            ...
+        TypeError: labels: expected integers, got torch.float32; convert it with x.long()
     """
     if x.dtype == torch.bool or x.is_floating_point() or x.is_complex():
         raise TypeError(f"{name}: expected integers, got {x.dtype}; convert it with x.long()")
@@ -83,6 +107,9 @@ def check_images(images: Tensor) -> None:
     Raises:
         TypeError: for another dtype. The message says how to scale uint8.
         ValueError: for another rank.
+
+    Example:
+        >>> check_images(torch.zeros(2, 1, 8, 8))  # says nothing: all is well
     """
     check_rank("images", images, "batch channels height width")
     if not images.is_floating_point():
@@ -118,6 +145,9 @@ def check_image_size(images: Tensor, size: int) -> None:
 
     Raises:
         ValueError: for another height or width.
+
+    Example:
+        >>> check_image_size(torch.zeros(2, 1, 8, 8), 8)  # says nothing: all is well
     """
     height, width = images.shape[-2:]
     if (height, width) != (size, size):
@@ -132,6 +162,9 @@ def check_keys(keys: Tensor, images: Tensor) -> None:
     Raises:
         TypeError: if the keys are not int32.
         ValueError: if there are not as many keys as images.
+
+    Example:
+        >>> check_keys(torch.zeros(2, 2, dtype=torch.int32), torch.zeros(2, 1, 8, 8))  # says nothing: all is well
     """
     check_key(keys)
     if keys.shape != (len(images), 2):
@@ -147,6 +180,9 @@ def check_per_image(name: str, x: Tensor, images: Tensor, shape: tuple[int, ...]
     Raises:
         TypeError: if `x` is not a tensor.
         ValueError: if it is not `[B, *shape]` for `B` images.
+
+    Example:
+        >>> check_per_image("angle", torch.zeros(2), torch.zeros(2, 1, 8, 8))  # says nothing: all is well
     """
     expected = [len(images), *shape]
     if not isinstance(x, Tensor):
@@ -160,6 +196,9 @@ def check_interval(name: str, interval: tuple[float, float]) -> None:
 
     Raises:
         ValueError: otherwise.
+
+    Example:
+        >>> check_interval("scale", (0.08, 1.0))  # says nothing: all is well
     """
     if not 0 < interval[0] <= interval[1]:
         raise ValueError(f"{name}: expected (low, high) with 0 < low <= high, got {interval}")
@@ -171,6 +210,9 @@ def check_key(key: Tensor) -> None:
     Raises:
         TypeError: if the dtype is not int32 (as when a seed or an old-style array is passed).
         ValueError: if the last dimension is not 2.
+
+    Example:
+        >>> check_key(torch.zeros(2, dtype=torch.int32))  # says nothing: all is well
     """
     if not isinstance(key, Tensor):
         raise TypeError(f"key: expected a tensor, got {key!r}; make a key with functional.random.key(seed)")
@@ -201,6 +243,12 @@ def check_between(name: str, value: object, low: float, high: float) -> None:
 
     Raises:
         ValueError: for a number outside.
+
+    Example:
+        >>> check_between("p", 1.5, 0, 1)
+        Traceback (most recent call last):
+            ...
+        ValueError: p: expected a number in 0..1, got 1.5
     """
     if isinstance(value, int | float) and not low <= value <= high:
         raise ValueError(f"{name}: expected a number in {low:g}..{high:g}, got {value}")
@@ -211,6 +259,12 @@ def check_fraction(name: str, value: object) -> None:
 
     Raises:
         ValueError: for a number outside.
+
+    Example:
+        >>> check_fraction("momentum", 1.0)
+        Traceback (most recent call last):
+            ...
+        ValueError: momentum: expected 0 <= momentum < 1, got 1.0
     """
     if isinstance(value, int | float) and not 0 <= value < 1:
         raise ValueError(f"{name}: expected 0 <= {name} < 1, got {value}")

@@ -66,6 +66,12 @@ def prediction_mlp(in_features: int, hidden: int, out_features: int) -> Layer:
     Returns:
         A layer of `[B, in_features] -> [B, out_features]` with parameters `linear1`, `bn1`, `linear2`.
 
+    Example:
+        >>> from functional import random
+        >>> params, batch_stats = prediction_mlp(256, 512, 256).init(random.key(0))
+        >>> list(params)
+        ['linear1', 'bn1', 'linear2']
+
     References:
         Chen, He. Exploring simple Siamese representation learning. arXiv:2011.10566, section 3, "Prediction MLP".
         Grill et al. Bootstrap your own latent. arXiv:2006.07733, section 3.3.

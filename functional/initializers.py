@@ -14,12 +14,22 @@ from functional.base import Key
 
 
 def zeros(key: Key, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Tensor:
-    """All 0; the key gives the device alone."""
+    """All 0; the key gives the device alone.
+
+    Example:
+        >>> zeros(random.key(0), (2,))
+        tensor([0., 0.])
+    """
     return torch.zeros(shape, dtype=dtype, device=key.device)
 
 
 def ones(key: Key, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Tensor:
-    """All 1; the key gives the device alone."""
+    """All 1; the key gives the device alone.
+
+    Example:
+        >>> ones(random.key(0), (2,))
+        tensor([1., 1.])
+    """
     return torch.ones(shape, dtype=dtype, device=key.device)
 
 
@@ -48,6 +58,10 @@ def torch_uniform(
         shape: of the weight; or of the bias, with the weight's `fan_in` given.
         dtype: of the result.
         fan_in: None for the product of all but the first dimension of `shape`.
+
+    Example:
+        >>> torch_uniform(random.key(0), (64, 16)).abs().max() <= 1 / 4
+        tensor(True)
     """
     bound = 1 / math.sqrt(fan_in or math.prod(shape[1:]))
     return random.uniform(key, shape, minval=-bound, maxval=bound).to(dtype)

@@ -53,6 +53,11 @@ def serial(**layers: Layer) -> Layer:
     Every layer starts from, and draws with, a key of its own. Names that Python does not take as keywords are passed
     as `serial(**{"0": first, "1": second})`. Without layers it is the identity.
 
+    Example:
+        >>> params, _ = serial(conv1=conv(1, 4, 3), relu=relu, flatten=flatten).init(random.key(0))
+        >>> list(params)  # relu and flatten have none
+        ['conv1']
+
     Note:
         A layer that has no parameters leaves no trace in `params`, so that a tree equals itself after a round trip
         through its flat names; the same holds for statistics.
@@ -85,6 +90,13 @@ def cast(layer: Layer, dtype: torch.dtype | None) -> Layer:
     """The layer with its parameters and inputs cast to `dtype`, and its outputs raised to float32 at least.
 
     The trees keep their dtypes: parameters, gradients and batch statistics stay as they are. None casts nothing.
+
+    Example:
+        >>> layer = cast(linear(2, 2), torch.bfloat16)
+        >>> params, _ = layer.init(random.key(0))
+        >>> outputs, _ = layer.apply(params, {}, torch.ones(1, 2))
+        >>> params["weight"].dtype, outputs.dtype
+        (torch.float32, torch.float32)
 
     Note:
         This is no `torch.autocast`: everything in between runs in `dtype`, but for the moments of `batch_norm`.
@@ -123,7 +135,12 @@ def stateless(init: Callable[[Key], Params], function: Callable[[Params, Tensor]
 
 
 def activation(function: Callable[[Tensor], Tensor]) -> Layer:
-    """A function of the inputs alone as a layer: `activation(torch.relu)`, `activation(F.gelu)`, a pooling."""
+    """A function of the inputs alone as a layer: `activation(torch.relu)`, `activation(F.gelu)`, a pooling.
+
+    Example:
+        >>> activation(torch.tanh).apply({}, {}, torch.zeros(2))
+        (tensor([0., 0.]), {})
+    """
     return stateless(lambda key: {}, lambda params, inputs: function(inputs))
 
 
@@ -133,7 +150,12 @@ global_average_pool = activation(lambda x: x.mean((-2, -1)))  # [B, C, H, W] -> 
 
 
 def max_pool(kernel: int, *, stride: int | None = None, padding: int = 0) -> Layer:
-    """The maximum over squares of `kernel` pixels; the stride is the kernel unless given."""
+    """The maximum over squares of `kernel` pixels; the stride is the kernel unless given.
+
+    Example:
+        >>> max_pool(2).apply({}, {}, torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]]))[0]
+        tensor([[[[4.]]]])
+    """
     return activation(lambda x: F.max_pool2d(x, kernel, stride, padding))
 
 
@@ -142,6 +164,12 @@ def linear(in_features: int, out_features: int, *, bias: bool = True) -> Layer:
 
     Raises:
         ValueError: if a size is not above 0.
+
+    Example:
+        >>> layer = linear(3, 2)
+        >>> params, _ = layer.init(random.key(0))
+        >>> layer.apply(params, {}, torch.zeros(5, 3))[0].shape
+        torch.Size([5, 2])
     """
     check_positive("in_features", in_features)
     check_positive("out_features", out_features)
@@ -165,6 +193,12 @@ def conv(
     """A 2-D convolution: `[B, in_channels, H, W] -> [B, out_channels, H', W']`, started as `torch.nn.Conv2d` is.
 
     `H' = (H + 2 padding - kernel) // stride + 1`.
+
+    Example:
+        >>> layer = conv(3, 8, 3, stride=2, padding=1)
+        >>> params, _ = layer.init(random.key(0))
+        >>> layer.apply(params, {}, torch.zeros(5, 3, 32, 32))[0].shape
+        torch.Size([5, 8, 16, 16])
     """
 
     def init(key: Key) -> Params:
@@ -191,6 +225,12 @@ def conv_transpose(
 
     `H' = (H - 1) stride - 2 padding + kernel + output_padding`: the shapes of `conv` the other way round, where
     `output_padding` chooses among the sizes that `conv` would shrink to H. Started as `torch.nn.ConvTranspose2d` is.
+
+    Example:
+        >>> layer = conv_transpose(8, 3, 3, stride=2, padding=1, output_padding=1)
+        >>> params, _ = layer.init(random.key(0))
+        >>> layer.apply(params, {}, torch.zeros(5, 8, 16, 16))[0].shape
+        torch.Size([5, 3, 32, 32])
     """
 
     def init(key: Key) -> Params:
@@ -205,6 +245,12 @@ def conv_transpose(
 
 def layer_norm(features: int, *, eps: float = 1e-5) -> Layer:
     r"""$(x - \mu) / \sqrt{\sigma^2 + \epsilon} \cdot \gamma + \beta$ with the moments of each row: `[..., features]`.
+
+    Example:
+        >>> layer = layer_norm(2)
+        >>> params, _ = layer.init(random.key(0))
+        >>> layer.apply(params, {}, torch.tensor([[1.0, 3.0]]))[0]
+        tensor([[-1.0000,  1.0000]])
 
     References:
         Ba, Kiros, Hinton. Layer normalization. arXiv:1607.06450, equation 4.
@@ -232,6 +278,13 @@ def batch_norm(features: int, *, momentum: float = 0.1, eps: float = 1e-5, affin
     Raises:
         ValueError: for another number of channels than `features`; in train mode, from a batch with one value per
             channel, whose variance is undefined.
+
+    Example:
+        >>> layer = batch_norm(1)
+        >>> params, batch_stats = layer.init(random.key(0))
+        >>> outputs, batch_stats = layer.apply(params, batch_stats, torch.tensor([[1.0], [3.0]]), train=True)
+        >>> outputs.flatten(), batch_stats["running_mean"]
+        (tensor([-1.0000,  1.0000]), tensor([0.2000]))
 
     References:
         Ioffe, Szegedy. Batch normalization. arXiv:1502.03167, algorithm 1. The running variance is unbiased and the
@@ -273,6 +326,10 @@ def dropout(rate: float) -> Layer:
 
     Raises:
         ValueError: for a rate outside 0..1; in train mode without a key, or with as many keys as there are not rows.
+
+    Example:
+        >>> dropout(0.5).apply({}, {}, torch.ones(6), train=True, key=random.key(0))[0]
+        tensor([0., 0., 2., 2., 0., 2.])
     """
     check_between("rate", rate, 0, 1)
 

@@ -97,6 +97,12 @@ def sgd(
     Raises:
         ValueError: if a value is out of range, or for `nesterov` without momentum.
 
+    Example:
+        >>> optimizer = sgd(0.1)
+        >>> params = {"w": torch.ones(2)}
+        >>> optimizer.update({"w": torch.ones(2)}, optimizer.init(params), params)[0]
+        {'w': tensor([0.9000, 0.9000])}
+
     Note:
         The paper puts the learning rate inside the velocity, $v \leftarrow m v + \eta g$. The two are equal while
         $\eta$ is constant.
@@ -146,6 +152,12 @@ def adam(
     Raises:
         ValueError: if a value is out of range.
 
+    Example:
+        >>> optimizer = adam(0.1)
+        >>> params = {"w": torch.ones(2)}
+        >>> optimizer.update({"w": torch.tensor([1.0, -5.0])}, optimizer.init(params), params)[0]
+        {'w': tensor([0.9000, 1.1000])}
+
     References:
         Kingma, Ba. Adam: a method for stochastic optimization. arXiv:1412.6980, algorithm 1.
     """
@@ -179,6 +191,12 @@ def adamw(
 
     Raises:
         ValueError: if a value is out of range.
+
+    Example:
+        >>> optimizer = adamw(0.1, weight_decay=0.5)
+        >>> params = {"w": torch.ones(2)}
+        >>> optimizer.update({"w": torch.tensor([1.0, -5.0])}, optimizer.init(params), params)[0]
+        {'w': tensor([0.8500, 1.0500])}
 
     Note:
         As in torch and optax, the decay is multiplied by the learning rate; in the paper it is multiplied by the
@@ -224,6 +242,12 @@ def lars(
     Raises:
         ValueError: if a value is out of range.
 
+    Example:
+        >>> optimizer = lars(1.0, weight_decay=0.0, trust_coefficient=0.1)
+        >>> params = {"w": torch.ones(1, 2)}
+        >>> optimizer.update({"w": 7 * torch.ones(1, 2)}, optimizer.init(params), params)[0]
+        {'w': tensor([[0.9000, 0.9000]])}
+
     Note:
         Implementations differ. The denominator is the paper's (also in lightly, solo-learn); the authors' code of
         SimCLR, BYOL and MoCo v3 has $\|g + \lambda p\|$. The learning rate multiplies the velocity, as in BYOL, MoCo
@@ -266,6 +290,12 @@ def clip_by_global_norm(optimizer: Optimizer, max_norm: float) -> Optimizer:
 
     Raises:
         ValueError: if `max_norm` is not above 0.
+
+    Example:
+        >>> optimizer = clip_by_global_norm(sgd(1.0), max_norm=1.0)
+        >>> params = {"w": torch.zeros(2)}
+        >>> optimizer.update({"w": torch.tensor([3.0, 4.0])}, optimizer.init(params), params)[0]
+        {'w': tensor([-0.6000, -0.8000])}
 
     Note:
         `torch.nn.utils.clip_grad_norm_` divides by the norm + 1e-6; here the clipped norm is `max_norm` itself.

@@ -110,7 +110,12 @@ def fold_in(key: Key, data: int | Tensor) -> Int32[Tensor, "*broadcast 2"]:
 
 
 def bits(key: Key, shape: tuple[int, ...]) -> Int32[Tensor, "..."]:
-    """32 random bits per element, int32 `[..., *shape]` (every pattern alike, so half of them are negative)."""
+    """32 random bits per element, int32 `[..., *shape]` (every pattern alike, so half of them are negative).
+
+    Example:
+        >>> bits(key(0), (2,))
+        tensor([-224768089,  -91998574], dtype=torch.int32)
+    """
     check_key(key)
     first, second = _encrypted(key[..., None, :], _counter(shape, key)).unbind(-1)
     return (first ^ second).reshape((*key.shape[:-1], *shape))

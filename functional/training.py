@@ -42,6 +42,13 @@ def init(method: Method, optimizer: Optimizer, key: Key) -> TrainState:
         method: whose parameters are trained.
         optimizer: which trains them.
         key: `[2]`.
+
+    Example:
+        >>> from functional import encoders, methods, optimizers, random
+        >>> from functional.augmentations import horizontal_flip
+        >>> method = methods.simclr(encoders.resnet8(1, width=4), views=horizontal_flip, projector=(8,))
+        >>> init(method, optimizers.sgd(0.1), random.key(0)).step
+        tensor(0)
     """
     params, state = method.init(key)
     return TrainState(params, state, optimizer.init(params), torch.zeros((), dtype=torch.int64, device=key.device))
@@ -61,6 +68,17 @@ def make_train_step(
         `step(train_state, key, batch) -> (train_state, info)`; the key is that of the epoch. The info is the loss's
         own with `"loss"` and `"grad_norm"`, the norm over all parameters before the update. Nothing that comes back
         carries a graph.
+
+    Example:
+        >>> from functional import encoders, methods, optimizers, random
+        >>> from functional.augmentations import horizontal_flip
+        >>> method = methods.simclr(encoders.resnet8(1, width=4), views=horizontal_flip, projector=(8,))
+        >>> optimizer = optimizers.sgd(0.1)
+        >>> step = make_train_step(method.loss, optimizer)
+        >>> batch = Batch(random.uniform(random.key(1), (4, 1, 8, 8)), None, torch.arange(4))
+        >>> state, info = step(init(method, optimizer, random.key(0)), random.key(2), batch)
+        >>> int(state.step), sorted(info)
+        (1, ['grad_norm', 'loss', 'positive_cosine'])
     """
     gradient = value_and_grad(loss, compile=compile)
 

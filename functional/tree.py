@@ -27,7 +27,12 @@ def map(function: Callable[..., Any], tree: Any, *rest: Any) -> Any:
 
 
 def leaves(tree: Any) -> list[Tensor]:
-    """The tensors of a tree, in order of insertion."""
+    """The tensors of a tree, in order of insertion.
+
+    Example:
+        >>> leaves({"a": torch.tensor(1), "b": {"c": torch.tensor(2)}})
+        [tensor(1), tensor(2)]
+    """
     return _pytree.tree_leaves(tree)
 
 
@@ -123,7 +128,12 @@ def stack(trees: list[Any]) -> Any:
 
 
 def detach(tree: Any) -> Any:
-    """The same values, cut from the graph that computed them."""
+    """The same values, cut from the graph that computed them.
+
+    Example:
+        >>> detach({"a": torch.ones(1, requires_grad=True)})
+        {'a': tensor([1.])}
+    """
     return map(Tensor.detach, tree)
 
 

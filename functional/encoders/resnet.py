@@ -55,12 +55,21 @@ def resnet18(in_channels: int = 3, *, stem: Stem = "imagenet", compute_dtype: to
 
 
 def resnet34(in_channels: int = 3, *, stem: Stem = "imagenet", compute_dtype: torch.dtype | None = None) -> Encoder:
-    """ResNet-34: stages of 3, 4, 6, 3 basic blocks; 21.3 million parameters, 512 features. Otherwise as `resnet18`."""
+    """ResNet-34: stages of 3, 4, 6, 3 basic blocks; 21.3 million parameters, 512 features. Otherwise as `resnet18`.
+
+    Example:
+        >>> resnet34(in_channels=3, stem="cifar").feature_dim
+        512
+    """
     return _resnet(_basic_block, (3, 4, 6, 3), (64, 128, 256, 512), in_channels, stem, compute_dtype)
 
 
 def resnet50(in_channels: int = 3, *, stem: Stem = "imagenet", compute_dtype: torch.dtype | None = None) -> Encoder:
     """ResNet-50: stages of 3, 4, 6, 3 bottlenecks; 23.5 million parameters, 2,048 features. Otherwise as `resnet18`.
+
+    Example:
+        >>> resnet50().feature_dim
+        2048
 
     Note:
         A bottleneck shrinks the image in its 3 x 3 convolution, as torchvision's does; the paper's does so in its

@@ -30,6 +30,10 @@ def s1a(in_channels: int = 1, *, size: int = 28) -> Encoder:
 
     Three times convolution, ReLU, batch norm to 4, 8, 16 channels; then convolution, batch norm, ReLU to 4 channels.
     In train mode `apply` draws: it needs a key.
+
+    Example:
+        >>> s1a().feature_dim
+        4096
     """
     net = layers.serial(
         conv1=_conv(in_channels, 4),
@@ -56,6 +60,10 @@ def s1b(in_channels: int = 1, *, size: int = 28) -> Encoder:
 
     Each convolution is followed by batch norm and LeakyReLU of slope .01.
 
+    Example:
+        >>> s1b().feature_dim
+        1024
+
     Note:
         The two linear layers at the end (288-512-1024 for 28 pixels) follow each other without an activation, as
         published: together they are one linear map of rank 288 at most.
@@ -81,6 +89,10 @@ def s1b(in_channels: int = 1, *, size: int = 28) -> Encoder:
 def s2(in_channels: int = 3, *, size: int = 32) -> Encoder:
     """System 2: two convolutions with max-pools (32, 64 channels), a linear layer and ReLU, 128 features.
 
+    Example:
+        >>> s2().feature_dim
+        128
+
     Note:
         The write-up has two networks, one with a last layer 128-4 that classifies rotations, one with 128-128 for
         pairs. What they share is the encoder, and its features are the 128 numbers after the ReLU; the last layer
@@ -104,6 +116,10 @@ def s3a(in_channels: int = 1, *, size: int = 28) -> Encoder:
     """System 3, MNIST: two convolutions with max-pools (32, 64 channels) and a linear layer, 128 features.
 
     As `s2`, but without the last ReLU: the features have both signs.
+
+    Example:
+        >>> s3a().feature_dim
+        128
     """
     net = layers.serial(
         conv1=_conv(in_channels, 32),
@@ -122,6 +138,10 @@ def s4(in_channels: int = 1, *, size: int = 28) -> Encoder:
     """System 4: three convolutions of stride 2 (32, 64, 128 channels), ReLU, then batch norm; 2,048 features.
 
     The features are the last maps, flattened: `128 * ceil(size / 8) ** 2` numbers, 2,048 for 28 and for 32 pixels.
+
+    Example:
+        >>> s4().feature_dim
+        2048
     """
     net = layers.serial(
         conv1=_conv(in_channels, 32, stride=2),
@@ -143,6 +163,10 @@ def s5(in_channels: int = 1, *, latent_dim: int = 4) -> Encoder:
 
     Convolutions of stride 2 to 8, 16 and 32 channels (28, 14, 7, 3 pixels; the last without padding), batch norm
     after the second, ReLU after each; linear 288-128, ReLU, 128-`latent_dim`. `functional.heads.s5_decoder` inverts it.
+
+    Example:
+        >>> s5(latent_dim=2).feature_dim
+        2
     """
     net = layers.serial(
         conv1=_conv(in_channels, 8, stride=2),

@@ -379,14 +379,18 @@ def public_functions():
         if not any(name.startswith("_") for name in rest):
             for name, function in vars(importlib.import_module(module.name)).items():
                 if inspect.isfunction(function) and function.__module__ == module.name and not name.startswith("_"):
-                    yield f"{part}.{name}"
+                    yield f"{part}.{name}", function
 
 
 def test_every_public_function_has_a_case():
-    exist = {name for name in public_functions() if not {name, name.split(".")[0]} & EXEMPT.keys()}
+    exist = {name for name, _ in public_functions() if not {name, name.split(".")[0]} & EXEMPT.keys()}
     covered = {name.split()[0] for name in CASES}
     assert exist - covered == set(), "without a case in this file"
     assert covered - exist == set(), "gone, or exempt"
+
+
+def test_every_public_function_has_an_example_that_make_check_runs():
+    assert [name for name, function in public_functions() if ">>>" not in (function.__doc__ or "")] == []
 
 
 def floating(trees):
