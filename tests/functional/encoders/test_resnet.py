@@ -90,6 +90,15 @@ def test_names_and_shapes_are_torchvisions(name, monkeypatch):
     assert all(n.startswith("fc.") or n.endswith("num_batches_tracked") for n in report.missing_keys)
 
 
+def test_our_weights_give_our_features_in_torchvision():
+    encoder = encoders.resnet18(stem="cifar")
+    params, batch_stats = encoder.init(random.key(0))
+    model = peer("resnet18", "cifar").eval()
+    model.load_state_dict({**tree.flatten(params), **tree.flatten(batch_stats)}, strict=False)
+    features, _ = encoder.apply(params, batch_stats, images(size=16))
+    torch.testing.assert_close(features, model(images(size=16)), atol=1e-5, rtol=1e-5)
+
+
 def test_resnet8_is_torchvisions_with_one_block_in_three_stages():
     encoder, model = encoders.resnet8(width=64), torchvision.models.ResNet(BasicBlock, [1, 1, 1, 1])
     model.layer4 = torch.nn.Identity()
