@@ -294,7 +294,7 @@ def _warn_of_collapse(line: dict[str, float]) -> bool:
 
 
 def _encoder(run: _Run, state: TrainState, out: Path) -> PretrainedEncoder:
-    recipe, images = run.recipe, run.data.train.images
+    recipe, images, lines = run.recipe, run.data.train.images, read_metrics(out)
     config = {
         "name": recipe.name,
         "architecture": {
@@ -310,8 +310,8 @@ def _encoder(run: _Run, state: TrainState, out: Path) -> PretrainedEncoder:
         "dataset": {"name": run.data.name, "images": len(images), "digest": run.data.digest},
         "training": {
             "steps": int(state.step),
-            "seconds": round(sum(line["seconds"] for line in read_metrics(out)), 1),
-            "loss": read_metrics(out)[-1]["loss"],
+            "seconds": round(sum(line["seconds"] for line in lines), 1),
+            "loss": lines[-1]["loss"],
         },
         "environment": environment(),
     }
