@@ -309,14 +309,15 @@ def batch_norm(features: int, *, momentum: float = 0.1, eps: float = 1e-5, affin
             raise ValueError(
                 f"batch_norm: one value per channel (inputs {list(inputs.shape)}); use a batch of 2 or more"
             )
-        over = [dim for dim in range(inputs.ndim) if dim != 1]
-        batch_var, batch_mean = torch.var_mean(promote_half(inputs.detach()), over, correction=1)
+        # torch's kernel hands out the moments that it normalises by: no second pass over the inputs for them.
+        outputs, batch_mean, inverse_std = torch.native_batch_norm(inputs, weight, bias, None, None, True, 0.0, eps)
+        n = inputs.numel() // features
+        batch_var = (inverse_std.detach() ** -2 - eps).clamp_min(0) * (n / (n - 1))
         new_stats = {
-            "running_mean": torch.lerp(mean, batch_mean.to(mean.dtype), momentum),
+            "running_mean": torch.lerp(mean, batch_mean.detach().to(mean.dtype), momentum),
             "running_var": torch.lerp(var, batch_var.to(var.dtype), momentum),
         }
-        # F.batch_norm with its own moments is 16 to 20 % faster than normalising by the two above.
-        return F.batch_norm(inputs, None, None, weight, bias, True, 0.0, eps), new_stats
+        return outputs, new_stats
 
     return Layer(init, apply)
 

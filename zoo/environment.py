@@ -1,6 +1,7 @@
 """What the bits of a result depend on beside the recipe: versions, processor, threads."""
 
 import platform
+import sys
 from importlib import metadata
 from typing import Any
 
@@ -22,6 +23,23 @@ def environment() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
     }
+
+
+def peak_memory_bytes() -> int:
+    """The most memory that this process has held so far, in bytes (the resident set; on a GPU, what torch took there).
+
+    Mapped files count as far as they were read. 0 where the platform does not tell (Windows).
+    """
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    try:
+        import resource
+    except ImportError:
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak  # Linux counts in kibibytes
 
 
 def _processor() -> str:

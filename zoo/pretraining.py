@@ -31,10 +31,19 @@ from zoo import loading
 from zoo.batching import batches, steps_per_epoch
 from zoo.checkpoints import load_checkpoint, save_checkpoint, write_atomically
 from zoo.datasets import Dataset, channel_statistics, load_dataset
-from zoo.environment import environment
+from zoo.environment import environment, peak_memory_bytes
 from zoo.errors import ZooError
 from zoo.loading import PretrainedEncoder
-from zoo.recipe import Recipe, build_encoder, build_method, build_optimizer, build_schedule, build_views, read_recipe
+from zoo.recipe import (
+    Recipe,
+    build_encoder,
+    build_method,
+    build_optimizer,
+    build_schedule,
+    build_views,
+    in_precision,
+    read_recipe,
+)
 
 _WATCHED = 256  # training images whose features are measured after every epoch
 
@@ -63,6 +72,7 @@ def pretrain(
     out: str | Path,
     skip_bad: bool = False,
     progress: bool = False,
+    on_epoch: Callable[[int, PretrainedEncoder], None] | None = None,
 ) -> PretrainedEncoder:
     """Pretrain an encoder, or go on where an earlier call with the same recipe was stopped.
 
@@ -72,6 +82,8 @@ def pretrain(
         out: the run directory; made if it is not there.
         skip_bad: leave out the files of a folder that are no whole images, with a warning that names them.
         progress: show a bar with images/s and the time left on stderr.
+        on_epoch: called with the number of epochs done and the encoder as it is then, after the checkpoint is
+            written: to probe it, say. What it raises stops the run, which can be gone on with.
 
     Returns:
         The encoder, as loaded from `out/encoder`.
@@ -89,7 +101,7 @@ def pretrain(
     state = _open_run(run, out)
     finished = out / "encoder" / "config.json"
     if not finished.is_file():
-        state = _train(run, state, out, progress)
+        state = _train(run, state, out, progress, on_epoch)
         model = _encoder(run, state, out)
         loading.save(model, out / "encoder")
     return loading.load(out / "encoder")
@@ -143,10 +155,10 @@ def _prepare(recipe: Recipe, skip_bad: bool) -> _Run:
     steps = steps_per_epoch(len(images), recipe.batch_size)
     schedule = build_schedule(recipe, steps)
     views = build_views(recipe, mean, std)
-    method = build_method(recipe, encoder, views)
+    method = build_method(recipe, in_precision(encoder, recipe.precision), views)
     optimizer = build_optimizer(recipe, schedule)
     key_init, key_order, key_views = random.split(random.key(recipe.seed), 3)
-    step = training.make_train_step(method.loss, optimizer)
+    step = training.make_train_step(method.loss, optimizer, compile=recipe.compile)
     _try(method, images, key_init)
     return _Run(
         recipe=recipe,
@@ -200,7 +212,13 @@ def _open_run(run: _Run, out: Path) -> TrainState:
     return state
 
 
-def _train(run: _Run, state: TrainState, out: Path, progress: bool) -> TrainState:
+def _train(
+    run: _Run,
+    state: TrainState,
+    out: Path,
+    progress: bool,
+    on_epoch: Callable[[int, PretrainedEncoder], None] | None,
+) -> TrainState:
     recipe, images, labels = run.recipe, run.data.train.images, run.data.train.labels
     first_epoch = int(state.step) // run.steps
     log = _kept_lines(out, first_epoch)
@@ -233,6 +251,7 @@ def _train(run: _Run, state: TrainState, out: Path, progress: bool) -> TrainStat
                 **_watch(run, state, key_epoch),
                 "images_per_second": round(run.steps * recipe.batch_size / seconds, 1),
                 "seconds": round(seconds, 3),
+                "peak_memory_bytes": peak_memory_bytes(),
             }
             bar.set_postfix(loss=f"{line['loss']:.3f}")
             collapsed = _warn_of_collapse(line) if not collapsed else collapsed
@@ -240,6 +259,8 @@ def _train(run: _Run, state: TrainState, out: Path, progress: bool) -> TrainStat
             log.append(json.dumps(line))
             write_atomically(out / "metrics.jsonl", ("\n".join(log) + "\n").encode())
             save_checkpoint(out / "checkpoint.safetensors", state, {"dataset_digest": run.data.digest})
+            if on_epoch is not None:
+                on_epoch(epoch + 1, _encoder(run, state, out))
     return state
 
 
@@ -311,6 +332,7 @@ def _encoder(run: _Run, state: TrainState, out: Path) -> PretrainedEncoder:
         "training": {
             "steps": int(state.step),
             "seconds": round(sum(line["seconds"] for line in lines), 1),
+            "peak_memory_bytes": max(line["peak_memory_bytes"] for line in lines),
             "loss": lines[-1]["loss"],
         },
         "environment": environment(),

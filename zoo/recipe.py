@@ -28,8 +28,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from functional import augmentations, encoders, methods, optimizers, schedules
-from functional.base import Encoder, Method, Optimizer, Schedule, Views
+import torch
+
+from functional import augmentations, encoders, layers, methods, optimizers, schedules
+from functional.base import BatchStats, Encoder, Images, Key, Method, Optimizer, Params, Schedule, Views
+from functional.layers import Layer
 from zoo.errors import ZooError, unknown
 
 METHODS: dict[str, Callable[..., Method]] = {"simclr": methods.simclr}
@@ -45,6 +48,7 @@ ENCODERS: dict[str, Callable[..., Encoder]] = {
     "s4": encoders.s4,
     "s5": encoders.s5,
 }
+PRECISIONS: dict[str, torch.dtype | None] = {"float32": None, "bfloat16": torch.bfloat16}
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "sgd": optimizers.sgd,
     "adam": optimizers.adam,
@@ -91,6 +95,10 @@ class Recipe:
         std: per channel, likewise.
         image_size: side in pixels to which the images of a folder or CSV are resized; None for the rule of
             `zoo.images`. Not for arrays, which are what they are.
+        precision: "float32", or "bfloat16" in which the encoder then computes; its parameters, the head, the loss and
+            the optimizer stay float32. Two to three times as fast where the processor has bfloat16 (AMX, or a GPU).
+        compile: compile the loss with `torch.compile`: half a minute at the start, then faster steps for networks
+            whose time goes into batch norm and activations.
         seed: 0 <= seed < 2**63, of everything that is drawn.
     """
 
@@ -109,6 +117,8 @@ class Recipe:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     image_size: int | None = None
+    precision: str = "float32"
+    compile: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -206,6 +216,23 @@ def build_encoder(name: str, in_channels: int, options: Options) -> Encoder:
     return _call("encoder", ENCODERS, name, (in_channels,), options)
 
 
+def in_precision(encoder: Encoder, precision: str) -> Encoder:
+    """The encoder as it is trained: in the precision of a recipe, and on images whose channels lie side by side.
+
+    In that order of memory (channels-last) convolutions are faster, by a fifth to a half on a CPU; the numbers are
+    the same.
+    """
+    layer = layers.cast(Layer(encoder.init, encoder.apply), PRECISIONS[precision])
+
+    def apply(
+        params: Params, batch_stats: BatchStats, images: Images, /, *, train: bool = False, key: Key | None = None
+    ) -> tuple[torch.Tensor, BatchStats]:
+        images = images.contiguous(memory_format=torch.channels_last)
+        return layer.apply(params, batch_stats, images, train=train, key=key)
+
+    return Encoder(layer.init, apply, encoder.feature_dim)
+
+
 def build_views(recipe: Recipe, mean: tuple[float, ...], std: tuple[float, ...]) -> Views:
     """The recipe's views, normalised at the end.
 
@@ -294,6 +321,10 @@ def _check(recipe: Recipe) -> None:
         raise ZooError(
             f"recipe: warmup_epochs: expected fewer than {recipe.epochs}, the epochs, got {recipe.warmup_epochs}"
         )
+    if recipe.precision not in PRECISIONS:
+        raise unknown("precision", recipe.precision, PRECISIONS)
+    if not isinstance(recipe.compile, bool):
+        raise ZooError(f"recipe: compile: expected true or false, got {recipe.compile!r}")
     for step in recipe.views:
         if not (isinstance(step, tuple) and len(step) == 2 and isinstance(step[1], Mapping)):
             raise ZooError(f"recipe: views: expected pairs (name, options), got {step!r}")

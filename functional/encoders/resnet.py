@@ -5,7 +5,8 @@ the resolution, and the mean over all positions. Where $f$ changes the shape of 
 convolution and a batch norm (`downsample`). There is no classifier (`fc`).
 
 The stem is chosen for the images: "imagenet" (7 x 7 convolution of stride 2 and max-pool: a quarter of the
-resolution) for about 100 pixels and more, "cifar" (3 x 3 convolution: full resolution) for about 32.
+resolution) for about 100 pixels and more, "cifar" (3 x 3 convolution: full resolution) for about 32, "strided" (4 x 4
+convolution of stride 2: half the resolution) for about 32 where a quarter of the cost counts more than the last points.
 
 Flat names and shapes are torchvision's, so that weights go both ways:
 
@@ -29,7 +30,7 @@ from functional.base import BatchStats, Encoder, Key, Params
 from functional.checks import check_channels, check_images
 from functional.layers import Layer
 
-Stem = Literal["cifar", "imagenet"]
+Stem = Literal["cifar", "imagenet", "strided"]
 Block = Callable[[int, int, int], Layer]  # (channels in, channels out, stride) -> layer
 
 
@@ -38,7 +39,7 @@ def resnet18(in_channels: int = 3, *, stem: Stem = "imagenet", compute_dtype: to
 
     Args:
         in_channels: channels of the images, 1 for grey and 3 for colour.
-        stem: "cifar" for images of about 32 pixels, "imagenet" for larger ones.
+        stem: "cifar" or "strided" for images of about 32 pixels, "imagenet" for larger ones.
         compute_dtype: computes in this dtype, as torch.bfloat16. Parameters, statistics and features stay float32.
 
     Returns:
@@ -78,13 +79,16 @@ def resnet50(in_channels: int = 3, *, stem: Stem = "imagenet", compute_dtype: to
     return _resnet(_bottleneck, (3, 4, 6, 3), (256, 512, 1024, 2048), in_channels, stem, compute_dtype)
 
 
-def resnet8(in_channels: int = 3, *, width: int = 32, compute_dtype: torch.dtype | None = None) -> Encoder:
-    """ResNet-8, for images of 8 to 32 pixels: a CIFAR stem and three basic blocks; `4 * width` features.
+def resnet8(
+    in_channels: int = 3, *, width: int = 32, stem: Stem = "cifar", compute_dtype: torch.dtype | None = None
+) -> Encoder:
+    """ResNet-8, for images of 8 to 32 pixels: a stem and three basic blocks; `4 * width` features.
 
     Args:
         in_channels: channels of the images.
         width: channels of the stem and the first stage; the next two have twice and four times as many. 32 gives
             0.3 million parameters and 128 features.
+        stem: as for `resnet18`.
         compute_dtype: as for `resnet18`.
 
     Returns:
@@ -102,7 +106,7 @@ def resnet8(in_channels: int = 3, *, width: int = 32, compute_dtype: torch.dtype
         >>> features.shape
         torch.Size([2, 128])
     """
-    return _resnet(_basic_block, (1, 1, 1), (width, 2 * width, 4 * width), in_channels, "cifar", compute_dtype, width)
+    return _resnet(_basic_block, (1, 1, 1), (width, 2 * width, 4 * width), in_channels, stem, compute_dtype, width)
 
 
 def _resnet(
@@ -137,11 +141,14 @@ def _stem(stem: Stem, in_channels: int, width: int) -> dict[str, Layer]:
     normalised = {"bn1": layers.batch_norm(width), "relu": layers.relu}
     if stem == "cifar":
         return {"conv1": _conv(in_channels, width, 3), **normalised}
+    if stem == "strided":
+        return {"conv1": _conv(in_channels, width, 4, stride=2), **normalised}
     if stem == "imagenet":
         maxpool = layers.max_pool(3, stride=2, padding=1)
         return {"conv1": _conv(in_channels, width, 7, stride=2), **normalised, "maxpool": maxpool}
     raise ValueError(
-        f"stem: expected 'cifar' (for images of about 32 pixels) or 'imagenet' (for larger ones), got {stem!r}"
+        f"stem: expected 'cifar' or 'strided' (for images of about 32 pixels) or 'imagenet' (for larger ones), "
+        f"got {stem!r}"
     )
 
 
@@ -209,7 +216,7 @@ def _conv(in_channels: int, out_channels: int, kernel: int, *, stride: int = 1) 
         out_channels,
         kernel,
         stride=stride,
-        padding=kernel // 2,
+        padding=(kernel - 1) // 2,
         bias=False,
         initializer=initializers.kaiming_normal,
     )

@@ -159,7 +159,7 @@ def test_vmap_over_parameters_is_the_loop():
 @pytest.mark.parametrize(
     "call,error,words",
     [
-        (lambda: encoders.resnet18(stem="tiny"), ValueError, "'cifar' (for images of about 32 pixels) or 'imagenet'"),
+        (lambda: encoders.resnet18(stem="tiny"), ValueError, "'cifar' or 'strided' (for images of about 32 pixels) or 'imagenet'"),
         (lambda: encoders.resnet8().apply({}, {}, images(channels=1)), ValueError, "expected 3 channels, got 1"),
         (lambda: encoders.resnet8().apply({}, {}, images()[0]), ValueError, "rank 4"),
         (lambda: encoders.resnet8().apply({}, {}, images().to(torch.uint8)), TypeError, "floating point"),
