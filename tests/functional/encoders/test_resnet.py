@@ -22,8 +22,9 @@ def peer(name, stem):
 def without_classifier(model, stem):
     """The same with our stem, and random numbers where batch norm starts with 0 and 1."""
     model.fc = torch.nn.Identity()
-    if stem == "cifar":
-        model.conv1 = torch.nn.Conv2d(3, 64, 3, padding=1, bias=False)
+    if stem != "imagenet":
+        kernel, stride = {"cifar": (3, 1), "strided": (4, 2)}[stem]
+        model.conv1 = torch.nn.Conv2d(3, 64, kernel, stride, padding=1, bias=False)
         model.maxpool = torch.nn.Identity()
     generator = torch.Generator().manual_seed(0)
     for part in model.modules():
@@ -99,10 +100,11 @@ def test_our_weights_give_our_features_in_torchvision():
     torch.testing.assert_close(features, model(images(size=16)), atol=1e-5, rtol=1e-5)
 
 
-def test_resnet8_is_torchvisions_with_one_block_in_three_stages():
-    encoder, model = encoders.resnet8(width=64), torchvision.models.ResNet(BasicBlock, [1, 1, 1, 1])
+@pytest.mark.parametrize("stem", ["cifar", "strided"])
+def test_resnet8_is_torchvisions_with_one_block_in_three_stages(stem):
+    encoder, model = encoders.resnet8(width=64, stem=stem), torchvision.models.ResNet(BasicBlock, [1, 1, 1, 1])
     model.layer4 = torch.nn.Identity()
-    model = without_classifier(model, "cifar")
+    model = without_classifier(model, stem)
     assert_one_step_equals(encoder, *trees(model), model, images(size=16))
 
     params, batch_stats = encoder.init(random.key(0))
@@ -110,6 +112,21 @@ def test_resnet8_is_torchvisions_with_one_block_in_three_stages():
     with torch.no_grad():
         ours, theirs = encoder.apply(params, batch_stats, images())[0], model.eval()(images())
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_feature_dim_widens_the_last_maps_before_their_mean():
+    encoder = encoders.resnet8(width=8, feature_dim=48)
+    params, batch_stats = encoder.init(random.key(0))
+    features, _ = encoder.apply(params, batch_stats, images())
+    assert features.shape == (4, encoder.feature_dim) == (4, 48)
+
+    narrow = encoders.resnet8(width=8)
+    weights = {name: leaf for name, leaf in params.items() if name != "widen"}
+    stats = {name: leaf for name, leaf in batch_stats.items() if name != "widen"}
+    pixel = images(size=1)  # one position in the last maps, so that their mean is the maps themselves
+    maps = narrow.apply(weights, stats, pixel)[0]
+    expected = torch.relu(maps @ params["widen"]["conv"]["weight"][:, :, 0, 0].T / (1 + 1e-5) ** 0.5)
+    torch.testing.assert_close(encoder.apply(params, batch_stats, pixel)[0], expected, rtol=1e-5, atol=1e-6)
 
 
 # --- property -------------------------------------------------------------------------------------------------
@@ -159,7 +176,7 @@ def test_vmap_over_parameters_is_the_loop():
 @pytest.mark.parametrize(
     "call,error,words",
     [
-        (lambda: encoders.resnet18(stem="tiny"), ValueError, "'cifar' or 'strided' (for images of about 32 pixels) or 'imagenet'"),
+        (lambda: encoders.resnet18(stem="tiny"), ValueError, "expected 'cifar' or 'strided' (for images of about 32"),
         (lambda: encoders.resnet8().apply({}, {}, images(channels=1)), ValueError, "expected 3 channels, got 1"),
         (lambda: encoders.resnet8().apply({}, {}, images()[0]), ValueError, "rank 4"),
         (lambda: encoders.resnet8().apply({}, {}, images().to(torch.uint8)), TypeError, "floating point"),
