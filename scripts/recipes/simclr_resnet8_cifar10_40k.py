@@ -1,0 +1,34 @@
+"""SimCLR on the first 40,000 images of CIFAR-10 (S3b) with a network that two CPU cores can train in an hour.
+
+python scripts/recipes/simclr_resnet8_cifar10_40k.py [OUT]      # or: zoo pretrain scripts/recipes/... --out OUT
+"""
+
+import sys
+
+import zoo
+
+recipe = zoo.Recipe(
+    method="simclr",
+    encoder="resnet8",
+    dataset="cifar10_40k",
+    views=(
+        ("random_resized_crop", {"size": 32, "scale": (0.2, 1.0), "flip": 0.5}),
+        ("color_jitter", {"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1, "p": 0.8}),
+        ("grayscale", {"p": 0.1}),
+    ),
+    optimizer="sgd",
+    learning_rate=0.1,
+    epochs=70,
+    batch_size=256,
+    warmup_epochs=1,
+    method_options={"projector": (512, 128), "temperature": 0.2},
+    encoder_options={"width": 64, "stem": "strided", "feature_dim": 512},
+    optimizer_options={"momentum": 0.9, "weight_decay": 5e-4},
+    precision="bfloat16",
+    compile=True,
+)
+probes = (("cifar10_labels_20k", (10, 100, "all")),)
+
+if __name__ == "__main__":
+    out = sys.argv[1] if len(sys.argv) > 1 else "runs/simclr-resnet8-cifar10_40k"
+    print(zoo.pretrain(recipe, out=out, progress=True))

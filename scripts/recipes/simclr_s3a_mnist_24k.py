@@ -1,0 +1,30 @@
+"""SimCLR with the published network of S3a on the first 24,000 images of MNIST.
+
+python scripts/recipes/simclr_s3a_mnist_24k.py [OUT]      # or: zoo pretrain scripts/recipes/... --out OUT
+"""
+
+import sys
+
+import zoo
+
+recipe = zoo.Recipe(
+    method="simclr",
+    encoder="s3a",
+    dataset="mnist_24k",
+    views=(
+        ("random_resized_crop", {"size": 28, "scale": (0.4, 1.0)}),
+        ("rotate", {"degrees": 15.0}),
+    ),
+    optimizer="adamw",
+    learning_rate=2e-3,
+    epochs=30,
+    batch_size=256,
+    warmup_epochs=1,
+    method_options={"projector": (256, 128), "temperature": 0.2},
+    optimizer_options={"weight_decay": 1e-4},
+    precision="bfloat16",
+)
+
+if __name__ == "__main__":
+    out = sys.argv[1] if len(sys.argv) > 1 else "runs/simclr-s3a-mnist_24k"
+    print(zoo.pretrain(recipe, out=out, progress=True))

@@ -1,0 +1,70 @@
+"""Train a recipe and probe it as it goes, on the last tenth of the training images: every choice is made by this.
+
+    python scripts/validate.py scripts/recipes/simclr_s3a_mnist_24k.py --labels mnist_labels_6k --set epochs=10
+    python scripts/validate.py RECIPE --labels mnist_labels_6k --every 1 --until 97     # the time until 97 %
+
+The test images are not touched. The recipe must not train on the last tenth either: `mnist_24k`, `mnist_54k` and
+`cifar10_40k` do not. Seconds count from the start of the process, what was spent on probing included.
+"""
+
+import time
+
+STARTED = time.perf_counter()  # before the imports, which count too
+
+import argparse  # noqa: E402
+import json  # noqa: E402
+import tempfile  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+import zoo  # noqa: E402
+from zoo.datasets import Dataset, Split  # noqa: E402
+from zoo.downloads import SUBSETS  # noqa: E402
+from zoo.evaluation import evaluate  # noqa: E402
+from zoo.loading import PretrainedEncoder  # noqa: E402
+from zoo.recipe import read_recipe  # noqa: E402
+
+
+def main() -> None:
+    """Train and probe."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipe", type=Path)
+    parser.add_argument("--labels", required=True, help="the dataset whose labels the probe is fitted on")
+    parser.add_argument("--labels-per-class", default="all", help="comma-separated")
+    parser.add_argument("--set", action="append", default=[], metavar="FIELD=JSON", help="change a field of the recipe")
+    parser.add_argument("--every", type=int, default=0, help="epochs between probes; 0 for one at the end")
+    parser.add_argument("--until", type=float, default=101, help="stop when all labels give this accuracy in %%")
+    parser.add_argument("--out", type=Path, help="the run directory, to go on with later")
+    arguments = parser.parse_args()
+    changes = dict(change.split("=", 1) for change in arguments.set)
+    recipe = read_recipe(arguments.recipe).replace(**{field: json.loads(value) for field, value in changes.items()})
+    data = held_out(arguments.labels)
+    counts = [count if count == "all" else int(count) for count in arguments.labels_per_class.split(",")]
+
+    def probe(epoch: int, model: PretrainedEncoder) -> None:
+        last = epoch == recipe.epochs
+        if not last and (not arguments.every or epoch % arguments.every):
+            return
+        rows = evaluate(model, data, labels_per_class=counts, baselines=())["results"]
+        accuracies = {row["labels_per_class"]: 100 * row["linear"]["mean"] for row in rows}
+        found = "  ".join(f"{count}: {accuracy:.2f} %" for count, accuracy in accuracies.items())
+        print(f"{time.perf_counter() - STARTED:7.1f} s  epoch {epoch:3}  {found}", flush=True)
+        if accuracies.get("all", 0) >= arguments.until:
+            raise SystemExit(0)
+
+    with tempfile.TemporaryDirectory() as folder:
+        zoo.pretrain(recipe, out=arguments.out or Path(folder) / "run", progress=True, on_epoch=probe)
+
+
+def held_out(name: str) -> Dataset:
+    """A dataset to fit probes on, with the last tenth of all the training images there are in place of the test's."""
+    labelled, whole = zoo.load_dataset(name), zoo.load_dataset(SUBSETS[name][0] if name in SUBSETS else name)
+    if labelled.train.labels is None or whole.train.labels is None:
+        raise SystemExit(f"{name}: has no labels to probe with")
+    first = len(whole.train.images) - len(whole.train.images) // 10
+    # A subset is not cut: those that are made for this end before the last tenth.
+    fit = labelled.train if name in SUBSETS else Split(labelled.train.images[:first], labelled.train.labels[:first])
+    return labelled._replace(train=fit, test=Split(whole.train.images[first:], whole.train.labels[first:]))
+
+
+if __name__ == "__main__":
+    main()
