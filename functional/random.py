@@ -226,9 +226,18 @@ def _encrypted_eagerly(key: Tensor, low: Tensor) -> Tensor:
     return torch.stack(_threefry2x32(key, 0, low), dim=-1)
 
 
+@torch.compile(dynamic=True)
+def _compiled_threefry2x32(lanes: Tensor) -> Tensor:
+    """The cipher of key, key, counter in three rows, `[3, N]`: of any length above 1, so that it is compiled once."""
+    return torch.stack(_threefry2x32(lanes[:2].T, 0, lanes[2]), dim=-1)
+
+
 @torch.library.custom_op("funczoo::threefry2x32", mutates_args=())
 def _encrypted_node(key: Tensor, low: Tensor) -> Tensor:
-    return _encrypted_eagerly(key, low)
+    lanes = torch.broadcast_tensors(key[..., 0], key[..., 1], low)
+    if lanes[0].numel() == 1:
+        return _encrypted_eagerly(key, low)
+    return _compiled_threefry2x32(torch.stack([lane.flatten() for lane in lanes])).reshape(*lanes[0].shape, 2)
 
 
 @_encrypted_node.register_fake

@@ -29,7 +29,7 @@ from functional.base import Batch, Encoder, Key, Method, Views
 from functional.training import TrainState
 from zoo import loading
 from zoo.batching import batches, steps_per_epoch
-from zoo.checkpoints import load_checkpoint, save_checkpoint, write_atomically
+from zoo.checkpoints import load_checkpoint, load_tensors, save_checkpoint, write_atomically
 from zoo.datasets import Dataset, channel_statistics, load_dataset
 from zoo.environment import environment, peak_memory_bytes
 from zoo.errors import ZooError
@@ -44,6 +44,7 @@ from zoo.recipe import (
     in_precision,
     read_recipe,
 )
+from zoo.starting import read_start, start_from
 
 _WATCHED = 256  # training images whose features are measured after every epoch
 
@@ -54,6 +55,7 @@ class _Run(NamedTuple):
     recipe: Recipe
     data: Dataset
     encoder: Encoder
+    start: dict[str, Any] | None  # the record of `zoo.starting`, None for random weights
     views: Views
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -96,8 +98,9 @@ def pretrain(
     recipe = resolve_recipe(recipe)
     if data is not None:
         recipe = recipe.replace(dataset=str(data))
-    run = _prepare(recipe, skip_bad)
     out = Path(out).expanduser()
+    _require_own(out, recipe)
+    run = _prepare(recipe, skip_bad, out)
     state = _open_run(run, out)
     finished = out / "encoder" / "config.json"
     if not finished.is_file():
@@ -144,14 +147,19 @@ def read_metrics(out: str | Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def _prepare(recipe: Recipe, skip_bad: bool) -> _Run:
+def _prepare(recipe: Recipe, skip_bad: bool, out: Path) -> _Run:
+    start_record = _kept_start(recipe, out)
+    start = None if recipe.start == "random" or start_record else read_start(recipe)
     data = load_dataset(recipe.dataset, size=recipe.image_size, skip_bad=skip_bad)
     images = data.train.images
-    measured = channel_statistics(images)
-    mean, std = recipe.mean or measured[0], recipe.std or measured[1]
+    encoder = build_encoder(recipe.encoder, images.shape[1], recipe.encoder_options)
+    if start is not None:
+        encoder, start_record = start_from(start, encoder, images.shape[1])
+    measured, started = channel_statistics(images), start_record or {}
+    mean = recipe.mean or tuple(started.get("mean") or measured[0])
+    std = recipe.std or tuple(started.get("std") or measured[1])
     if not len(mean) == len(std) == images.shape[1]:
         raise ZooError(f"recipe: mean, std: expected {images.shape[1]} numbers each, got {len(mean)} and {len(std)}")
-    encoder = build_encoder(recipe.encoder, images.shape[1], recipe.encoder_options)
     steps = steps_per_epoch(len(images), recipe.batch_size)
     schedule = build_schedule(recipe, steps)
     views = build_views(recipe, mean, std)
@@ -164,6 +172,7 @@ def _prepare(recipe: Recipe, skip_bad: bool) -> _Run:
         recipe=recipe,
         data=data,
         encoder=encoder,
+        start=start_record,
         views=views,
         mean=mean,
         std=std,
@@ -186,21 +195,34 @@ def _try(method: Method, images: Tensor, key: Key) -> None:
         raise ZooError(f"recipe: it cannot be trained on images {list(images.shape[1:])}: {error}") from error
 
 
-def _open_run(run: _Run, out: Path) -> TrainState:
-    """The state to go on from. A directory that holds anything else than this recipe's run is left as it is."""
+def _require_own(out: Path, recipe: Recipe) -> None:
+    """A directory that holds anything else than this recipe's run is left as it is."""
     path = out / "recipe.json"
     if path.is_file():
         theirs = read_recipe(path)
-        if theirs != run.recipe:
+        if theirs != recipe:
             differing = [
-                f"{name} {value!r} there, {run.recipe.to_dict()[name]!r} here"
+                f"{name} {value!r} there, {recipe.to_dict()[name]!r} here"
                 for name, value in theirs.to_dict().items()
-                if value != run.recipe.to_dict()[name]
+                if value != recipe.to_dict()[name]
             ]
             raise ZooError(f"{out}: holds a run of another recipe ({'; '.join(differing)}); choose another directory")
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ZooError(f"{out}: exists and is not a run directory; choose a new one, so that nothing is overwritten")
-    else:
+
+
+def _kept_start(recipe: Recipe, out: Path) -> dict[str, Any] | None:
+    """What a run's checkpoint says of its start, whose weights are not needed any more and may be gone."""
+    checkpoint = out / "checkpoint.safetensors"
+    if recipe.start == "random" or not checkpoint.is_file():
+        return None
+    return load_tensors(checkpoint)[1].get("start")
+
+
+def _open_run(run: _Run, out: Path) -> TrainState:
+    """The state to go on from."""
+    path = out / "recipe.json"
+    if not path.is_file():
         out.mkdir(parents=True, exist_ok=True)
         write_atomically(path, run.recipe.to_json().encode())
     checkpoint = out / "checkpoint.safetensors"
@@ -258,7 +280,8 @@ def _train(
             # The metrics go first: lines of an epoch whose checkpoint was never written are dropped on resuming.
             log.append(json.dumps(line))
             write_atomically(out / "metrics.jsonl", ("\n".join(log) + "\n").encode())
-            save_checkpoint(out / "checkpoint.safetensors", state, {"dataset_digest": run.data.digest})
+            metadata = {"dataset_digest": run.data.digest, "start": run.start}
+            save_checkpoint(out / "checkpoint.safetensors", state, metadata)
             if on_epoch is not None:
                 on_epoch(epoch + 1, _encoder(run, state, out))
     return state
@@ -328,6 +351,7 @@ def _encoder(run: _Run, state: TrainState, out: Path) -> PretrainedEncoder:
         "mean": list(run.mean),
         "std": list(run.std),
         "recipe": recipe.to_dict(),
+        "start": run.start,
         "dataset": {"name": run.data.name, "images": len(images), "digest": run.data.digest},
         "training": {
             "steps": int(state.step),

@@ -48,6 +48,7 @@ ENCODERS: dict[str, Callable[..., Encoder]] = {
     "s4": encoders.s4,
     "s5": encoders.s5,
 }
+TORCHVISION = ("torchvision:resnet18", "torchvision:resnet34", "torchvision:resnet50")  # what `start` can name of it
 PRECISIONS: dict[str, torch.dtype | None] = {"float32": None, "bfloat16": torch.bfloat16}
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "sgd": optimizers.sgd,
@@ -91,7 +92,10 @@ class Recipe:
         method_options: keywords of the method, as `{"temperature": 0.2}`.
         encoder_options: keywords of the encoder, as `{"width": 32}`.
         optimizer_options: keywords of the optimizer, as `{"weight_decay": 1e-4}`.
-        mean: per channel, of images in 0..1; None measures it on the training images.
+        start: "random", or the encoder from whose weights pretraining goes on: the name of a model, the path of an
+            encoder directory or of a finished run, with a slash, or a name in `TORCHVISION`. `encoder` and its
+            options must be the same; the head is random in any case. `zoo.starting` has the details.
+        mean: per channel, of images in 0..1; None for that of the start, or else as measured on the training images.
         std: per channel, likewise.
         image_size: side in pixels to which the images of a folder or CSV are resized; None for the rule of
             `zoo.images`. Not for arrays, which are what they are.
@@ -114,6 +118,7 @@ class Recipe:
     method_options: Options = field(default_factory=dict)
     encoder_options: Options = field(default_factory=dict)
     optimizer_options: Options = field(default_factory=dict)
+    start: str = "random"
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     image_size: int | None = None
@@ -306,6 +311,7 @@ def _check(recipe: Recipe) -> None:
         "method_options": Mapping,
         "encoder_options": Mapping,
         "optimizer_options": Mapping,
+        "start": str,
         "seed": int,
     }.items():
         value = getattr(recipe, name)
@@ -323,6 +329,10 @@ def _check(recipe: Recipe) -> None:
         )
     if recipe.precision not in PRECISIONS:
         raise unknown("precision", recipe.precision, PRECISIONS)
+    if recipe.start.startswith("torchvision:") and recipe.start not in TORCHVISION:
+        raise unknown("start", recipe.start, TORCHVISION)
+    if not recipe.start:
+        raise ZooError("recipe: start: expected 'random', a model, a directory or 'torchvision:NETWORK', got ''")
     if not isinstance(recipe.compile, bool):
         raise ZooError(f"recipe: compile: expected true or false, got {recipe.compile!r}")
     for step in recipe.views:

@@ -10,6 +10,8 @@ from zoo.recipe import read_recipe
 
 def test_a_recipe_equals_its_json(recipe):
     assert zoo.Recipe.from_json(recipe.to_json()) == recipe
+    started = recipe.replace(start="./an encoder")
+    assert zoo.Recipe.from_json(started.to_json()) == started and started.start == "./an encoder"
     assert recipe.replace(seed=1) != recipe and recipe.replace(seed=1).replace(seed=0) == recipe
 
 
@@ -36,6 +38,12 @@ def test_recipes_are_read_from_json_and_python(recipe, tmp_path):
         ({"learning_rate": float("nan")}, "learning_rate: expected a number above 0, got nan"),
         ({"warmup_epochs": 6}, "warmup_epochs: expected fewer than 6"),
         ({"seed": -1}, "seed: expected 0 or more"),
+        ({"start": None}, "start: expected str, got None"),
+        ({"start": ""}, "start: expected 'random', a model, a directory or 'torchvision:NETWORK', got ''"),
+        (
+            {"start": "torchvision:resnet81"},
+            "unknown start 'torchvision:resnet81'; did you mean 'torchvision:resnet18'",
+        ),
     ],
 )
 def test_wrong_fields_are_named(recipe, changes, words):
