@@ -24,7 +24,9 @@ Note:
     a logical shift is an arithmetic one and a mask. `bits(...).view(torch.uint32)` is jax's uint32.
 """
 
+import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -214,6 +216,8 @@ def permutation(key: Key, n: int) -> Int64[Tensor, "*batch n"]:
 
 def _encrypted(key: Tensor, low: Tensor) -> Tensor:
     """The cipher of the counters (0, low) under keys `[..., 2]`: two lanes `[..., 2]`, batch dimensions broadcast."""
+    if key.is_meta:
+        return _empty_lanes(key, low)
     # For a compiler the cipher is one node: it takes half a minute over the hundred operations inside, for each draw.
     return _encrypted_node(key, low) if torch.compiler.is_compiling() else _encrypted_eagerly(key, low)
 
@@ -226,22 +230,26 @@ def _encrypted_eagerly(key: Tensor, low: Tensor) -> Tensor:
     return torch.stack(_threefry2x32(key, 0, low), dim=-1)
 
 
-@torch.compile(dynamic=True)
-def _compiled_threefry2x32(lanes: Tensor) -> Tensor:
-    """The cipher of key, key, counter in three rows, `[3, N]`: of any length above 1, so that it is compiled once."""
-    return torch.stack(_threefry2x32(lanes[:2].T, 0, lanes[2]), dim=-1)
-
-
 @torch.library.custom_op("funczoo::threefry2x32", mutates_args=())
 def _encrypted_node(key: Tensor, low: Tensor) -> Tensor:
     lanes = torch.broadcast_tensors(key[..., 0], key[..., 1], low)
     if lanes[0].numel() == 1:
         return _encrypted_eagerly(key, low)
-    return _compiled_threefry2x32(torch.stack([lane.flatten() for lane in lanes])).reshape(*lanes[0].shape, 2)
+    return _compiled_rows()(torch.stack([lane.flatten() for lane in lanes])).reshape(*lanes[0].shape, 2)
+
+
+@functools.cache
+def _compiled_rows() -> Callable[[Tensor], Tensor]:
+    """The cipher of keys and counters in three rows, `[3, N]`: of any length above 1, so that it is compiled once.
+
+    At its first use, as `torch.compile` takes a second to import.
+    """
+    return torch.compile(lambda rows: torch.stack(_threefry2x32(rows[:2].T, 0, rows[2]), dim=-1), dynamic=True)
 
 
 @_encrypted_node.register_fake
-def _(key: Tensor, low: Tensor) -> Tensor:
+def _empty_lanes(key: Tensor, low: Tensor) -> Tensor:
+    """What has the shape of the result, where there are no numbers."""
     return key.new_empty((*torch.broadcast_shapes(key.shape[:-1], low.shape), 2))
 
 

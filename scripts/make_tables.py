@@ -1,4 +1,4 @@
-"""The tables in README.md and the cards in model_cards/ from the ledger: no result is typed by hand.
+"""The tables in README.md and the cards in model_cards/ from the ledger and benchmarks/: no result is typed by hand.
 
 python scripts/make_tables.py            # write them
 python scripts/make_tables.py --check    # exit 1 if one is stale
@@ -7,13 +7,16 @@ python scripts/make_tables.py --check    # exit 1 if one is stale
 import json
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from zoo.cards import render_card, results_section
 from zoo.checkpoints import write_atomically
 
 ROOT = Path(__file__).parent.parent
 MARKS = re.compile(r"(<!-- results: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+BENCHMARKS = re.compile(r"(<!-- benchmark: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def main() -> None:
@@ -36,11 +39,55 @@ def generated(root: Path) -> dict[Path, str]:
         texts |= {shipped / "README.md": card, root / "model_cards" / f"{name}.md": card}
     readme = root / "README.md"
     texts[readme] = MARKS.sub(lambda mark: _section(mark, ledgers), readme.read_text())
+    measured = {path.stem: json.loads(path.read_text()) for path in sorted(root.glob("benchmarks/*.json"))}
+    texts[readme] = BENCHMARKS.sub(lambda mark: _benchmark_section(mark, measured), texts[readme])
     return texts
+
+
+def benchmark_table(record: Mapping[str, Any], *, everything: bool = False) -> str:
+    """The table of a file of `scripts/benchmark.py`: what has a peer or a limit, or with `everything` all of it."""
+    lines = [
+        "| ours is better by | asked for | what | ours | theirs | peer |",
+        "| ---: | ---: | --- | ---: | ---: | --- |",
+    ]
+    for part in record["parts"].values():
+        for row in part["rows"]:
+            if "not_run" in row:
+                lines.append(f"| not run | | {row['name']} | | | {row['not_run']} |")
+            elif everything or row["ratio"] is not None or row["ceiling"] is not None:
+                lines.append("| " + " | ".join(_benchmark_cells(row)) + " |")
+    return "\n".join(lines)
 
 
 def _section(mark: re.Match[str], ledgers: dict[str, dict]) -> str:
     return f"{mark[1]}\n{results_section(ledgers[mark[2]])}\n\n{mark[3]}"
+
+
+def _benchmark_section(mark: re.Match[str], measured: Mapping[str, Mapping[str, Any]]) -> str:
+    record = measured.get(mark[2])
+    if record is None:
+        return f"{mark[1]}\nNothing was measured yet: `python scripts/benchmark.py` does.\n\n{mark[3]}"
+    here = record["environment"]
+    turns = min(part["repeats"] for part in record["parts"].values())
+    dates = sorted({part["date"] for part in record["parts"].values()})
+    said = (
+        f"Medians of {turns} turns or more on {here['processor']}, cores: {record['cores']}, "
+        f"threads: {here['threads']}, torch {here['torch']}; {' to '.join(dict.fromkeys((dates[0], dates[-1])))}. "
+        f"Quartiles and notes are in [the file](benchmarks/{mark[2]}.json)."
+    )
+    return f"{mark[1]}\n{said}\n\n{benchmark_table(record)}\n\n{mark[3]}"
+
+
+def _benchmark_cells(row: Mapping[str, Any]) -> list[str]:
+    asked = f"{row['floor']:g}x" if row["floor"] is not None else ""
+    asked = f"{row['ceiling']:g} {row['unit']}" if row["ceiling"] is not None else asked
+    values = [_four_digits(row[side]["median"]) if row[side] else "" for side in ("ours", "theirs")]
+    ratio = f"{row['ratio']:.3g}x" if row["ratio"] is not None else ""
+    return [ratio, asked, row["name"], f"{values[0]} {row['unit']}", values[1], row["peer"] or ""]
+
+
+def _four_digits(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 if __name__ == "__main__":

@@ -1,26 +1,39 @@
 """Make a model of the zoo from a recipe: train the seeds, measure them, write weights, card and ledger.
 
-    python scripts/release.py scripts/recipes/simclr_resnet8_digits.py [--seeds 3] [--runs runs/release]
+    python scripts/release.py scripts/recipes/simclr_resnet8_digits.py [--seeds 3] [--clusters] [--runs runs/release]
 
 It writes zoo/weights/NAME (the encoder of the first seed), model_cards/NAME.md, and the ledger
 model_cards/results/NAME.json, and prints the entry for zoo/entries.py. Runs that are there already are gone on with.
+
+A recipe's .py file can say by which labels its encoders are measured: datasets, and labels per class.
+
+    probes = (("mnist_labels_6k", (10, 100, "all")), ("mnist_labels_12k", ("all",)))
+
+Otherwise it is 1, 5, 10 and all labels of its own dataset. Each training seed has draws of the labels and an untrained
+encoder of its own. Raw pixels have no training seed: they are measured once, on the draws of the first.
 """
 
 import argparse
 import json
+import runpy
 import shutil
-import statistics
 import subprocess
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import zoo
 from zoo.cards import render_card
 from zoo.checkpoints import write_atomically
+from zoo.clustering import SCORES, cluster
 from zoo.environment import environment
+from zoo.evaluation import BASELINES, spread
+from zoo.loading import PretrainedEncoder
 from zoo.pretraining import read_metrics
-from zoo.recipe import read_recipe
+from zoo.recipe import Recipe, read_recipe
 
 ROOT = Path(__file__).parent.parent
+Probes = Sequence[tuple[str, Sequence[int | str]]]
 
 
 def main() -> None:
@@ -28,27 +41,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--clusters", action="store_true", help="k-means and Gaussian mixtures, too")
     parser.add_argument("--runs", type=Path, default=Path("runs/release"))
     arguments = parser.parse_args()
     recipe = read_recipe(arguments.recipe)
-    data = zoo.load_dataset(recipe.dataset)
+    probes = read_probes(arguments.recipe, recipe)
     runs = {seed: arguments.runs / f"{recipe.name}-seed{seed}" for seed in range(arguments.seeds)}
     models = {seed: zoo.pretrain(recipe.replace(seed=seed), out=out, progress=True) for seed, out in runs.items()}
-    records = {seed: zoo.evaluate(model, data, seed=seed) for seed, model in models.items()}
+    records = [record for seed, model in models.items() for record in measure(model, probes, seed)]
+    options = f"--seeds {arguments.seeds}" + (" --clusters" if arguments.clusters else "")
     ledger = {
         "model": recipe.name,
-        "command": f"python scripts/release.py {arguments.recipe.as_posix()} --seeds {arguments.seeds}",
-        "commit": subprocess.check_output(["git", "rev-parse", "HEAD"], text=True, cwd=ROOT).strip(),
-        "dataset": data.name,
-        "dataset_digest": data.digest,
-        "test_images": records[0]["test_images"],
+        "command": f"python scripts/release.py {arguments.recipe.as_posix()} {options}",
+        "commit": subprocess.check_output(["git", "rev-parse", "HEAD"], text=True, cwd=Path(__file__).parent).strip(),
+        "dataset": models[0].config["dataset"]["name"],
+        "dataset_digest": models[0].config["dataset"]["digest"],
+        "probes": {record["dataset"]: record["dataset_digest"] for record in records},
         "draws": records[0]["draws"],
         "seeds": list(runs),
         "training_seconds": [sum(line["seconds"] for line in read_metrics(out)) for out in runs.values()],
+        "peak_memory_bytes": [model.config["training"].get("peak_memory_bytes") for model in models.values()],
         "environment": environment(),
         "recipe": recipe.to_dict(),
-        "results": over_seeds(list(records.values())),
+        "results": over_seeds(records),
+        "report": report_of_the_most_labels(records),
     }
+    if arguments.clusters:
+        data = zoo.load_dataset(probes[0][0])
+        found = [cluster(model, data, seed=seed, baselines=baselines(seed)) for seed, model in models.items()]
+        ledger["clusters"] = clusters_over_seeds(found)
     shipped = ROOT / "zoo" / "weights" / recipe.name
     shutil.rmtree(shipped, ignore_errors=True)
     model = zoo.save(models[0], shipped)
@@ -62,17 +83,56 @@ def main() -> None:
     print(f"zoo/entries.py: {recipe.name!r}, sha256 {model.config['sha256']!r}")
 
 
-def over_seeds(records: list[dict]) -> list[dict]:
-    """One row per features and number of labels, over the draws of all seeds."""
-    rows = []
-    for parts in zip(*(record["results"] for record in records), strict=True):
-        pooled = {"features": parts[0]["features"], "labels_per_class": parts[0]["labels_per_class"]}
-        for probe in ("linear", "knn"):
-            values = [value for part in parts for value in part[probe]["values"]]
-            std = statistics.stdev(values) if len(set(values)) > 1 else None
-            pooled[probe] = {"mean": statistics.fmean(values), "std": std, "values": values}
-        rows.append(pooled)
-    return rows
+def read_probes(path: Path, recipe: Recipe) -> Probes:
+    """The variable `probes` of a recipe's .py file, or the recipe's own dataset."""
+    variables = runpy.run_path(str(path)) if path.suffix == ".py" else {}
+    return variables.get("probes", ((recipe.dataset, (1, 5, 10, "all")),))
+
+
+def measure(model: PretrainedEncoder, probes: Probes, seed: int) -> list[dict[str, Any]]:
+    """A record of `zoo.evaluate` for each of the datasets."""
+    return [
+        zoo.evaluate(model, zoo.load_dataset(name), labels_per_class=counts, seed=seed, baselines=baselines(seed))
+        for name, counts in probes
+    ]
+
+
+def baselines(seed: int) -> tuple[str, ...]:
+    """Those that are measured for a training seed: pixels, which are always the same, for the first alone."""
+    return BASELINES if seed == 0 else tuple(name for name in BASELINES if name != "pixels")
+
+
+def over_seeds(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row per features, dataset and number of labels, over the draws of all seeds that have it."""
+    rows: dict[tuple, list[dict[str, Any]]] = {}
+    for row in (row for record in records for row in record["results"]):
+        rows.setdefault((row["features"], row["data"], row["labels_per_class"]), []).append(row)
+    order = list(dict.fromkeys(features for features, _, _ in rows))
+    pooled = [
+        {
+            **parts[0],
+            **{probe: spread([v for part in parts for v in part[probe]["values"]]) for probe in ("linear", "knn")},
+        }
+        for parts in rows.values()
+    ]
+    return sorted(pooled, key=lambda row: order.index(row["features"]))
+
+
+def report_of_the_most_labels(records: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """The scores per class and the confusion matrix of the first seed, where it had the most labels."""
+    return max((record["report"] for record in records), key=lambda report: report["labels"])
+
+
+def clusters_over_seeds(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """One record of clusters over the training seeds and the seeds of the clusterings."""
+    rows: dict[tuple, list[dict[str, Any]]] = {}
+    for row in (row for record in records for row in record["results"]):
+        rows.setdefault((row["features"], row["method"]), []).append(row)
+    pooled = [
+        {**parts[0], **{score: spread([v for part in parts for v in part[score]["values"]]) for score in SCORES}}
+        for parts in rows.values()
+    ]
+    return {**records[0], "training_seeds": len(records), "results": pooled}
 
 
 if __name__ == "__main__":

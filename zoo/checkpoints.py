@@ -24,7 +24,7 @@ def write_atomically(path: str | Path, data: bytes) -> None:
     over by the next try.
 
     Raises:
-        OSError: if it cannot be written; what stood under the name before still stands.
+        OSError: if it cannot be written, with the file's name; what stood under the name before still stands.
     """
     path = Path(path)
     part = path.with_name(path.name + ".part")
@@ -34,10 +34,10 @@ def write_atomically(path: str | Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
-    except OSError:
+    except OSError as error:
         with contextlib.suppress(OSError):
             part.unlink()
-        raise
+        raise OSError(error.errno, error.strerror, str(path)) from error  # a full disk does not say of which file
     _sync_directory(path.parent)
 
 
@@ -46,7 +46,12 @@ def save_tensors(path: str | Path, flat: Mapping[str, Tensor], metadata: Mapping
 
     Returns:
         The SHA-256 of the file. Equal tensors and metadata make equal files.
+
+    Raises:
+        ZooError: for a path that could not be read again, as `require_utf8` says.
+        OSError: as `write_atomically`.
     """
+    require_utf8(path)
     # Two names may share memory (a target network at its start), which the format refuses: each gets its own.
     tensors = {name: flat[name].detach().cpu().contiguous().clone() for name in sorted(flat)}
     # One metadata key: the format writes several in random order.
@@ -62,6 +67,7 @@ def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         ZooError: if it is missing, cut short, or not a safetensors file at all.
     """
     path = Path(path)
+    require_utf8(path)
     if not path.is_file():
         raise ZooError(f"{path}: no such file")
     try:
@@ -71,6 +77,20 @@ def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     except SafetensorError as error:
         raise ZooError(f"{path}: {_in_plain_words(path)} ({error})") from error
     return tensors, json.loads(text)
+
+
+def require_utf8(path: str | Path) -> None:
+    """Refuse a path that is not UTF-8: the format's library cannot open it.
+
+    Raises:
+        ZooError: which says so.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise ZooError(
+            f"{printable(path)}: expected a path in UTF-8, which safetensors files need; rename it, or choose another"
+        ) from error
 
 
 def save_checkpoint(path: str | Path, state: Any, metadata: Mapping[str, Any]) -> None:

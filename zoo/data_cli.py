@@ -30,7 +30,7 @@ def list_command(as_json: bool) -> None:
 
     rows = []
     for name in (*NAMES, *SUBSETS):
-        whole, count = SUBSETS.get(name, (name, None))
+        whole, start, stop = SUBSETS.get(name, (name, 0, 0))
         path = None if whole == "digits" else cache_path(whole)
         cached = path is None or path.is_file()
         rows.append(
@@ -39,7 +39,7 @@ def list_command(as_json: bool) -> None:
                 "cached": cached,
                 "bytes": path.stat().st_size if path and cached else None,
                 "path": str(path) if path else None,
-                "subset": f"the first {count:,} training images of {whole}" if count else None,
+                "subset": f"training images {start + 1:,} to {stop:,} of {whole}" if stop else None,
             }
         )
     if as_json:
@@ -49,7 +49,7 @@ def list_command(as_json: bool) -> None:
         where = f"in {row['path']}, {row['bytes'] / 1e6:.1f} MB" if row["bytes"] else "comes with scikit-learn"
         if not row["cached"]:
             where = "not here yet; it is downloaded when it is first used, or by `zoo data fetch`"
-        click.echo(f"{row['name']:15}{row['subset'] or where}")
+        click.echo(f"{row['name']:20}{row['subset'] or where}")
 
 
 @click.command("fetch")
@@ -64,7 +64,7 @@ def fetch_command(names: tuple[str, ...], as_json: bool) -> None:
         _print_json(paths)
         return
     for name, path in paths.items():
-        click.echo(f"{name:15}{path}")
+        click.echo(f"{name:20}{path}")
 
 
 @click.command("import")

@@ -42,14 +42,17 @@ class Dataset(NamedTuple):
         train: the training images.
         test: the official test images, or None.
         classes: the classes' names, label by label; empty without labels.
-        digest: SHA-256 of the content, whatever file or order of arrays it came in.
     """
 
     name: str
     train: Split
     test: Split | None
     classes: tuple[str, ...]
-    digest: str
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the content, whatever file or order of arrays it came in: every byte is read for it."""
+        return _digest({"train": self.train, **({} if self.test is None else {"test": self.test})})
 
 
 def load_dataset(name: str | Path, *, size: int | None = None, skip_bad: bool = False) -> Dataset:
@@ -125,14 +128,14 @@ def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, 
 def _read_named(name: str) -> dict[str, np.ndarray]:
     if name == "digits":
         return _digits()
-    whole, count = SUBSETS.get(name, (name, 0))
+    whole, start, stop = SUBSETS.get(name, (name, 0, 0))
     arrays = _read_safetensors(fetch(whole))
-    if not count:
+    if name not in SUBSETS:
         return arrays
     images = len(arrays.get("train_images", ()))
-    if images < count:
-        raise ZooError(f"{name}: expected {count:,} training images or more, got {images:,} in {cache_path(whole)}")
-    return {part: array[:count] if part.startswith("train_") else array for part, array in arrays.items()}
+    if images < stop:
+        raise ZooError(f"{name}: expected {stop:,} training images or more, got {images:,} in {cache_path(whole)}")
+    return {part: array[start:stop] if part.startswith("train_") else array for part, array in arrays.items()}
 
 
 def _digits() -> dict[str, np.ndarray]:
@@ -202,7 +205,7 @@ def _dataset(name: str, arrays: Mapping[str, np.ndarray]) -> Dataset:
             f"{list(images['test'].shape[1:])}; expected one size and number of channels"
         )
     splits = {split: Split(torch.from_numpy(images[split]), numbers.get(split)) for split in images}
-    return Dataset(name, splits["train"], splits.get("test"), classes, _digest(splits))
+    return Dataset(name, splits["train"], splits.get("test"), classes)
 
 
 def _images(name: str, split: str, arrays: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -26,9 +26,12 @@ from tqdm import tqdm
 from zoo.errors import ZooError, unknown
 
 NAMES = ("digits", "mnist", "fashion_mnist", "cifar10")
-SUBSETS = {  # name -> (dataset, the number of its first training images); labels and the test split are kept
-    "mnist_24k": ("mnist", 24_000),
-    "cifar10_40k": ("cifar10", 40_000),
+SUBSETS = {  # name -> (dataset, start, stop) of its training images; their labels and the whole test split are kept
+    "mnist_24k": ("mnist", 0, 24_000),
+    "mnist_labels_6k": ("mnist", 24_000, 30_000),
+    "mnist_labels_12k": ("mnist", 24_000, 36_000),
+    "cifar10_40k": ("cifar10", 0, 40_000),
+    "cifar10_labels_20k": ("cifar10", 0, 20_000),
 }
 Arrays = Mapping[str, np.ndarray]
 

@@ -89,6 +89,26 @@ def read_images(path: Path, *, size: int | None = None, skip_bad: bool = False) 
     return arrays
 
 
+def read_image(image: str | Path | Image.Image, shape: tuple[int, int, int]) -> np.ndarray:
+    """One image by the module's rules, but with the channels and the size that are asked for.
+
+    Args:
+        image: a path, or an image of Pillow.
+        shape: `(C, H, W)`, with 1 or 3 channels.
+
+    Returns:
+        uint8 `[C, H, W]`.
+
+    Raises:
+        ZooError: if it is not a whole image, or has 32 bits per pixel.
+    """
+    try:
+        return _fit(image, shape)
+    except Exception as error:  # as in _read_header
+        name = "images" if isinstance(image, Image.Image) else printable(image)
+        raise ZooError(f"{name}: not a readable image ({_reason(error)})") from error
+
+
 def printable(path: str | Path) -> str:
     r"""A path in one line of UTF-8, whatever bytes are in it.
 
@@ -208,8 +228,8 @@ def _read_header(file: _File) -> _Header:
         return _Header(fault="not a regular file" if os.path.exists(file.path) else "no such file")
     try:
         with Image.open(file.path) as image:
-            if image.mode == "F" or (image.mode == "I" and image.format != "PNG"):
-                return _Header(fault=f"32 bits per pixel (mode {image.mode}); convert it to 8 or 16")
+            if fault := _unfit(image):
+                return _Header(fault=fault)
             return _Header(min(image.size), image.mode in _GREY)
     except Exception as error:  # Pillow raises what its decoders raise: OS, syntax, value, struct and zlib errors
         return _Header(fault=_reason(error))
@@ -217,19 +237,36 @@ def _read_header(file: _File) -> _Header:
 
 def _decode(path: Path, out: np.ndarray) -> str:
     """Write the pixels to `out`, `[C, size, size]`; what is wrong with the file, if anything is."""
-    channels, size, _ = out.shape
     try:
-        with Image.open(path) as opened:
-            image = ImageOps.exif_transpose(opened)
-        if image.mode.startswith("I"):
-            image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-        if "transparency" in image.info:
-            image = image.convert("RGBA")  # as Pillow asks for
-        image = image.convert("L" if channels == 1 else "RGB")
-        fitted = ImageOps.fit(image, (size, size), method=Image.Resampling.BILINEAR)  # cuts, then resizes
+        out[:] = _fit(path, out.shape)
     except Exception as error:  # as in _read_header
         return _reason(error)
-    out[:] = np.asarray(fitted).reshape(size, size, channels).transpose(2, 0, 1)
+    return ""
+
+
+def _fit(image: str | Path | Image.Image, shape: tuple[int, ...]) -> np.ndarray:
+    if not isinstance(image, Image.Image):
+        if os.path.exists(image) and not os.path.isfile(image):  # opening a pipe would wait for ever
+            raise ValueError("not a regular file")
+        with Image.open(image) as opened:
+            return _fit(opened, shape)
+    if fault := _unfit(image):
+        raise ValueError(fault)
+    channels, height, width = shape
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if "transparency" in image.info:
+        image = image.convert("RGBA")  # as Pillow asks for
+    image = image.convert("L" if channels == 1 else "RGB")
+    fitted = ImageOps.fit(image, (width, height), method=Image.Resampling.BILINEAR)  # cuts, then resizes
+    return np.array(fitted).reshape(height, width, channels).transpose(2, 0, 1)
+
+
+def _unfit(image: Image.Image) -> str:
+    """What keeps an image from becoming one of 8 bits, if anything does."""
+    if image.mode == "F" or (image.mode == "I" and image.format != "PNG"):
+        return f"32 bits per pixel (mode {image.mode}); convert it to 8 or 16"
     return ""
 
 

@@ -189,7 +189,8 @@ def _load_directory(directory: Path, sha256: str | None) -> PretrainedEncoder:
     flat, _ = load_tensors(path)
     architecture = config["architecture"]
     encoder = build_encoder(architecture["encoder"], architecture["in_channels"], architecture["options"])
-    params, batch_stats = encoder.init(random.key(0))
+    # On the meta device there are shapes and no numbers: nothing is drawn that the file then replaces.
+    params, batch_stats = encoder.init(random.key(0, device="meta"))
     try:
         params = tree.unflatten_like(params, {k: v for k, v in flat.items() if not _is_statistic(k)})
         batch_stats = tree.unflatten_like(batch_stats, {k: v for k, v in flat.items() if _is_statistic(k)})
@@ -254,20 +255,13 @@ def _pixels(images: Any, shape: tuple[int, int, int]) -> Tensor:
 
 
 def _open(image: Any, shape: tuple[int, int, int]) -> Tensor:
-    from PIL import Image, ImageOps
+    from PIL import Image
 
-    channels, height, width = shape
-    if isinstance(image, str | Path):
-        try:
-            image = Image.open(image)
-            image.load()
-        except OSError as error:
-            raise ZooError(f"{image}: not a readable image ({error})") from error
-    if not isinstance(image, Image.Image):
+    from zoo.images import read_image
+
+    if not isinstance(image, str | Path | Image.Image):
         raise ZooError(f"images: expected PIL images or paths in the list, got {type(image).__name__}")
-    image = ImageOps.exif_transpose(image).convert("L" if channels == 1 else "RGB")
-    fitted = ImageOps.fit(image, (width, height), method=Image.Resampling.BILINEAR)
-    return torch.from_numpy(np.array(fitted)).reshape(height, width, channels).permute(2, 0, 1)
+    return torch.from_numpy(read_image(image, shape))
 
 
 def untrained(model: PretrainedEncoder, seed: int = 0) -> PretrainedEncoder:

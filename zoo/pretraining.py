@@ -54,6 +54,7 @@ class _Run(NamedTuple):
 
     recipe: Recipe
     data: Dataset
+    digest: str  # of the data, taken once
     encoder: Encoder
     start: dict[str, Any] | None  # the record of `zoo.starting`, None for random weights
     views: Views
@@ -171,6 +172,7 @@ def _prepare(recipe: Recipe, skip_bad: bool, out: Path) -> _Run:
     return _Run(
         recipe=recipe,
         data=data,
+        digest=data.digest,
         encoder=encoder,
         start=start_record,
         views=views,
@@ -229,7 +231,7 @@ def _open_run(run: _Run, out: Path) -> TrainState:
     if not checkpoint.is_file():
         return run.init()
     state, metadata = load_checkpoint(checkpoint, run.init())
-    if metadata.get("dataset_digest") != run.data.digest:
+    if metadata.get("dataset_digest") != run.digest:
         raise ZooError(f"{out}: its run was on other data than {run.data.name} holds now; choose another directory")
     return state
 
@@ -280,7 +282,7 @@ def _train(
             # The metrics go first: lines of an epoch whose checkpoint was never written are dropped on resuming.
             log.append(json.dumps(line))
             write_atomically(out / "metrics.jsonl", ("\n".join(log) + "\n").encode())
-            metadata = {"dataset_digest": run.data.digest, "start": run.start}
+            metadata = {"dataset_digest": run.digest, "start": run.start}
             save_checkpoint(out / "checkpoint.safetensors", state, metadata)
             if on_epoch is not None:
                 on_epoch(epoch + 1, _encoder(run, state, out))
@@ -352,7 +354,7 @@ def _encoder(run: _Run, state: TrainState, out: Path) -> PretrainedEncoder:
         "std": list(run.std),
         "recipe": recipe.to_dict(),
         "start": run.start,
-        "dataset": {"name": run.data.name, "images": len(images), "digest": run.data.digest},
+        "dataset": {"name": run.data.name, "images": len(images), "digest": run.digest},
         "training": {
             "steps": int(state.step),
             "seconds": round(sum(line["seconds"] for line in lines), 1),

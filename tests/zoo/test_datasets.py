@@ -127,20 +127,26 @@ def write_cache(path, train, test):
     save_file(arrays, path, {"name": path.stem, "classes": json.dumps(list("0123456789")), "source": "a test"})
 
 
-def test_a_subset_is_the_first_training_images_and_the_whole_test_split(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("name", "start", "stop"), [("mnist_24k", 0, 24_000), ("mnist_labels_6k", 24_000, 30_000)])
+def test_a_subset_is_some_of_the_training_images_and_the_whole_test_split(tmp_path, monkeypatch, name, start, stop):
     monkeypatch.setenv("FUNCZOO_DATA", str(tmp_path))
-    write_cache(cache_path("mnist"), 24_005, 7)
-    whole, subset = load_dataset("mnist"), load_dataset("mnist_24k")
-    assert torch.equal(subset.train.images, whole.train.images[:24_000])
-    assert torch.equal(subset.train.labels, whole.train.labels[:24_000])
+    write_cache(cache_path("mnist"), stop + 5, 7)
+    whole, subset = load_dataset("mnist"), load_dataset(name)
+    assert torch.equal(subset.train.images, whole.train.images[start:stop])
+    assert torch.equal(subset.train.labels, whole.train.labels[start:stop])
     assert torch.equal(subset.test.images, whole.test.images) and len(subset.test.labels) == 7
-    assert (subset.name, subset.classes) == ("mnist_24k", whole.classes) and subset.digest != whole.digest
-    assert all(
-        whole in ("mnist", "cifar10") and f"_{count // 1000}k" in name for name, (whole, count) in SUBSETS.items()
-    )
-    write_cache(cache_path("mnist"), 100, 7)
-    with pytest.raises(zoo.ZooError, match="mnist_24k: expected 24,000 training images or more, got 100"):
-        load_dataset("mnist_24k")
+    assert (subset.name, subset.classes) == (name, whole.classes) and subset.digest != whole.digest
+    write_cache(cache_path("mnist"), stop - 1, 7)
+    with pytest.raises(zoo.ZooError, match=f"{name}: expected {stop:,} training images or more, got {stop - 1:,}"):
+        load_dataset(name)
+
+
+def test_subsets_say_their_size_and_leave_the_last_tenth_alone():
+    for name, (whole, start, stop) in SUBSETS.items():
+        assert name.endswith(f"_{(stop - start) // 1000}k") and name.startswith(whole)
+        assert stop <= {"mnist": 54_000, "cifar10": 45_000}[whole]
+    pretrained, labelled = SUBSETS["mnist_24k"], SUBSETS["mnist_labels_12k"]
+    assert pretrained[2] <= labelled[1], "S3a is probed with labels of images that it was not pretrained on"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

@@ -187,6 +187,8 @@ def test_list_and_fetch_on_the_command_line(server, cache, monkeypatch):
     fetch("mnist", source=tiny_mnist(server, "whole"))
     rows = {row["name"]: row for row in json.loads(zoo_data("list", "--json").stdout)}
     assert rows["mnist"]["cached"] and rows["mnist_24k"]["cached"] and rows["mnist"]["bytes"] > 0
+    assert rows["mnist_labels_6k"]["subset"] == "training images 24,001 to 30,000 of mnist"
+    assert rows["mnist"]["subset"] is None
     assert str(cache) in zoo_data("list").stdout
     assert zoo_data("fetch", "mnist_24k").stdout.split() == ["mnist_24k", str(cache / "mnist.safetensors")]
     for proxy in ("http_proxy", "https_proxy"):  # no network: nobody listens on port 9

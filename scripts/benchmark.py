@@ -1,0 +1,113 @@
+"""How fast it is here, beside its peers, measured in the same run, on the same images, in turns.
+
+    python scripts/benchmark.py                       # everything: up to an hour on two cores
+    python scripts/benchmark.py --only views,step     # some parts; those of an earlier run are kept
+    python scripts/benchmark.py --quick               # tiny sizes: shows that it runs, and writes nothing
+
+The peers come with `pip install funczoo[bench]`; one that is not there is reported, and the rest is measured. It writes
+benchmarks/NAME.json, named after the processor, and prints its table; `python scripts/make_tables.py` puts that table
+into README.md. Nothing else may run meanwhile: the load before, and the cores that could be used, are kept with the
+figures. Progress goes to stderr. Exit code 1 says that some peer did not compute the same as ours.
+"""
+
+import argparse
+import datetime
+import importlib
+import json
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+CORES = os.cpu_count() or 1
+PARTS = ("views", "step", "probes", "startup", "memory", "scaling", "gpu")
+
+
+def main() -> int:
+    """Measure the chosen parts, write and print them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default=",".join(PARTS), metavar="PART,...", help=f"of {', '.join(PARTS)}")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, one turn, nothing compiled")
+    parser.add_argument("--repeats", type=int, help="turns of each contender, 5 or more [default: 5; quick: 1]")
+    parser.add_argument("--threads", type=int, default=CORES, help="[default: %(default)s, all there are]")
+    parser.add_argument("--profile", action="store_true", help="time every augmentation alone, too")
+    parser.add_argument("--out", type=Path, help="file to write [default: benchmarks/NAME.json; quick: none]")
+    arguments = parser.parse_args()
+    chosen = arguments.only.split(",")
+    if unknown := set(chosen) - set(PARTS):
+        parser.error(f"--only: expected some of {', '.join(PARTS)}, got {', '.join(sorted(unknown))}")
+    if arguments.repeats is not None and arguments.repeats < 5 and not arguments.quick:
+        parser.error(f"--repeats: expected 5 or more, got {arguments.repeats}; medians of fewer say little")
+
+    os.environ["OMP_NUM_THREADS"] = str(arguments.threads)  # read by what is imported from here on
+    import torch
+    from benchmarks.measuring import Options
+    from make_tables import benchmark_table
+
+    from zoo.checkpoints import write_atomically
+    from zoo.environment import environment
+
+    torch.set_num_threads(arguments.threads)
+    options = Options(
+        arguments.quick, arguments.repeats or (1 if arguments.quick else 5), arguments.threads, arguments.profile
+    )
+    load = os.getloadavg()[0]
+    if load > 0.5:
+        print(
+            f"load {load:.1f}: others are at work here, and ratios too will be wrong; stop them first", file=sys.stderr
+        )
+    here = environment()
+    machine = machine_name(here, CORES)
+    out = arguments.out or (None if arguments.quick else ROOT / "benchmarks" / f"{machine}.json")
+    record = {"machine": machine, "cores": CORES, "environment": here, "parts": kept_parts(out, here)}
+    command = " ".join(["python scripts/benchmark.py", *sys.argv[1:]])
+    for part in (part for part in PARTS if part in chosen):
+        rows = list(importlib.import_module(f"benchmarks.{part}").measure(options))
+        date = datetime.datetime.now(datetime.UTC).date().isoformat()
+        cores = usable_cores()
+        if cores < CORES:
+            print(f"{part}: this process may use {cores} of {CORES} cores; measure it again with all", file=sys.stderr)
+        measured = {"command": command, "date": date, "repeats": options.repeats, "load_before": load}
+        record["parts"][part] = {**measured, "usable_cores": cores, "rows": rows}
+        record["parts"] = {name: record["parts"][name] for name in PARTS if name in record["parts"]}
+        if out is not None:  # after each part, so that what takes an hour is not lost
+            out.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(out, (json.dumps(record, indent=2) + "\n").encode())
+    print(benchmark_table(record, everything=True))
+    failures = [
+        row for part in chosen for row in record["parts"][part]["rows"] if "check failed" in row.get("not_run", "")
+    ]
+    return 1 if failures else 0
+
+
+def usable_cores() -> int:
+    """The cores that this process may use at this moment."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else CORES
+
+
+def machine_name(environment: dict[str, Any], cores: int) -> str:
+    """A file name from the processor, its cores, and the GPU if there is one.
+
+    >>> machine_name({"processor": "Intel(R) Xeon(R) Platinum 8481C CPU @ 2.70GHz", "accelerator": "none"}, 2)
+    'intel_xeon_platinum_8481c_2_cores'
+    """
+    processor = re.sub(r"\((R|TM)\)|\bProcessor\b|\bCPU\b|@.*|\d+-Core", " ", environment["processor"], flags=re.I)
+    gpu = environment["accelerator"] if environment["accelerator"] != "none" else ""
+    return "_".join(re.findall("[a-z0-9]+", f"{processor} {cores} cores {gpu}".lower()))
+
+
+def kept_parts(path: Path | None, here: dict[str, Any]) -> dict[str, Any]:
+    """The parts that an earlier run on this machine wrote; those of other versions or threads are not kept."""
+    if path is None or not path.is_file():
+        return {}
+    earlier = json.loads(path.read_text())
+    if earlier["environment"] != here:
+        print(f"{path}: measured with other versions or threads; its parts are dropped", file=sys.stderr)
+        return {}
+    return earlier["parts"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What `scripts/benchmark.py` measures, a file per topic: each has `measure(options)`, which gives its lines."""

@@ -1,0 +1,119 @@
+"""A release: every training seed is measured by the labels that the recipe names, and the ledger says of what."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+import zoo
+from zoo.cards import render_card, results_table
+
+ROOT = Path(__file__).parent.parent
+RECIPE = """
+import zoo
+
+recipe = zoo.Recipe(
+    method="simclr", encoder="resnet8", dataset="digits", views=(("rotate", {"degrees": 15.0}),), optimizer="adamw",
+    learning_rate=2e-3, epochs=1, batch_size=256, method_options={"projector": (16, 8), "temperature": 0.2},
+    encoder_options={"width": 4},
+)
+probes = (("digits", (1, 2)), ("FEW", ("all",)))
+"""
+
+
+@pytest.fixture(scope="module")
+def release():
+    spec = importlib.util.spec_from_file_location("release", ROOT / "scripts" / "release.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def released(release, tmp_path_factory):
+    """What a release of two seeds writes: the ledger and the card."""
+    root = tmp_path_factory.mktemp("root")
+    digits = zoo.load_dataset("digits")
+    few = digits._replace(train=type(digits.train)(*(part[:400] for part in digits.train)))
+    zoo.datasets.save_dataset(few, root / "few.safetensors", source="a test")
+    (root / "recipe.py").write_text(RECIPE.replace("FEW", str(root / "few.safetensors")))
+    (root / "model_cards" / "results").mkdir(parents=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(release, "ROOT", root)
+        arguments = [root / "recipe.py", "--seeds", 2, "--clusters", "--runs", root / "runs"]
+        patch.setattr(sys, "argv", ["release.py", *map(str, arguments)])
+        release.main()
+    ledger = json.loads((root / "model_cards" / "results" / "simclr-resnet8-digits.json").read_text())
+    return root, ledger
+
+
+def test_rows_say_their_data_labels_and_how_many_figures_they_are_of(released):
+    root, ledger = released
+    few = str(root / "few.safetensors")
+    found = {
+        (row["features"], Path(row["data"]).stem, row["labels_per_class"]): (
+            row["labels"],
+            len(row["linear"]["values"]),
+        )
+        for row in ledger["results"]
+    }
+    assert found == {
+        (features, data, count): (labels, seeds * draws)
+        for features, seeds in (("encoder", 2), ("pixels", 1), ("untrained", 2))
+        for data, count, labels, draws in (("digits", 1, 10, 5), ("digits", 2, 20, 5), ("few", "all", 400, 1))
+    }
+    assert [row["linear"]["std"] is None for row in ledger["results"] if row["labels_per_class"] == "all"] == [
+        row["features"] == "pixels" for row in ledger["results"] if row["labels_per_class"] == "all"
+    ]
+    assert set(ledger["probes"]) == {"digits", few} and ledger["dataset"] == "digits"
+    assert len(ledger["training_seconds"]) == len(ledger["peak_memory_bytes"]) == 2
+    untrained = [row["linear"]["values"] for row in ledger["results"] if row["features"] == "untrained"][-1]
+    assert untrained[0] != untrained[1], "each seed has an untrained encoder of its own"
+
+
+def test_the_report_is_the_shipped_encoders_with_the_most_labels(released):
+    root, ledger = released
+    model = zoo.load(root / "zoo" / "weights" / "simclr-resnet8-digits")
+    report = zoo.evaluate(model, zoo.load_dataset(root / "few.safetensors"), labels_per_class=("all",), baselines=())
+    assert ledger["report"] == report["report"] and ledger["report"]["labels"] == 400
+
+
+def test_clusters_are_over_both_kinds_of_seeds_and_pixels_over_one(released):
+    _, ledger = released
+    counts = {(row["features"], len(row["ari"]["values"])) for row in ledger["clusters"]["results"]}
+    assert counts == {("encoder", 10), ("untrained", 10), ("pixels", 5)}
+
+
+def test_the_card_has_a_column_per_number_of_labels_and_says_n(released):
+    root, ledger = released
+    card = (root / "model_cards" / "simclr-resnet8-digits.md").read_text()
+    assert card == (root / "zoo" / "weights" / "simclr-resnet8-digits" / "README.md").read_text()
+    header = results_table(ledger).splitlines()[0]
+    cells = [cell.strip() for cell in header.split("|")[2:-1]]
+    assert cells == ["10 labels (1 per class)", "20 labels (2 per class)", "400 labels"]
+    assert "2 training seeds x 5 draws of the labels (n = 10), and over the training seeds where all" in card
+    assert "n = 5 draws and n = 1 with all labels" in card and "## Clusters" in card and "| precision |" in card
+
+
+def test_equal_numbers_of_labels_of_two_datasets_are_told_apart(released):
+    _, ledger = released
+    rows = [{**row, "labels": 400, "labels_per_class": "all"} for row in ledger["results"]]
+    header = results_table({**ledger, "results": rows}).splitlines()[0]
+    assert "400 labels, digits" in header and "few.safetensors" in header
+
+
+def test_the_card_has_the_peak_memory_where_it_was_measured(released):
+    root, ledger = released
+    config = json.loads((root / "zoo" / "weights" / "simclr-resnet8-digits" / "config.json").read_text())
+    training = {"steps": 10, "seconds": 12.0, "loss": 1.0}
+    assert "10 steps in 12 s on" in render_card({**config, "training": training}, ledger)
+    training["peak_memory_bytes"] = 3 * 2**29
+    assert "10 steps in 12 s, peak memory 1.50 GiB, on" in render_card({**config, "training": training}, ledger)
+
+
+def test_without_probes_a_recipe_is_measured_on_its_own_dataset(release, tmp_path):
+    (tmp_path / "recipe.py").write_text(RECIPE.partition("probes")[0])
+    recipe = zoo.recipe.read_recipe(tmp_path / "recipe.py")
+    assert release.read_probes(tmp_path / "recipe.py", recipe) == (("digits", (1, 5, 10, "all")),)
