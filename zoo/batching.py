@@ -17,8 +17,10 @@ def steps_per_epoch(n: int, batch_size: int) -> int:
     Raises:
         ZooError: if they do not fill one.
     """
+    if n < 2:
+        raise ZooError(f"expected 2 training images or more, to tell apart, got {n}; add some")
     if batch_size > n:
-        raise ZooError(f"batch_size: expected at most {n}, the number of training images, got {batch_size}")
+        raise ZooError(f"batch_size: expected at most {n}, the number of training images, got {batch_size}; lower it")
     return n // batch_size
 
 

@@ -38,7 +38,7 @@ def render_card(config: Mapping[str, Any], ledger: Mapping[str, Any] | None = No
         f'model = zoo.load("{name}")  # or the path of this directory\n'
         f"features = model.features(images)  # uint8 [N, {channels}, {height}, {width}], or PIL images, or paths\n```",
         "The encoder does its own preprocessing: it takes uint8 and normalises by "
-        f"mean {_numbers(config['mean'])} and standard deviation {_numbers(config['std'])} of the training images.",
+        f"mean {_numbers(config['mean'])} and standard deviation {_numbers(config['std'])}{_measured(config)}.",
         "## Results",
         results_section(ledger) if ledger else "Nothing was measured yet: `zoo probe DIRECTORY --data DATASET` does.",
         *(["## Errors", report_section(ledger["report"])] if ledger and ledger.get("report") else []),
@@ -174,6 +174,14 @@ def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _numbers(values: Sequence[float]) -> str:
     return ", ".join(f"{value:.4g}" for value in values)
+
+
+def _measured(config: Mapping[str, Any]) -> str:
+    if config["recipe"]["mean"] and config["recipe"]["std"]:
+        return ", as the recipe says"
+    if (config.get("start") or {}).get("mean"):
+        return ", those of the weights that it started from"
+    return " of the training images"
 
 
 def _start(config: Mapping[str, Any]) -> str:

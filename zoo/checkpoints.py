@@ -88,6 +88,8 @@ def require_utf8(path: str | Path) -> None:
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
+        from zoo.images import printable  # Pillow is imported with it, which nothing else here needs
+
         raise ZooError(
             f"{printable(path)}: expected a path in UTF-8, which safetensors files need; rename it, or choose another"
         ) from error

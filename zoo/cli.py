@@ -93,16 +93,22 @@ def show(model: str, as_json: bool) -> None:
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The run directory.")
 @data_option
 @click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Change a field: --set epochs=3.")
+@click.option("--precision", type=click.Choice(["float32", "bfloat16"]), help="In which the encoder computes.")
+@click.option("--compile/--no-compile", default=None, help="Compile the loss: half a minute, then faster steps.")
+@click.option("--device", metavar="cpu|cuda", help="Where to train.")
 @skip_bad
 @as_json
-def pretrain(recipe: str, out: Path, data: str | None, changes: tuple[str, ...], skip_bad: bool, as_json: bool) -> None:
+def pretrain(
+    recipe: str, out: Path, data: str | None, changes: tuple[str, ...], skip_bad: bool, as_json: bool, **speed: Any
+) -> None:
     """Pretrain an encoder by RECIPE: a .py or .json file, or the name of a model, whose recipe is run again.
 
-    A run that was stopped goes on where it was when the same command is given again.
+    A run that was stopped goes on where it was when the same command is given again. What is not given is the recipe's.
     """
     from zoo.pretraining import pretrain, resolve_recipe
 
-    chosen = resolve_recipe(recipe).replace(**dict(_field(change) for change in changes))
+    given = {field: value for field, value in speed.items() if value is not None}
+    chosen = resolve_recipe(recipe).replace(**given, **dict(_field(change) for change in changes))
     model = _interruptible(out, lambda: pretrain(chosen, data=data, out=out, skip_bad=skip_bad, progress=True))
     _print_run(model, out, as_json)
 

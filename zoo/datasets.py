@@ -22,9 +22,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from zoo.checkpoints import require_utf8
 from zoo.downloads import NAMES, SUBSETS, cache_path, fetch, write_dataset
 from zoo.errors import ZooError, unknown
-from zoo.images import read_images
+from zoo.images import printable, read_images
 
 
 class Split(NamedTuple):
@@ -38,7 +39,7 @@ class Dataset(NamedTuple):
     """A dataset in memory.
 
     Attributes:
-        name: of the dataset, or the path that it was read from.
+        name: of the dataset, or the path that it was read from, as `zoo.images.printable` writes it.
         train: the training images.
         test: the official test images, or None.
         classes: the classes' names, label by label; empty without labels.
@@ -174,6 +175,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
 
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
+    require_utf8(path)
     try:
         with safe_open(path, framework="pt") as file:  # torch's tensors are views of the mapped file, numpy's copies
             arrays = {name: file.get_tensor(name).numpy() for name in file.keys()}
@@ -191,6 +193,7 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
 
 
 def _dataset(name: str, arrays: Mapping[str, np.ndarray]) -> Dataset:
+    name = printable(name)
     arrays = {
         {"images": "train_images", "labels": "train_labels"}.get(key, key): value for key, value in arrays.items()
     }

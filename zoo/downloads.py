@@ -13,8 +13,10 @@ import hashlib
 import http.client
 import json
 import os
+import shutil
 import tarfile
 import tempfile
+import time
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -28,6 +30,7 @@ from zoo.errors import ZooError, unknown
 NAMES = ("digits", "mnist", "fashion_mnist", "cifar10")
 SUBSETS = {  # name -> (dataset, start, stop) of its training images; their labels and the whole test split are kept
     "mnist_24k": ("mnist", 0, 24_000),
+    "mnist_54k": ("mnist", 0, 54_000),
     "mnist_labels_6k": ("mnist", 24_000, 30_000),
     "mnist_labels_12k": ("mnist", 24_000, 36_000),
     "cifar10_40k": ("cifar10", 0, 40_000),
@@ -95,6 +98,7 @@ def fetch(name: str, *, source: Source | None = None, timeout: float = 30.0) -> 
     source = source or official_source(name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(path.parent, name)
         with tempfile.TemporaryDirectory(prefix=f"{name}.", dir=path.parent) as folder:
             arrays = source.read([_download(file, Path(folder), timeout) for file in source.files])
         write_dataset(
@@ -112,12 +116,14 @@ def write_dataset(path: str | Path, arrays: Arrays, *, name: str, classes: Seque
     """Write a dataset file, atomically.
 
     Raises:
+        ZooError: for a path that is not UTF-8, which could not be read again.
         OSError: if it cannot be written.
     """
     from safetensors.numpy import save
 
-    from zoo.checkpoints import write_atomically
+    from zoo.checkpoints import require_utf8, write_atomically
 
+    require_utf8(path)
     metadata = {"name": name, "classes": json.dumps(list(classes)), "source": source}
     # Views must be made whole first: safetensors writes the memory that they lie in, without a word.
     contiguous = {part: np.ascontiguousarray(array) for part, array in arrays.items()}
@@ -159,6 +165,13 @@ def read_cifar(paths: Sequence[Path]) -> Arrays:
     train = _read_records(b"".join(batches[f"data_batch_{i}.bin"] for i in range(1, 6)))
     test = _read_records(batches["test_batch.bin"])
     return {"train_images": train[0], "train_labels": train[1], "test_images": test[0], "test_labels": test[1]}
+
+
+def _remove_abandoned(cache: Path, name: str) -> None:
+    """Downloads of this dataset that were killed leave their folders: those of a day ago or more are removed."""
+    for folder in cache.glob(f"{name}.*/"):
+        if time.time() - folder.stat().st_mtime > 24 * 3600:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _read_idx(path: Path) -> np.ndarray:

@@ -1,7 +1,6 @@
 """What the bits of a result depend on beside the recipe: versions, processor, threads."""
 
 import platform
-import sys
 from importlib import metadata
 from typing import Any
 
@@ -35,11 +34,15 @@ def peak_memory_bytes() -> int:
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
     try:
+        with open("/proc/self/status") as file:  # ru_maxrss would count what the parent held before it started us
+            return 1024 * next(int(line.split()[1]) for line in file if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):
+        pass
+    try:
         import resource
     except ImportError:
         return 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak  # Linux counts in kibibytes
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in bytes on macOS
 
 
 def _processor() -> str:

@@ -191,6 +191,7 @@ def _list_csv(path: Path) -> list[_File]:
         if len(row) != len(header):
             raise ZooError(f"{printable(path)}: line {line}: expected {len(header)} fields, got {len(row)}")
     paths = [path.parent / row[columns[0]].strip() for _, row in rows]
+    _refuse_duplicates(path, paths, [line for line, _ in rows])
     if len(columns) == 1:
         return [_File(image) for image in paths]
     labels = [printable(row[columns[1]].strip()) for _, row in rows]
@@ -200,6 +201,17 @@ def _list_csv(path: Path) -> list[_File]:
             "each one, or leave out the column for images without labels"
         )
     return [_File(image, label) for image, label in zip(paths, labels, strict=True)]
+
+
+def _refuse_duplicates(path: Path, images: Sequence[Path], lines: Sequence[int]) -> None:
+    """An image that is listed twice would be in training and test images at once, or have two labels."""
+    first: dict[str, int] = {}
+    for image, line in zip(images, lines, strict=True):
+        if (before := first.setdefault(os.path.abspath(image), line)) != line:
+            raise ZooError(
+                f"{printable(path)}: line {line} names the same image as line {before}, {printable(image)}; "
+                "expected a line per image, so take one of them out"
+            )
 
 
 def _columns(path: Path, header: Sequence[str]) -> list[int]:

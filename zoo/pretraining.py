@@ -12,11 +12,13 @@ killed at any moment goes on from its checkpoint to the same bits as one that ne
 with the same number of threads and versions.
 """
 
+import contextlib
 import json
 import math
+import os
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,8 +31,8 @@ from functional.base import Batch, Encoder, Key, Method, Views
 from functional.training import TrainState
 from zoo import loading
 from zoo.batching import batches, steps_per_epoch
-from zoo.checkpoints import load_checkpoint, load_tensors, save_checkpoint, write_atomically
-from zoo.datasets import Dataset, channel_statistics, load_dataset
+from zoo.checkpoints import load_checkpoint, load_tensors, require_utf8, save_checkpoint, write_atomically
+from zoo.datasets import Dataset, Split, channel_statistics, load_dataset
 from zoo.environment import environment, peak_memory_bytes
 from zoo.errors import ZooError
 from zoo.loading import PretrainedEncoder
@@ -46,6 +48,7 @@ from zoo.recipe import (
 )
 from zoo.starting import read_start, start_from
 
+_START_AGAIN = "put back a copy, or delete it to train from the start: nothing else is lost"
 _WATCHED = 256  # training images whose features are measured after every epoch
 
 
@@ -94,7 +97,8 @@ def pretrain(
     Raises:
         ZooError: for a recipe or data that cannot be, a run directory of another recipe, and a loss that is no longer
             finite: the message names the step, and the last good checkpoint stays.
-        OSError: if the directory cannot be written; the last checkpoint stays whole.
+        OSError: if the directory cannot be written, a full disk for one: the message says how to go on, and the last
+            checkpoint stays whole.
     """
     recipe = resolve_recipe(recipe)
     if data is not None:
@@ -102,13 +106,19 @@ def pretrain(
     out = Path(out).expanduser()
     _require_own(out, recipe)
     run = _prepare(recipe, skip_bad, out)
-    state = _open_run(run, out)
-    finished = out / "encoder" / "config.json"
-    if not finished.is_file():
+    finished = (out / "encoder" / "config.json").is_file()
+    if not finished:
+        # At every start: a directory that cannot be written to is found before an epoch is spent, not after.
+        with _writing(out):
+            out.mkdir(parents=True, exist_ok=True)
+            write_atomically(out / "recipe.json", recipe.to_json().encode())
+    state = _last_state(run, out)
+    if not finished:
         state = _train(run, state, out, progress, on_epoch)
-        model = _encoder(run, state, out)
-        loading.save(model, out / "encoder")
-    return loading.load(out / "encoder")
+        with _writing(out):
+            loading.save(_encoder(run, state, out), out / "encoder")
+    with _or(f"delete {out / 'encoder'}, and `zoo resume {out}` writes it again from the checkpoint"):
+        return loading.load(out / "encoder")
 
 
 def resume(out: str | Path, *, skip_bad: bool = False, progress: bool = False) -> PretrainedEncoder:
@@ -151,6 +161,7 @@ def read_metrics(out: str | Path) -> list[dict[str, float]]:
 def _prepare(recipe: Recipe, skip_bad: bool, out: Path) -> _Run:
     start_record = _kept_start(recipe, out)
     start = None if recipe.start == "random" or start_record else read_start(recipe)
+    device = _device(recipe.device)
     data = load_dataset(recipe.dataset, size=recipe.image_size, skip_bad=skip_bad)
     images = data.train.images
     encoder = build_encoder(recipe.encoder, images.shape[1], recipe.encoder_options)
@@ -166,12 +177,13 @@ def _prepare(recipe: Recipe, skip_bad: bool, out: Path) -> _Run:
     views = build_views(recipe, mean, std)
     method = build_method(recipe, in_precision(encoder, recipe.precision), views)
     optimizer = build_optimizer(recipe, schedule)
-    key_init, key_order, key_views = random.split(random.key(recipe.seed), 3)
+    key_init, key_order, key_views = random.split(random.key(recipe.seed, device=device), 3)
     step = training.make_train_step(method.loss, optimizer, compile=recipe.compile)
-    _try(method, images, key_init)
+    train = Split(*(None if part is None else part.to(device) for part in data.train))
+    _try(method, train.images, key_init)
     return _Run(
         recipe=recipe,
-        data=data,
+        data=data._replace(train=train),
         digest=data.digest,
         encoder=encoder,
         start=start_record,
@@ -187,18 +199,29 @@ def _prepare(recipe: Recipe, skip_bad: bool, out: Path) -> _Run:
     )
 
 
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ZooError(f"recipe: device: {name!r} cannot be used here ({reason}); --set device=cpu can") from error
+    return device
+
+
 def _try(method: Method, images: Tensor, key: Key) -> None:
     """One loss of two images, so that an option that is refused only when it is used is refused before a run starts."""
     params, state = method.init(key)
     try:
         with torch.no_grad():
-            method.loss(params, state, key, Batch(images[:2], None, torch.arange(2)))
+            method.loss(params, state, key, Batch(images[:2], None, torch.arange(2, device=images.device)))
     except (TypeError, ValueError, RuntimeError) as error:
         raise ZooError(f"recipe: it cannot be trained on images {list(images.shape[1:])}: {error}") from error
 
 
 def _require_own(out: Path, recipe: Recipe) -> None:
     """A directory that holds anything else than this recipe's run is left as it is."""
+    require_utf8(out)
     path = out / "recipe.json"
     if path.is_file():
         theirs = read_recipe(path)
@@ -209,7 +232,8 @@ def _require_own(out: Path, recipe: Recipe) -> None:
                 if value != recipe.to_dict()[name]
             ]
             raise ZooError(f"{out}: holds a run of another recipe ({'; '.join(differing)}); choose another directory")
-    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+    # A run that was killed as it wrote its first file has left a part of that.
+    elif out.exists() and (not out.is_dir() or {file.name for file in out.iterdir()} - {"recipe.json.part"}):
         raise ZooError(f"{out}: exists and is not a run directory; choose a new one, so that nothing is overwritten")
 
 
@@ -218,22 +242,20 @@ def _kept_start(recipe: Recipe, out: Path) -> dict[str, Any] | None:
     checkpoint = out / "checkpoint.safetensors"
     if recipe.start == "random" or not checkpoint.is_file():
         return None
-    return load_tensors(checkpoint)[1].get("start")
+    with _or(_START_AGAIN):
+        return load_tensors(checkpoint)[1].get("start")
 
 
-def _open_run(run: _Run, out: Path) -> TrainState:
+def _last_state(run: _Run, out: Path) -> TrainState:
     """The state to go on from."""
-    path = out / "recipe.json"
-    if not path.is_file():
-        out.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, run.recipe.to_json().encode())
     checkpoint = out / "checkpoint.safetensors"
     if not checkpoint.is_file():
         return run.init()
-    state, metadata = load_checkpoint(checkpoint, run.init())
+    with _or(_START_AGAIN):
+        state, metadata = load_checkpoint(checkpoint, run.init())
     if metadata.get("dataset_digest") != run.digest:
         raise ZooError(f"{out}: its run was on other data than {run.data.name} holds now; choose another directory")
-    return state
+    return tree.map(lambda x: x.to(run.key_order.device), state)
 
 
 def _train(
@@ -281,9 +303,10 @@ def _train(
             collapsed = _warn_of_collapse(line) if not collapsed else collapsed
             # The metrics go first: lines of an epoch whose checkpoint was never written are dropped on resuming.
             log.append(json.dumps(line))
-            write_atomically(out / "metrics.jsonl", ("\n".join(log) + "\n").encode())
-            metadata = {"dataset_digest": run.digest, "start": run.start}
-            save_checkpoint(out / "checkpoint.safetensors", state, metadata)
+            with _writing(out):
+                write_atomically(out / "metrics.jsonl", ("\n".join(log) + "\n").encode())
+                metadata = {"dataset_digest": run.digest, "start": run.start}
+                save_checkpoint(out / "checkpoint.safetensors", state, metadata)
             if on_epoch is not None:
                 on_epoch(epoch + 1, _encoder(run, state, out))
     return state
@@ -291,7 +314,33 @@ def _train(
 
 def _kept_lines(out: Path, epochs: int) -> list[str]:
     path = out / "metrics.jsonl"
-    return path.read_text().splitlines()[:epochs] if path.is_file() else []
+    lines = path.read_text().splitlines()[:epochs] if path.is_file() else []
+    if len(lines) < epochs:
+        raise ZooError(f"{path}: expected a line for each of the {epochs} epochs done, got {len(lines)}; put it back")
+    return lines
+
+
+@contextlib.contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    """The error of a file that cannot be written says what is left, and how to go on."""
+    try:
+        yield
+    except OSError as error:
+        if os.path.exists(out / "recipe.json"):
+            kept = "is whole" if os.path.exists(out / "checkpoint.safetensors") else "was still to be written"
+            way = f"the last checkpoint {kept}. Make room, or let it be written to, and go on with `zoo resume {out}`"
+        else:
+            way = "choose another directory, or make room for it"
+        raise OSError(error.errno, f"{error.strerror}; {way}", error.filename) from error
+
+
+@contextlib.contextmanager
+def _or(alternative: str) -> Iterator[None]:
+    """The error of a file that is broken says what else can be done."""
+    try:
+        yield
+    except ZooError as error:
+        raise ZooError(f"{error}; or {alternative}") from error
 
 
 def _require_finite(info: dict[str, Tensor], state: TrainState, epoch: int, out: Path) -> None:
@@ -315,7 +364,7 @@ def _diverged(what: str, out: Path) -> ZooError:
 
 def _watch(run: _Run, state: TrainState, key_epoch: Key) -> dict[str, float]:
     """What the features of a few training images are like: two views of one image close, images apart."""
-    index = torch.arange(min(_WATCHED, len(run.data.train.images)))
+    index = torch.arange(min(_WATCHED, len(run.data.train.images)), device=key_epoch.device)
     views = augmentations.draw_views(run.views, key_epoch, Batch(run.data.train.images[index], None, index))
     with torch.no_grad():
         a, b = (run.encoder.apply(state.params["encoder"], state.state.batch_stats, view)[0] for view in views)
@@ -363,5 +412,5 @@ def _encoder(run: _Run, state: TrainState, out: Path) -> PretrainedEncoder:
         },
         "environment": environment(),
     }
-    params, batch_stats = tree.detach((state.params["encoder"], state.state.batch_stats))
+    params, batch_stats = tree.map(lambda x: x.detach().cpu(), (state.params["encoder"], state.state.batch_stats))
     return PretrainedEncoder(run.encoder, params, batch_stats, config)

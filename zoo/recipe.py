@@ -22,6 +22,7 @@ weights that it made, and says the same in ten years. A recipe in Python reads l
 import dataclasses
 import inspect
 import json
+import math
 import runpy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -103,6 +104,7 @@ class Recipe:
             the optimizer stay float32. Two to three times as fast where the processor has bfloat16 (AMX, or a GPU).
         compile: compile the loss with `torch.compile`: half a minute at the start, then faster steps for networks
             whose time goes into batch norm and activations.
+        device: "cpu", or a GPU as torch names it, "cuda" say: images, keys and all that is trained lie there.
         seed: 0 <= seed < 2**63, of everything that is drawn.
     """
 
@@ -124,6 +126,7 @@ class Recipe:
     image_size: int | None = None
     precision: str = "float32"
     compile: bool = False
+    device: str = "cpu"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -203,7 +206,11 @@ def read_recipe(path: str | Path) -> Recipe:
     if not path.is_file():
         raise ZooError(f"{path}: no such file; expected a recipe, .json or .py")
     if path.suffix == ".json":
-        return Recipe.from_json(path.read_text(), where=str(path))
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise ZooError(f"{path}: expected JSON in UTF-8 ({error}); save it as that") from error
+        return Recipe.from_json(text, where=str(path))
     if path.suffix != ".py":
         raise ZooError(f"{path}: expected a recipe ending in .json or .py")
     recipe = runpy.run_path(str(path)).get("recipe")
@@ -312,6 +319,7 @@ def _check(recipe: Recipe) -> None:
         "encoder_options": Mapping,
         "optimizer_options": Mapping,
         "start": str,
+        "device": str,
         "seed": int,
     }.items():
         value = getattr(recipe, name)
@@ -321,8 +329,14 @@ def _check(recipe: Recipe) -> None:
     for name, low in {"epochs": 1, "batch_size": 2, "warmup_epochs": 0, "seed": 0}.items():
         if getattr(recipe, name) < low:
             raise ZooError(f"recipe: {name}: expected {low} or more, got {getattr(recipe, name)}")
-    if not recipe.learning_rate > 0:
+    if not 0 < recipe.learning_rate < math.inf:
         raise ZooError(f"recipe: learning_rate: expected a number above 0, got {recipe.learning_rate}")
+    if recipe.image_size is not None and (type(recipe.image_size) is not int or recipe.image_size < 1):
+        raise ZooError(f"recipe: image_size: expected 1 pixel or more, or null, got {recipe.image_size!r}")
+    for name in ("mean", "std"):
+        value = getattr(recipe, name)
+        if value is not None and not (isinstance(value, tuple) and all(isinstance(x, int | float) for x in value)):
+            raise ZooError(f"recipe: {name}: expected a number per channel, or null, got {value!r}")
     if recipe.warmup_epochs >= recipe.epochs:
         raise ZooError(
             f"recipe: warmup_epochs: expected fewer than {recipe.epochs}, the epochs, got {recipe.warmup_epochs}"
@@ -335,6 +349,8 @@ def _check(recipe: Recipe) -> None:
         raise ZooError("recipe: start: expected 'random', a model, a directory or 'torchvision:NETWORK', got ''")
     if not isinstance(recipe.compile, bool):
         raise ZooError(f"recipe: compile: expected true or false, got {recipe.compile!r}")
+    if not isinstance(recipe.views, tuple):
+        raise ZooError(f"recipe: views: expected a list of pairs (name, options), got {recipe.views!r}")
     for step in recipe.views:
         if not (isinstance(step, tuple) and len(step) == 2 and isinstance(step[1], Mapping)):
             raise ZooError(f"recipe: views: expected pairs (name, options), got {step!r}")

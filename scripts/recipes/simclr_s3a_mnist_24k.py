@@ -17,13 +17,14 @@ recipe = zoo.Recipe(
     ),
     optimizer="adamw",
     learning_rate=2e-3,
-    epochs=30,
+    epochs=20,
     batch_size=256,
     warmup_epochs=1,
     method_options={"projector": (256, 128), "temperature": 0.2},
     optimizer_options={"weight_decay": 1e-4},
     precision="bfloat16",
 )
+probes = (("mnist_labels_6k", (10, 100, "all")), ("mnist_labels_12k", ("all",)))
 
 if __name__ == "__main__":
     out = sys.argv[1] if len(sys.argv) > 1 else "runs/simclr-s3a-mnist_24k"

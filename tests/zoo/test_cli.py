@@ -36,13 +36,26 @@ def test_pretrain_resume_show_probe_and_plot(recipe, tmp_path):
     (tmp_path / "recipe.json").write_text(recipe.to_json())
     out = tmp_path / "run"
     result = zoo_command(
-        "pretrain", tmp_path / "recipe.json", "--out", out, "--set", "epochs=2", "--set", "seed=5", "--json"
+        "pretrain",
+        tmp_path / "recipe.json",
+        "--out",
+        out,
+        "--set",
+        "epochs=2",
+        "--set",
+        "seed=5",
+        "--precision",
+        "bfloat16",
+        "--device",
+        "cpu",
+        "--json",
     )
     assert result.exit_code == 0, result.stderr
     assert json.loads(result.stdout)["encoder"] == str(out / "encoder")
     assert "PretrainedEncoder" in zoo_command("resume", out).stdout
     shown = json.loads(zoo_command("show", out, "--json").stdout)
     assert shown["recipe"]["seed"] == 5 and shown["recipe"]["epochs"] == 2
+    assert shown["recipe"]["precision"] == "bfloat16" and shown["recipe"]["compile"] is False
     assert "learning_rate" in zoo_command("show", out).stdout
     options = ("--labels-per-class", "1,2", "--draws", 2, "--baselines", "pixels")
     record = json.loads(zoo_command("probe", out, *options, "--json").stdout)

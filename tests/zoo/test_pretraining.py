@@ -5,8 +5,10 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 
 import zoo
+from functional import tree
 from zoo.pretraining import read_metrics
 
 
@@ -21,6 +23,7 @@ def test_a_run_directory_holds_what_it_should(run, recipe):
     assert [line["epoch"] for line in lines] == [1, 2] and lines[-1]["step"] == 20
     assert {"loss", "grad_norm", "positive_cosine", "learning_rate", "images_per_second"} <= set(lines[0])
     assert {"alignment", "uniformity", "feature_std", "effective_rank"} <= set(lines[0])
+    assert all(2**26 < line["peak_memory_bytes"] < 2**36 for line in lines)
     config = json.loads((run / "encoder" / "config.json").read_text())
     assert zoo.Recipe.from_dict(config["recipe"]) == recipe.replace(epochs=2)
 
@@ -29,6 +32,34 @@ def test_training_lowers_the_loss(recipe, tmp_path):
     zoo.pretrain(recipe.replace(epochs=4), out=tmp_path / "run")
     losses = [line["loss"] for line in read_metrics(tmp_path / "run")]
     assert losses[-1] < losses[0] - 0.1
+
+
+def test_bfloat16_trains_alike_and_keeps_float32_weights(run, recipe, tmp_path):
+    half = zoo.pretrain(recipe.replace(epochs=2, precision="bfloat16"), out=tmp_path / "run")
+    assert {x.dtype for x in tree.leaves((half.params, half.batch_stats))} == {torch.float32}
+    ours, theirs = (torch.tensor([line["loss"] for line in read_metrics(out)]) for out in (tmp_path / "run", run))
+    assert not torch.equal(ours, theirs)  # it did compute in another precision
+    torch.testing.assert_close(ours, theirs, rtol=1e-2, atol=0)
+
+
+def test_on_epoch_sees_the_encoder_of_every_epoch_and_can_stop_the_run(recipe, tmp_path):
+    seen = {}
+
+    def stop_after_the_second(epoch, model):
+        seen[epoch] = model
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        zoo.pretrain(recipe.replace(epochs=3), out=tmp_path / "run", on_epoch=stop_after_the_second)
+    assert list(seen) == [1, 2] and not (tmp_path / "run" / "encoder").exists()
+    zoo.pretrain(
+        recipe.replace(epochs=3), out=tmp_path / "run", on_epoch=lambda epoch, model: seen.update({epoch: model})
+    )
+    last = zoo.load(tmp_path / "run")
+    images = zoo.load_dataset("digits").test.images[:8]
+    assert list(seen) == [1, 2, 3] and torch.equal(seen[3].features(images), last.features(images))
+    assert not torch.equal(seen[2].features(images), last.features(images))
 
 
 def test_a_directory_of_another_recipe_or_of_other_things_is_left_alone(run, recipe, tmp_path):
@@ -103,6 +134,8 @@ def test_a_collapse_is_said_in_plain_words_once(recipe, tmp_path):
         ({"dataset": "digts"}, "unknown dataset 'digts'; did you mean 'digits'"),
         ({"views": [("random_resized_crop", {"size": 8, "scale": (0.0, 2.0)})]}, "scale"),
         ({"mean": (0.5, 0.5, 0.5)}, "mean"),
+        ({"device": "gpu"}, "device: 'gpu' cannot be used here"),
+        ({"device": "cuda:99"}, "device: 'cuda:99' cannot be used here"),
     ],
 )
 def test_what_cannot_be_trained_is_named_before_anything_is_written(recipe, tmp_path, changes, words):

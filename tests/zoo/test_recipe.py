@@ -38,6 +38,8 @@ def test_recipes_are_read_from_json_and_python(recipe, tmp_path):
         ({"learning_rate": float("nan")}, "learning_rate: expected a number above 0, got nan"),
         ({"warmup_epochs": 6}, "warmup_epochs: expected fewer than 6"),
         ({"seed": -1}, "seed: expected 0 or more"),
+        ({"precision": "bf16"}, "unknown precision 'bf16'; did you mean 'bfloat16'"),
+        ({"compile": 1}, "compile: expected true or false, got 1"),
         ({"start": None}, "start: expected str, got None"),
         ({"start": ""}, "start: expected 'random', a model, a directory or 'torchvision:NETWORK', got ''"),
         (

@@ -1,0 +1,32 @@
+"""SimCLR on all 60,000 training images of MNIST with a small residual network: for few labels.
+
+python scripts/recipes/simclr_resnet8_mnist.py [OUT]      # or: zoo pretrain scripts/recipes/... --out OUT
+"""
+
+import sys
+
+import zoo
+
+recipe = zoo.Recipe(
+    method="simclr",
+    encoder="resnet8",
+    dataset="mnist",
+    views=(
+        ("random_resized_crop", {"size": 28, "scale": (0.4, 1.0)}),
+        ("affine", {"degrees": 20.0, "shear": (20.0, 20.0), "scale": (0.8, 1.2)}),
+    ),
+    optimizer="adamw",
+    learning_rate=2e-3,
+    epochs=12,
+    batch_size=256,
+    warmup_epochs=1,
+    method_options={"projector": (256, 128), "temperature": 0.2},
+    encoder_options={"width": 32, "stem": "strided"},
+    optimizer_options={"weight_decay": 1e-4},
+    precision="bfloat16",
+)
+probes = (("mnist_labels_6k", (10, 100, "all")), ("mnist_labels_12k", ("all",)))
+
+if __name__ == "__main__":
+    out = sys.argv[1] if len(sys.argv) > 1 else "runs/simclr-resnet8-mnist"
+    print(zoo.pretrain(recipe, out=out, progress=True))
