@@ -4,6 +4,7 @@ Exit codes: 0 done; 1 a bug or an unfinished run; 2 bad input, with one line on 
 Results go to stdout, `--json` makes them one JSON document; progress and messages go to stderr.
 """
 
+import io
 import json
 import sys
 import warnings
@@ -20,6 +21,9 @@ class _Group(click.Group):
     """Errors that a user can mend become one line and exit code 2; anything else is a bug and keeps its traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")  # the names of files need not be UTF-8
         try:
             with warnings.catch_warnings():
                 warnings.showwarning = lambda message, *_: click.echo(f"zoo: warning: {message}", err=True)

@@ -79,11 +79,11 @@ def load_dataset(name: str | Path, *, size: int | None = None, skip_bad: bool = 
             f"{name!r} is both a dataset's name and a path here; write './{name}' for the path, or rename it"
         )
     if not is_name and (path.is_dir() or path.suffix.lower() == ".csv"):
-        return _dataset(str(path), read_images(path, size=size, skip_bad=skip_bad))
+        return dataset_of_arrays(str(path), read_images(path, size=size, skip_bad=skip_bad))
     arrays = _read_named(str(name)) if is_name else _read_file(path)
     if size is not None:
         raise ZooError(f"size: is for a folder or CSV of images; {name} holds arrays, whose size is what it is")
-    return _dataset(str(name) if is_name else str(path), arrays)
+    return dataset_of_arrays(str(name) if is_name else str(path), arrays)
 
 
 def save_dataset(dataset: Dataset, path: str | Path, *, source: str) -> None:
@@ -192,7 +192,12 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _dataset(name: str, arrays: Mapping[str, np.ndarray]) -> Dataset:
+def dataset_of_arrays(name: str, arrays: Mapping[str, np.ndarray]) -> Dataset:
+    """The dataset that arrays make, as the module names them; labels may be strings.
+
+    Raises:
+        ZooError: if they are not as the module says.
+    """
     name = printable(name)
     arrays = {
         {"images": "train_images", "labels": "train_labels"}.get(key, key): value for key, value in arrays.items()

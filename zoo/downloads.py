@@ -192,7 +192,7 @@ def _download(file: RemoteFile, folder: Path, timeout: float) -> Path:
     failures = []
     for url in file.urls:
         try:
-            size, sha256 = _stream(url, path, timeout)
+            size, sha256 = stream(url, path, timeout)
         except (OSError, http.client.HTTPException) as error:
             failures.append(f"{url}: {error}")
             continue
@@ -205,7 +205,7 @@ def _download(file: RemoteFile, folder: Path, timeout: float) -> Path:
     raise ZooError("; ".join(failures))
 
 
-def _stream(url: str, path: Path, timeout: float) -> tuple[int, str]:
+def stream(url: str, path: Path, timeout: float) -> tuple[int, str]:
     """Copy a URL to a file; the number of bytes that came, and their SHA-256."""
     request = urllib.request.Request(url, headers={"User-Agent": "funczoo"})
     sha256 = hashlib.sha256()

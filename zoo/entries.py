@@ -24,6 +24,12 @@ class Entry(NamedTuple):
 # The weights lie in zoo/weights/NAME and come with the package. `python scripts/release.py RECIPE` writes them, and
 # prints the entry.
 ENTRIES: dict[str, Entry] = {
+    "simclr-resnet8-cifar10_40k": Entry(
+        name="simclr-resnet8-cifar10_40k",
+        summary="SimCLR on 40,000 images of CIFAR-10: 32x32 colour images -> 512 features, 1.4 million parameters",
+        sha256="f939660afd60268b59178e04385fd8d6576a37996d979ef1c3284a75172be314",
+        licence="Apache-2.0",
+    ),
     "simclr-resnet8-digits": Entry(
         name="simclr-resnet8-digits",
         summary="SimCLR on scikit-learn's digits: 8x8 grey images -> 64 features, 77 thousand parameters",

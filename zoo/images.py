@@ -68,7 +68,7 @@ def read_images(path: Path, *, size: int | None = None, skip_bad: bool = False) 
     """
     if size is not None and size < 1:
         raise ZooError(f"size: expected 1 pixel or more, got {size}")
-    splits = _list_folder(path) if path.is_dir() else {"train": _list_csv(path)}
+    splits = list_folder(path) if path.is_dir() else {"train": _list_csv(path)}
     files = [file for split in splits.values() for file in split]
     headers = list(_each(_read_header, files, "look"))
     sides = [header.shorter_side for header in headers if not header.fault]
@@ -120,7 +120,12 @@ def printable(path: str | Path) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def _list_folder(root: Path) -> dict[str, list[_File]]:
+def list_folder(root: Path) -> dict[str, list[_File]]:
+    """The files of a folder by split, with their labels, as the module says.
+
+    Raises:
+        ZooError: if it holds nothing, or has other splits.
+    """
     folders, strays = _entries(root)
     names = {folder.name for folder in folders}
     if "train" not in names or not names <= _SPLITS | _OTHER_SPLITS:
@@ -191,20 +196,24 @@ def _list_csv(path: Path) -> list[_File]:
         if len(row) != len(header):
             raise ZooError(f"{printable(path)}: line {line}: expected {len(header)} fields, got {len(row)}")
     paths = [path.parent / row[columns[0]].strip() for _, row in rows]
-    _refuse_duplicates(path, paths, [line for line, _ in rows])
+    refuse_duplicates(path, paths, [line for line, _ in rows])
     if len(columns) == 1:
         return [_File(image) for image in paths]
     labels = [printable(row[columns[1]].strip()) for _, row in rows]
     if missing := [str(line) for (line, _), label in zip(rows, labels, strict=True) if not label]:
         raise ZooError(
-            f"{printable(path)}: {len(missing)} of {len(rows)} images have no label ({_first(missing, 'line ')}); give "
-            "each one, or leave out the column for images without labels"
+            f"{printable(path)}: {len(missing)} of {len(rows)} images have no label "
+            f"({first_few(missing, 'line ')}); give each one, or leave out the column for images without labels"
         )
     return [_File(image, label) for image, label in zip(paths, labels, strict=True)]
 
 
-def _refuse_duplicates(path: Path, images: Sequence[Path], lines: Sequence[int]) -> None:
-    """An image that is listed twice would be in training and test images at once, or have two labels."""
+def refuse_duplicates(path: Path, images: Sequence[Path], lines: Sequence[int]) -> None:
+    """An image that is listed twice would be in training and test images at once, or have two labels.
+
+    Raises:
+        ZooError: which names both lines.
+    """
     first: dict[str, int] = {}
     for image, line in zip(images, lines, strict=True):
         if (before := first.setdefault(os.path.abspath(image), line)) != line:
@@ -298,13 +307,14 @@ def _refuse_or_warn(root: Path, files: Sequence[_File], faults: Sequence[str], s
     ]
     if not bad:
         return
-    found = f"{printable(root)}: {len(bad)} of {len(files)} files cannot be used: {_first(bad)}"
+    found = f"{printable(root)}: {len(bad)} of {len(files)} files cannot be used: {first_few(bad)}"
     if not skip_bad:
         raise ZooError(f"{found}; mend them or move them away, or leave them out with --skip-bad (skip_bad=True)")
     warnings.warn(f"{found}; left out", stacklevel=4)
 
 
-def _first(names: Iterable[str], prefix: str = "") -> str:
+def first_few(names: Iterable[str], prefix: str = "") -> str:
+    """The first of many names, and how many more there are."""
     names = list(names)
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(prefix + name for name in names[:_NAMED]) + more

@@ -179,7 +179,8 @@ def _prepare(recipe: Recipe, skip_bad: bool, out: Path) -> _Run:
     optimizer = build_optimizer(recipe, schedule)
     key_init, key_order, key_views = random.split(random.key(recipe.seed, device=device), 3)
     step = training.make_train_step(method.loss, optimizer, compile=recipe.compile)
-    train = Split(*(None if part is None else part.to(device) for part in data.train))
+    labels = None if data.train.labels is None else data.train.labels.to(device)
+    train = Split(images.to(device), labels)
     _try(method, train.images, key_init)
     return _Run(
         recipe=recipe,

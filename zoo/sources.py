@@ -21,17 +21,17 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
 from torch import Tensor
 from tqdm import tqdm
 
-from zoo.datasets import Dataset, _dataset, load_dataset
+from zoo.datasets import Dataset, dataset_of_arrays, load_dataset
 from zoo.downloads import NAMES, SUBSETS
-from zoo.errors import ZooError
-from zoo.images import _list_folder, _reason, printable
+from zoo.errors import ZooError, unknown
+from zoo.images import first_few, list_folder, printable, read_image, refuse_duplicates
 from zoo.loading import PretrainedEncoder
 
 _ARRAYS = (".npz", ".safetensors")
+_COLUMNS = ("path", "label", "split")
 
 
 class Source(NamedTuple):
@@ -114,7 +114,7 @@ def labelled_dataset(model: PretrainedEncoder, source: str | Path, *, skip_bad: 
             f"{printable(path)}: none of the {len(found.labels)} images has a label to train on; put them into folders "
             "of one class each, or name their classes in a CSV with the columns path and label"
         )
-    return _dataset(str(path), arrays), found.labels.count(None)
+    return dataset_of_arrays(str(path), arrays), found.labels.count(None)
 
 
 def _is_listing(source: str | Path) -> bool:
@@ -144,7 +144,7 @@ def _of_dataset(data: Dataset) -> Source:
 
 def _rows(path: Path) -> list[_Row]:
     if path.is_dir():
-        files = _list_folder(path)
+        files = list_folder(path)
         return [_Row(file.path, split, file.label) for split, members in files.items() for file in members]
     return _read_csv(path)
 
@@ -162,6 +162,8 @@ def _read_csv(path: Path) -> list[_Row]:
             f"{printable(path)}: expected the columns path, and where they are known label and split, in the first "
             f"line; got {printable(', '.join(header)) or 'nothing'}"
         )
+    if strange := [name for name in header if name not in _COLUMNS]:
+        raise unknown(f"column in {printable(path)}:", strange[0], _COLUMNS)
     rows = []
     for number, cells in lines:
         if len(cells) != len(header):
@@ -171,6 +173,7 @@ def _read_csv(path: Path) -> list[_Row]:
         if split not in ("train", "test"):
             raise ZooError(f"{printable(path)}: line {number}: split: expected train or test, got {split!r}")
         rows.append(_Row(path.parent / line["path"], split, printable(line.get("label", "")) or None))
+    refuse_duplicates(path, [row.path for row in rows], [number for number, _ in lines])
     if not rows:
         raise ZooError(f"{printable(path)}: has no lines below its header; expected a line per image")
     return rows
@@ -181,32 +184,15 @@ def _read(model: PretrainedEncoder, rows: Sequence[_Row], skip_bad: bool) -> lis
 
     def read(row: _Row) -> Tensor | ZooError:
         try:
-            pixels = model.pixels([_open(row.path)])
+            return torch.from_numpy(read_image(row.path, model.input_shape))
         except ZooError as error:
             if not skip_bad:
                 raise
             return error
-        return (255 * pixels).round().to(torch.uint8).reshape(model.input_shape)
 
     with ThreadPoolExecutor() as pool:
         bar = tqdm(pool.map(read, rows), total=len(rows), desc="read", unit=" images", delay=2, disable=None)
         found = list(bar)
     if faults := [str(image) for image in found if isinstance(image, ZooError)]:
-        warnings.warn(f"{len(faults)} of {len(rows)} files are no images: {faults[0]}, ...; left out", stacklevel=3)
+        warnings.warn(f"{len(faults)} of {len(rows)} files are no images: {first_few(faults)}; left out", stacklevel=3)
     return [None if isinstance(image, ZooError) else image for image in found]
-
-
-def _open(path: Path) -> Image.Image:
-    """An image of 8 bits, upright."""
-    try:
-        if path.exists() and not path.is_file():  # opening a pipe would wait for ever
-            raise ValueError("not a regular file")
-        with Image.open(path) as opened:
-            if opened.mode == "F" or (opened.mode == "I" and opened.format != "PNG"):
-                raise ValueError(f"32 bits per pixel (mode {opened.mode}); convert it to 8 or 16")
-            image = ImageOps.exif_transpose(opened)
-        if image.mode.startswith("I"):  # 16 bits: the upper byte
-            return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-        return image.convert("RGBA") if "transparency" in image.info else image
-    except Exception as error:  # Pillow raises what its decoders raise: OS, syntax, value, struct and zlib errors
-        raise ZooError(f"{printable(path)}: not a readable image ({_reason(error)})") from error

@@ -36,7 +36,7 @@ from torch import Tensor
 from functional import random, tree
 from functional.base import BatchStats, Encoder, Key, Params
 from zoo import loading
-from zoo.downloads import _stream
+from zoo.downloads import stream
 from zoo.errors import ZooError
 from zoo.recipe import ENCODERS, TORCHVISION, Recipe
 
@@ -182,7 +182,7 @@ def _fetch(url: str, path: Path, digits: str, timeout: float) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f"{path.stem}.", dir=path.parent) as folder:
             part = Path(folder) / path.name
-            size, sha256 = _stream(url, part, timeout)
+            size, sha256 = stream(url, part, timeout)
             if sha256.startswith(digits):
                 os.replace(part, path)
                 return

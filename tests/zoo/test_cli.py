@@ -223,7 +223,7 @@ def test_env_says_what_bits_depend_on():
     "arguments,words",
     [
         (("shwo",), "unknown command 'shwo'; did you mean 'show'?"),
-        (("show", "simclr-resnet8-digit"), "did you mean 'simclr-resnet8-digits'?"),
+        (("show", "simclr-resnet8-digit"), "did you mean 'simclr-resnet8-digits'"),
         (("probe", "nothing"), "unknown model 'nothing'"),
         (("probe", "simclr-resnet8-digits", "--data", "digts"), "did you mean 'digits'"),
         (("probe", "simclr-resnet8-digits", "--data", "none.npz"), "none.npz: no such file"),

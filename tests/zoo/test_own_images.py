@@ -2,6 +2,9 @@
 
 import json
 import os
+import re
+import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -86,8 +89,26 @@ def test_pixels_are_those_of_the_file_or_resized_as_torchvision_does(tmp_path):
 
 def test_an_encoder_sees_the_same_pixels_in_a_path_as_in_the_dataset(tmp_path, model):
     paths = [picture(tmp_path / f"{i}.jpg", (30 + i, 20), mode="L") for i in range(3)]
+    paths += [picture(tmp_path / "3.png", mode="1"), picture(tmp_path / "4.png", mode="LA"), tmp_path / "5.png"]
+    Image.fromarray(RNG.integers(0, 2**16, (20, 30), dtype=np.uint16)).save(paths[-1])  # 16 bits
     data = load_dataset(tmp_path, size=8)
     assert torch.equal(model.pixels(paths), model.pixels(data.train.images))
+    assert torch.equal(model.pixels([Image.open(path) for path in paths]), model.pixels(data.train.images))
+
+
+def test_a_path_that_is_no_image_says_why_as_the_dataset_does(tmp_path, model):
+    broken = picture(tmp_path / "broken.png", (64, 64))
+    broken.write_bytes(broken.read_bytes()[:900])
+    os.mkfifo(tmp_path / "pipe.png")
+    Image.fromarray(np.zeros((4, 4), np.float32)).save(tmp_path / "float.tiff")
+    reasons = {"broken.png": "truncated", "pipe.png": "not a regular file", "float.tiff": "32 bits per pixel"}
+    for name, reason in reasons.items():
+        with pytest.raises(zoo.ZooError, match=f"{name}: not a readable image .*{reason}"):
+            model.features([tmp_path / name])
+        with pytest.raises(zoo.ZooError, match=f"{name} .*{reason}"):
+            load_dataset(tmp_path)
+    with pytest.raises(zoo.ZooError, match="images: not a readable image .32 bits"):
+        model.features([Image.fromarray(np.zeros((4, 4), np.float32))])
 
 
 def test_channels_are_read_from_the_files(tmp_path):
@@ -219,8 +240,9 @@ def test_a_csv_of_paths_and_labels(tmp_path):
         ("file,label\na.png,x\n", "unknown column 'file'; known: label, path"),
         ("a.png,x\n", "expected the columns path and label in the first line"),
         ("label\nx\n", "path is missing"),
+        ("path,label\na.png,x\nb.png,y\n./a.png,x\n", "line 4 names the same image as line 2"),
         ("path,label\na.png,x\nb.png\n", "line 3: expected 2 fields, got 1"),
-        ("path,label\na.png,x\nb.png,\na.png,y\nb.png, \n", "2 of 4 images have no label (line 3, line 5)"),
+        ("path,label\na.png,x\nb.png,\nc.png,y\nd.png, \n", "2 of 4 images have no label (line 3, line 5)"),
         ("path,label\na.png,x\nnone.png,x\n", "1 of 2 files cannot be used: none.png (no such file)"),
         ('path,label\n"a.png,x\n', "expected 2 fields, got 1"),
     ],
@@ -271,16 +293,37 @@ def test_show_counts_and_draws(tmp_path):
     assert "unknown command 'shwo'; did you mean 'show'" in zoo_data("shwo").stderr
 
 
-def test_a_folder_with_bad_files_is_trained_on_only_when_they_may_be_skipped(recipe, tmp_path):
-    photos = tmp_path / "photos"
-    for i in range(12):
-        picture(photos / f"{i}.png", size=(10 + i, 12))
-    (photos / "broken.png").write_bytes((photos / "0.png").read_bytes()[:60])
-    (photos / "notes.txt").write_text("not an image")
-    mine = recipe.replace(dataset=str(photos), image_size=8, batch_size=4, epochs=2)
-    with pytest.raises(zoo.ZooError, match=r"(?s)broken.png.*notes.txt.*--skip-bad"):
-        zoo.pretrain(mine, out=tmp_path / "run")
-    assert not (tmp_path / "run").exists()
-    with pytest.warns(UserWarning, match=r"(?s)broken.png.*notes.txt"):
-        model = zoo.pretrain(mine, out=tmp_path / "run", skip_bad=True)
-    assert model.input_shape == (3, 8, 8) and model.features([photos / "0.png"]).shape == (1, 16)
+def test_three_hundred_photos_are_trained_on_and_probed_with_thirty_labels(recipe, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    formats = ("png", "jpg", "webp", "bmp", "gif")
+    for i in range(298):
+        size = (int(RNG.integers(16, 40)), int(RNG.integers(16, 40)))
+        colour = "red" if i % 2 else "blue"
+        picture(Path("photos", f"{i:03}.{formats[i % 5]}"), size, colour=None if i % 3 else colour)
+    broken = picture(Path("photos/broken.jpg"), (64, 64))
+    broken.write_bytes(broken.read_bytes()[:900])
+    Path("photos/text.jpg").write_text("not an image")
+    views = (("random_resized_crop", {"size": 16}), ("horizontal_flip", {}))
+    Path("recipe.json").write_text(
+        recipe.replace(views=views, image_size=16, batch_size=64, epochs=1, warmup_epochs=0).to_json()
+    )
+    command = ["pretrain", "recipe.json", "--data", "photos", "--out", "run"]
+    refused = CliRunner().invoke(main, command)
+    assert refused.exit_code == 2 and refused.stderr.count("\n") == 1 and not Path("run").exists()
+    for words in ("2 of 300 files cannot be used", "broken.jpg (", "text.jpg (not an image)", "--skip-bad"):
+        assert words in refused.stderr
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        result = CliRunner().invoke(main, [*command, "--skip-bad"])
+    assert result.exit_code == 0, result.stderr
+    assert re.search(r"warning: .*2 of 300 files .*broken.jpg.*text.jpg.*left out", result.stderr)
+    model = zoo.load("./run")
+    assert model.input_shape == (3, 16, 16) and model.config["dataset"]["images"] == 298
+
+    lines = [f"photos/{i:03}.{formats[i % 5]},{'red' if i % 2 else 'blue'}" for i in range(0, 90, 3)]
+    table(Path("labels.csv"), "path,label\n" + "\n".join(lines))
+    probed = CliRunner().invoke(main, ["probe", "run", "--data", "labels.csv", "--json"])
+    assert probed.exit_code == 0, probed.stderr
+    found = json.loads(probed.stdout)
+    assert found["folds"] == 5 and found["accuracy"] > 0.9
+    assert {name: row["images"] for name, row in found["per_class"].items()} == {"blue": 15, "red": 15}
