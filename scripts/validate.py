@@ -11,17 +11,17 @@ import time
 
 STARTED = time.perf_counter()  # before the imports, which count too
 
-import argparse  # noqa: E402
-import json  # noqa: E402
-import tempfile  # noqa: E402
-from pathlib import Path  # noqa: E402
+import argparse
+import json
+import tempfile
+from pathlib import Path
 
-import zoo  # noqa: E402
-from zoo.datasets import Dataset, Split  # noqa: E402
-from zoo.downloads import SUBSETS  # noqa: E402
-from zoo.evaluation import evaluate  # noqa: E402
-from zoo.loading import PretrainedEncoder  # noqa: E402
-from zoo.recipe import read_recipe  # noqa: E402
+import zoo
+from zoo.datasets import Dataset, Split
+from zoo.downloads import SUBSETS
+from zoo.evaluation import evaluate
+from zoo.loading import PretrainedEncoder
+from zoo.recipe import read_recipe
 
 
 def main() -> None:

@@ -30,6 +30,12 @@ ENTRIES: dict[str, Entry] = {
         sha256="f939660afd60268b59178e04385fd8d6576a37996d979ef1c3284a75172be314",
         licence="Apache-2.0",
     ),
+    "simclr-s3a-mnist_24k": Entry(
+        name="simclr-s3a-mnist_24k",
+        summary="SimCLR on 24,000 images of MNIST: 28x28 grey images -> 128 features, 420 thousand parameters",
+        sha256="387eec7b5ac318fa74deb38731a55d7e14a2b46ac85468cba270196993b923ee",
+        licence="Apache-2.0",
+    ),
     "simclr-resnet8-digits": Entry(
         name="simclr-resnet8-digits",
         summary="SimCLR on scikit-learn's digits: 8x8 grey images -> 64 features, 77 thousand parameters",
