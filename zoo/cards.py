@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from zoo.downloads import SUBSETS
+
 TITLES = {"encoder": "this encoder", "untrained": "the same encoder, untrained", "pixels": "raw pixels"}
 
 
@@ -60,8 +62,11 @@ def render_card(config: Mapping[str, Any], ledger: Mapping[str, Any] | None = No
 def results_section(ledger: Mapping[str, Any]) -> str:
     """The results table of a ledger with the sentences that say how it was measured."""
     rows = ledger["results"]
-    test_images = {row["data"]: row["test_images"] for row in rows}
+    sources = list(dict.fromkeys(row["data"] for row in rows))
+    test_images = {_whole(row["data"]): row["test_images"] for row in rows}
     on = " and ".join(f"the {n:,} test images of {data}" for data, n in test_images.items())
+    if sources != list(test_images):
+        on += f", with labels of {' and '.join(sources)}"
     return (
         f"Accuracy in % on {on}: linear probe on frozen features, {_spread_in_words(ledger)} "
         f"Measured by `{ledger['command']}`.\n\n{results_table(ledger)}"
@@ -125,6 +130,11 @@ def report_tables(report: Mapping[str, Any]) -> str:
             _markdown(["", *names], counts),
         ]
     )
+
+
+def _whole(data: str) -> str:
+    """The dataset that a subset is a part of: they share their test images."""
+    return SUBSETS[data][0] if data in SUBSETS else data
 
 
 def _spread_in_words(ledger: Mapping[str, Any]) -> str:
