@@ -30,6 +30,12 @@ ENTRIES: dict[str, Entry] = {
         sha256="f939660afd60268b59178e04385fd8d6576a37996d979ef1c3284a75172be314",
         licence="Apache-2.0",
     ),
+    "simclr-resnet8-mnist": Entry(
+        name="simclr-resnet8-mnist",
+        summary="SimCLR on MNIST: 28x28 grey images -> 128 features, 310 thousand parameters",
+        sha256="ed10d89d459b41cd4f542df04de90fb55d738b113a29383ae52600c8dc897299",
+        licence="Apache-2.0",
+    ),
     "simclr-s3a-mnist_24k": Entry(
         name="simclr-s3a-mnist_24k",
         summary="SimCLR on 24,000 images of MNIST: 28x28 grey images -> 128 features, 420 thousand parameters",
