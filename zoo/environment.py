@@ -31,8 +31,8 @@ def peak_memory_bytes() -> int:
     """
     import torch
 
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated()
+    if torch.cuda.is_available() and (taken := torch.cuda.max_memory_allocated()):  # 0 for a run on the CPU beside one
+        return taken
     try:
         with open("/proc/self/status") as file:  # ru_maxrss would count what the parent held before it started us
             return 1024 * next(int(line.split()[1]) for line in file if line.startswith("VmHWM:"))

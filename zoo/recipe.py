@@ -231,8 +231,8 @@ def build_encoder(name: str, in_channels: int, options: Options) -> Encoder:
 def in_precision(encoder: Encoder, precision: str) -> Encoder:
     """The encoder as it is trained: in the precision of a recipe, and on images whose channels lie side by side.
 
-    In that order of memory (channels-last) convolutions are faster, by a fifth to a half on a CPU; the numbers are
-    the same.
+    In that order of memory (channels-last) convolutions are faster, by up to a third on a CPU; the same numbers, up
+    to the order of sums.
     """
     layer = layers.cast(Layer(encoder.init, encoder.apply), PRECISIONS[precision])
 
