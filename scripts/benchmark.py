@@ -48,8 +48,10 @@ def main() -> int:
 
     from zoo.checkpoints import write_atomically
     from zoo.environment import environment
+    from zoo.memory import keep_freed_memory
 
     torch.set_num_threads(arguments.threads)
+    keep_freed_memory()  # as `zoo pretrain` does; here it serves peers and their workers, too
     options = Options(
         arguments.quick, arguments.repeats or (1 if arguments.quick else 5), arguments.threads, arguments.profile
     )

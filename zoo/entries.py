@@ -32,8 +32,8 @@ ENTRIES: dict[str, Entry] = {
     ),
     "simclr-resnet8-mnist": Entry(
         name="simclr-resnet8-mnist",
-        summary="SimCLR on MNIST: 28x28 grey images -> 128 features, 310 thousand parameters",
-        sha256="ed10d89d459b41cd4f542df04de90fb55d738b113a29383ae52600c8dc897299",
+        summary="SimCLR on MNIST: 28x28 grey images -> 512 features, 374 thousand parameters",
+        sha256="06d36caf6c1a5ad4cfc5c8aa244a6c03ab00c77d0282224c18f8ad8ea62ace70",
         licence="Apache-2.0",
     ),
     "simclr-s3a-mnist_24k": Entry(

@@ -24,25 +24,11 @@ def environment() -> dict[str, Any]:
     }
 
 
-def peak_memory_bytes() -> int:
-    """The most memory that this process has held so far, in bytes (the resident set; on a GPU, what torch took there).
-
-    Mapped files count as far as they were read. 0 where the platform does not tell (Windows).
-    """
+def has_bfloat16() -> bool:
+    """Whether torch has fast kernels for bfloat16 on this processor; without, it is slower than float32 by far."""
     import torch
 
-    if torch.cuda.is_available() and (taken := torch.cuda.max_memory_allocated()):  # 0 for a run on the CPU beside one
-        return taken
-    try:
-        with open("/proc/self/status") as file:  # ru_maxrss would count what the parent held before it started us
-            return 1024 * next(int(line.split()[1]) for line in file if line.startswith("VmHWM:"))
-    except (OSError, StopIteration):
-        pass
-    try:
-        import resource
-    except ImportError:
-        return 0
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in bytes on macOS
+    return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def _processor() -> str:

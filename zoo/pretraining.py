@@ -33,9 +33,10 @@ from zoo import loading
 from zoo.batching import batches, steps_per_epoch
 from zoo.checkpoints import load_checkpoint, load_tensors, require_utf8, save_checkpoint, write_atomically
 from zoo.datasets import Dataset, Split, channel_statistics, load_dataset
-from zoo.environment import environment, peak_memory_bytes
+from zoo.environment import environment, has_bfloat16
 from zoo.errors import ZooError
 from zoo.loading import PretrainedEncoder
+from zoo.memory import keep_freed_memory, peak_memory_bytes
 from zoo.recipe import (
     Recipe,
     build_encoder,
@@ -105,6 +106,7 @@ def pretrain(
         recipe = recipe.replace(dataset=str(data))
     out = Path(out).expanduser()
     _require_own(out, recipe)
+    keep_freed_memory()
     run = _prepare(recipe, skip_bad, out)
     finished = (out / "encoder" / "config.json").is_file()
     if not finished:
@@ -162,6 +164,7 @@ def _prepare(recipe: Recipe, skip_bad: bool, out: Path) -> _Run:
     start_record = _kept_start(recipe, out)
     start = None if recipe.start == "random" or start_record else read_start(recipe)
     device = _device(recipe.device)
+    _warn_of_slow_precision(recipe.precision, device)
     data = load_dataset(recipe.dataset, size=recipe.image_size, skip_bad=skip_bad)
     images = data.train.images
     encoder = build_encoder(recipe.encoder, images.shape[1], recipe.encoder_options)
@@ -208,6 +211,15 @@ def _device(name: str) -> torch.device:
         reason = str(error).partition("\n")[0]
         raise ZooError(f"recipe: device: {name!r} cannot be used here ({reason}); --set device=cpu can") from error
     return device
+
+
+def _warn_of_slow_precision(precision: str, device: torch.device) -> None:
+    if precision == "bfloat16" and device.type == "cpu" and not has_bfloat16():
+        warnings.warn(
+            "precision bfloat16 is about ten times slower than float32 on this processor, which has no instructions "
+            "for it (AVX-512, AMX); --precision float32 trains the same, up to rounding",
+            stacklevel=4,
+        )
 
 
 def _try(method: Method, images: Tensor, key: Key) -> None:

@@ -239,7 +239,7 @@ def in_precision(encoder: Encoder, precision: str) -> Encoder:
     def apply(
         params: Params, batch_stats: BatchStats, images: Images, /, *, train: bool = False, key: Key | None = None
     ) -> tuple[torch.Tensor, BatchStats]:
-        images = images.contiguous(memory_format=torch.channels_last)
+        images = images.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)  # as torch.channels_last, for vmap too
         return layer.apply(params, batch_stats, images, train=train, key=key)
 
     return Encoder(layer.init, apply, encoder.feature_dim)

@@ -1,4 +1,4 @@
-"""On a GPU: the time of an epoch of SimCLR with ResNet-18, and several models at once under vmap.
+"""On a GPU: whether it computes what the CPU does, an epoch of SimCLR with ResNet-18, several models under vmap.
 
 Tensors are put on the device here by hand: keys and images live there, and all else follows from them.
 """
@@ -9,15 +9,17 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.measuring import Check, Options, alternate, failed, line, missing, not_run
-from benchmarks.step import RESNET18, S3A, Ours, Theirs, ours
-from benchmarks.views import kornia_view, noise
-from functional import random, training, tree
+from benchmarks.step import RESNET18, S3A, Network, Ours, Theirs, ours
+from benchmarks.views import COLOUR_32, kornia_view, noise, zoo_views
+from functional import augmentations, random, training, tree
 from functional.base import Batch
+from zoo.environment import has_bfloat16
 
 IMAGES = 50_000
-MODELS = 8
+MODELS = (1, 2, 4, 8, 16)
 
 
 def measure(options: Options) -> Iterator[dict[str, Any]]:
@@ -31,8 +33,34 @@ def measure(options: Options) -> Iterator[dict[str, Any]]:
 def measure_on(device: str, options: Options) -> Iterator[dict[str, Any]]:
     """The lines of this part on a device; on a CPU they only show that everything runs."""
     wait = torch.cuda.synchronize if device == "cuda" else int
+    yield from _agreement(device, options)
     yield from _epoch(device, options, wait)
-    yield from _models(device, options, wait)
+    for network in (S3A, RESNET18):
+        for models in MODELS[1:2] if options.quick else MODELS:
+            yield from _models(network, models, device, options, wait)
+
+
+def _agreement(device: str, options: Options) -> Iterator[dict[str, Any]]:
+    """The same keys, bit for bit, and the same views, to 1e-5, as on the CPU."""
+    name, views = "difference of the views to those of the CPU", zoo_views(COLOUR_32)
+    index = torch.arange(8 if options.quick else 512)
+    images = noise(len(index), 3, 32)
+
+    def drawn(where: str) -> tuple[Tensor, Tensor]:
+        key, batch = random.key(0, device=where), Batch(images.to(where), None, index.to(where))
+        made = augmentations.draw_views(views, key, batch)
+        return random.bits(key, (10_000,)).cpu(), torch.cat(made).cpu()
+
+    (bits, made), (their_bits, theirs) = drawn(device), drawn("cpu")
+    difference = (made - theirs).abs().max().item()
+    checks = [
+        Check("bits that differ from the CPU's", (bits != their_bits).sum().item(), 0),
+        Check(name, difference, 1e-5),
+    ]
+    if reason := failed(checks):
+        yield not_run(name, reason)
+        return
+    yield line(name, "of 1", [difference], ceiling=1e-5, note=f"{len(bits):,} draws are equal in all bits")
 
 
 def _epoch(device: str, options: Options, wait: Callable[[], Any]) -> Iterator[dict[str, Any]]:
@@ -40,23 +68,47 @@ def _epoch(device: str, options: Options, wait: Callable[[], Any]) -> Iterator[d
     network = RESNET18._replace(setting=RESNET18.setting._replace(batch=batch))
     images = noise(count, 3, 32).to(device)
     indices = [index for index in torch.arange(count, device=device).split(batch) if len(index) == batch]
-    forms = ("eager bfloat16",) if options.quick else ("eager bfloat16", "compiled bfloat16")
+    precision = "bfloat16" if device != "cpu" or has_bfloat16() else "float32"
+    forms = [f"{kind} {precision}" for kind in (("eager",) if options.quick else ("eager", "compiled"))]
     turns: dict[str, Callable[[], Any]] = {
         form: partial(_our_epoch, ours(network, form, device), images, indices) for form in forms
     }
-    name = f"ResNet-18, an epoch of {count:,} images, batch {batch}, bfloat16"
+    name = f"ResNet-18, an epoch of {count:,} images, batch {batch}, {precision}"
     if reason := missing("kornia") or missing("lightly"):
         yield not_run(f"{name}, against kornia and lightly", reason)
     else:
         params = ours(network, forms[0], device).state.params
-        peer = Theirs(network, params, None, "bfloat16, channels-last", device)
+        peer = Theirs(network, params, None, f"{precision}, channels-last", device)
         turns["theirs"] = partial(_their_epoch, peer, kornia_view(network.setting, "resample"), images, indices)
     runs = alternate(name, turns, options.repeats, synchronize=wait)
     theirs = runs["theirs"].seconds if "theirs" in runs else None
     label = "kornia, torch.nn in channels-last, lightly's loss" if theirs else None
+    rate, needed = _matrix_rate(device, options, wait), _operations(ours(network, forms[0], device), images, indices)
     for form in forms:
+        seconds = runs[form].seconds
         note = f"first epoch {runs[form].first:.1f} s"
-        yield line(f"{name}, {form.split()[0]}", "s", runs[form].seconds, peer=label, theirs=theirs, note=note)
+        ceiling = None if options.quick else 4.0
+        named = f"{name}, {form.split()[0]}"
+        yield line(named, "s", seconds, peer=label, theirs=theirs, ceiling=ceiling, note=note)
+        shares = [100 * needed / each / rate for each in seconds]
+        note = f"of {rate / 1e12:.1f} Tflop/s, measured in a product of bfloat16 matrices"
+        yield line(f"{named}: part of the matrix rate that is used", "%", shares, note=note)
+
+
+def _matrix_rate(device: str, options: Options, wait: Callable[[], Any]) -> float:
+    """Operations per second in the product of two square matrices, of the best of ten turns."""
+    side = 64 if options.quick else 8192
+    a, b = torch.randn(2, side, side, device=device, dtype=torch.bfloat16)
+    runs = alternate("matrix product", {"product": lambda: a @ b}, 10, synchronize=wait)
+    return 2 * side**3 / min(runs["product"].seconds)
+
+
+def _operations(run: Ours, images: Tensor, indices: list[Tensor]) -> int:
+    """Multiplications and additions in an epoch, as torch counts them: those of matrix products and convolutions."""
+    batch = Batch(images[indices[0]], None, indices[0])
+    with FlopCounterMode(display=False) as counter:
+        run.step(run.state, random.key(1, device=images.device), batch)
+    return len(indices) * counter.get_total_flops()
 
 
 def _our_epoch(run: Ours, images: Tensor, indices: list[Tensor]) -> None:
@@ -74,21 +126,23 @@ def _their_epoch(peer: Theirs, view: Callable[[Tensor], Tensor], images: Tensor,
         peer.step(views)
 
 
-def _models(device: str, options: Options, wait: Callable[[], Any]) -> Iterator[dict[str, Any]]:
+def _models(
+    network: Network, models: int, device: str, options: Options, wait: Callable[[], Any]
+) -> Iterator[dict[str, Any]]:
     """A step of several models with seeds of their own: all under vmap, against one after the other."""
-    network = S3A._replace(setting=S3A.setting._replace(batch=8 if options.quick else 256))
+    network = network._replace(setting=network.setting._replace(batch=8 if options.quick else 256))
     run = ours(network, "eager float32", device)
-    keys = random.split(random.key(0, device=device), MODELS)
+    keys = random.split(random.key(0, device=device), models)
     states = [training.init(run.method, run.optimizer, key) for key in keys.unbind()]
     stacked = tree.stack(states)
     index = torch.arange(network.setting.batch, device=device)
-    batch = Batch(noise(len(index), 1, 28).to(device), None, index)
+    batch = Batch(noise(len(index), network.setting.channels, network.setting.size).to(device), None, index)
     together = torch.func.vmap(run.step, in_dims=(0, 0, None))
 
     def one_by_one() -> Tensor:
         return torch.stack([run.step(state, key, batch)[1]["loss"] for state, key in zip(states, keys, strict=True)])
 
-    name = f"{MODELS} models of s3a, a step at batch {len(index)}, float32"
+    name = f"{models} x {network.name}, a step at batch {len(index)}, float32"
     difference = (together(stacked, keys, batch)[1]["loss"] - one_by_one()).abs().max().item()
     if reason := failed([Check(f"{name}: difference of the losses", difference, 1e-3)]):
         yield not_run(name, reason)

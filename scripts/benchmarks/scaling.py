@@ -14,6 +14,7 @@ from benchmarks.views import noise
 from functional import random
 from functional.base import Batch
 from zoo.batching import batches
+from zoo.memory import keep_freed_memory
 
 BATCHES = (64, 256, 1024, 4096)
 SIDES = (28, 56, 112, 224)
@@ -47,6 +48,7 @@ def step(
     size = batch or (8 if quick else 256)
     network = network._replace(setting=network.setting._replace(batch=size))
     data = noise(images or 2 * size, network.setting.channels, network.setting.size)
+    keep_freed_memory()  # as `zoo pretrain` does
     run, key = ours(network, "eager float32"), random.key(1)
     forget_peak()
     before = memory_mb()["resident"]

@@ -6,6 +6,7 @@ NTXentLoss and `torch.optim.SGD`; in the usual order of memory and in channels-l
 Both see the views of a batch as one batch of twice the size.
 """
 
+import statistics
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -20,6 +21,7 @@ from benchmarks.views import COLOUR_32, GREY_28, PilImages, Setting, in_workers,
 from functional import augmentations, losses, random, training, tree
 from functional.base import Batch, Method, Optimizer, Views
 from functional.training import TrainState
+from zoo.environment import has_bfloat16
 from zoo.recipe import Recipe, build_encoder, build_method, build_optimizer, build_views, in_precision
 
 LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 0.06, 0.9, 5e-4
@@ -194,6 +196,10 @@ def _compare(network: Network, options: Options) -> Iterator[dict[str, Any]]:
     setting, name = network.setting, network.name
     images = noise(setting.batch * network.batches, setting.channels, setting.size)
     comparisons = [each for each in COMPARISONS[name] if not (options.quick and each[0].startswith("compiled"))]
+    if not has_bfloat16():
+        for form in (form for form, _, _ in comparisons if "bfloat16" in form):
+            yield not_run(f"{name}, {form}", "this processor has no instructions for bfloat16")
+        comparisons = [each for each in comparisons if "bfloat16" not in each[0]]
     forms = [form for form, _, _ in comparisons]
     contenders: dict[str, Callable[[], Any]] = {
         form: partial(_our_turn, ours(network, form), images, setting.batch) for form in forms
@@ -263,11 +269,13 @@ def _shares(network: Network, images: Tensor, options: Options) -> Iterator[dict
     run, key = ours(network, "eager float32"), random.key(1)
     state = run.state
     turns: dict[str, Callable[[], Any]] = {
-        "step": lambda: run.step(state, key, batch),
         "views": lambda: augmentations.draw_views(run.views, key, batch),
         "optimizer": lambda: run.optimizer.update(state.params, state.opt_state, state.params),
+        "step": lambda: run.step(state, key, batch),
     }
     runs = alternate(f"shares {network.name}", turns, options.repeats)
-    for part in ("views", "optimizer"):
-        shares = [100 * alone / whole for alone, whole in zip(runs[part].seconds, runs["step"].seconds, strict=True)]
-        yield line(f"{network.name}, eager float32: part of a step that is {part}", "%", shares)
+    parts = {name: statistics.median(run.seconds) for name, run in runs.items()}
+    shares = [100 * sum(turn[:2]) / turn[2] for turn in zip(*(runs[name].seconds for name in turns), strict=True)]
+    note = ", ".join(f"{name} {100 * parts[name] / parts['step']:.1f} %" for name in ("views", "optimizer"))
+    named = f"{network.name}, eager float32: part of a step that is views and optimizer"
+    yield line(named, "%", shares, ceiling=10.0, note=note)

@@ -17,13 +17,13 @@ recipe = zoo.Recipe(
     ),
     optimizer="adamw",
     learning_rate=2e-3,
-    epochs=12,
+    epochs=18,
     batch_size=256,
     warmup_epochs=1,
     method_options={"projector": (256, 128), "temperature": 0.2},
-    encoder_options={"width": 32, "stem": "strided"},
+    encoder_options={"width": 32, "stem": "strided", "feature_dim": 512},
     optimizer_options={"weight_decay": 1e-4},
-    precision="bfloat16",
+    compile=True,
 )
 probes = (("mnist_labels_6k", (10, 100, "all")), ("mnist_labels_12k", ("all",)))
 
