@@ -1,7 +1,10 @@
 """Layers: torch.nn's numbers, where weights start, what is drawn, and how layers are put together."""
 
 import math
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -24,6 +27,11 @@ TWINS = {
         layers.conv(3, 4, 3, stride=2, padding=1, bias=False),
         nn.Conv2d(3, 4, 3, stride=2, padding=1, bias=False),
         (6, 3, 7, 7),
+    ),
+    "conv of one pixel with stride": (
+        layers.conv(3, 4, 1, stride=2),
+        nn.Conv2d(3, 4, 1, stride=2),
+        (6, 3, 7, 8),
     ),
     "conv_transpose": (
         layers.conv_transpose(3, 4, 3, stride=2, padding=1, output_padding=1),
@@ -66,6 +74,26 @@ def test_layer_equals_torch_nn(name):
     outputs, same = layer.apply(params, batch_stats, x)
     torch.testing.assert_close(outputs, module.eval()(x), **close)
     assert all(same[n] is batch_stats[n] for n in batch_stats)
+
+
+ONE_PIXEL_WITH_STRIDE = """
+import torch
+from functional import layers, random
+
+torch.set_num_threads(1)
+layer = layers.conv(4, 32, 1, stride=2)
+params, _ = layer.init(random.key(0))
+images = random.normal(random.key(1), (64, 4, 32, 32)).contiguous(memory_format=torch.channels_last)
+for _ in range(30):
+    torch.func.grad(lambda params: layer.apply(params, {}, images)[0].square().sum())(params)
+"""
+
+
+def test_a_narrow_strided_convolution_of_one_pixel_leaves_the_heap_whole():
+    """oneDNN's kernel for AVX2 writes past its workspace there, and the process dies at a later allocation."""
+    variables = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}
+    done = subprocess.run([sys.executable, "-c", ONE_PIXEL_WITH_STRIDE], capture_output=True, text=True, env=variables)
+    assert done.returncode == 0, done.stderr
 
 
 # --- where weights start --------------------------------------------------------------------------------------
