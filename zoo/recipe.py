@@ -239,7 +239,8 @@ def in_precision(encoder: Encoder, precision: str) -> Encoder:
     def apply(
         params: Params, batch_stats: BatchStats, images: Images, /, *, train: bool = False, key: Key | None = None
     ) -> tuple[torch.Tensor, BatchStats]:
-        images = images.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)  # as torch.channels_last, for vmap too
+        # As torch.channels_last, for vmap too. A copy, as for one channel there is nothing to move, but strides to set.
+        images = images.permute(0, 2, 3, 1).clone(memory_format=torch.contiguous_format).permute(0, 3, 1, 2)
         return layer.apply(params, batch_stats, images, train=train, key=key)
 
     return Encoder(layer.init, apply, encoder.feature_dim)

@@ -126,12 +126,13 @@ def apply_color_jitter(images: Images, factors: Float[Tensor, "batch 4"], order:
     # The hue is dear and the others are cheap. So it is turned once, at the same moment for all images: before it,
     # every image goes through what comes first in its own order, and after it through the rest.
     hue_time = (order == _HUE).int().argmax(-1)
+    planes = _planes(images)
     for time in range(3):
-        images = _adjust_one(images, factors, order[:, time], time < hue_time)
-    images = adjust_hue(images, factors[:, _HUE])
+        planes = _adjust_one(planes, factors, order[:, time], time < hue_time)
+    planes = _turn_hue(planes, factors[:, _HUE])
     for time in range(1, 4):
-        images = _adjust_one(images, factors, order[:, time], time > hue_time)
-    return images
+        planes = _adjust_one(planes, factors, order[:, time], time > hue_time)
+    return torch.stack(planes, dim=1)
 
 
 def adjust_brightness(images: Images, factor: Float[Tensor, " batch"]) -> Images:
@@ -217,18 +218,7 @@ def adjust_hue(images: Images, shift: Float[Tensor, " batch"]) -> Images:
     """
     check_images(images)
     check_per_image("shift", shift, images)
-    if images.shape[1] == 1:
-        return images
-    red, green, blue = _rgb(images)
-    low, high = images.amin(1), images.amax(1)
-    span = high - low
-    span = torch.where(span > 0, span, 1)
-    side = (blue - green) / span
-    hue = side + (red - low) / span * (torch.copysign(3 * torch.ones_like(side), side) - 2 * side)
-    hue = hue + 6 * per_image(shift, images)[:, 0]
-    hue = hue - 6 * (hue / 6).round()
-    weights = torch.stack([hue.abs() - 1, 2 - (hue + 1).abs(), 2 - (hue - 1).abs()], dim=1).clamp(0, 1)
-    return torch.lerp(low[:, None], high[:, None], weights)
+    return torch.stack(_turn_hue(_planes(images), shift), dim=1)
 
 
 def grayscale(keys: Key, images: Images, *, p: float = 0.2) -> Images:
@@ -250,7 +240,8 @@ def grayscale(keys: Key, images: Images, *, p: float = 0.2) -> Images:
     check_images(images)
     check_keys(keys, images)
     check_between("p", p, 0, 1)
-    return torch.where(per_image(random.bernoulli(keys, p), images), luma(images), images)
+    chosen = random.bernoulli(keys, p).to(images.dtype)
+    return torch.lerp(images, luma(images), per_image(chosen, images))
 
 
 def luma(images: Images) -> Float[Tensor, "batch 1 height width"]:
@@ -269,21 +260,50 @@ def luma(images: Images) -> Float[Tensor, "batch 1 height width"]:
         >>> luma(torch.eye(3).reshape(3, 3, 1, 1)).flatten()  # the weights of ITU-R BT.601, rounded as in torchvision
         tensor([0.2989, 0.5870, 0.1140])
     """
-    if images.shape[1] == 1:
-        return images
-    red, green, blue = _rgb(images)
-    return (0.2989 * red).add(green, alpha=0.587).add(blue, alpha=0.114)[:, None]
+    return _gray(_planes(images))[:, None]
 
 
-def _adjust_one(images: Images, factors: Tensor, which: Tensor, active: Tensor) -> Images:
-    """Brightness, contrast or saturation, as `which` says for each image; nothing where not active."""
-    factor = torch.where(active, factors.gather(-1, which[:, None])[:, 0], 1)
-    gray = luma(images)
-    flat = torch.where(per_image(which == _CONTRAST, images), gray.mean((-3, -2, -1), keepdim=True), 0)
-    return blend(images, torch.where(per_image(which == _SATURATION, images), gray, flat), factor)
+# What follows works on the planes of the colours, a tensor [B, H, W] for each: all that happens to an image is then a
+# loop over its pixels, and a compiler makes one loop over the images of it, in which an image stays in the cache.
+Planes = tuple[Float[Tensor, "batch height width"], ...]
 
 
-def _rgb(images: Tensor) -> tuple[Tensor, ...]:
-    if images.shape[1] != 3:
+def _planes(images: Images) -> Planes:
+    if images.shape[1] not in (1, 3):
         raise ValueError(f"images: expected 1 or 3 channels, got shape {list(images.shape)}; colour needs RGB or grey")
     return images.unbind(1)
+
+
+def _gray(planes: Planes) -> Tensor:
+    if len(planes) == 1:
+        return planes[0]
+    red, green, blue = planes
+    return (0.2989 * red).add(green, alpha=0.587).add(blue, alpha=0.114)
+
+
+def _adjust_one(planes: Planes, factors: Tensor, which: Tensor, active: Tensor) -> Planes:
+    """Brightness, contrast or saturation, as `which` says for each image; nothing where not active.
+
+    All three are `factor * x + (1 - factor) * other`, where the other is black, the mean grey, or the grey.
+    """
+    gray = _gray(planes)
+    factor = torch.where(active, factors.gather(-1, which[:, None])[:, 0], 1).to(gray.dtype)
+    of_mean = torch.where(which == _CONTRAST, 1 - factor, 0) * gray.mean((-2, -1))
+    of_gray = torch.where(which == _SATURATION, 1 - factor, 0)
+    other = torch.addcmul(of_mean[:, None, None], of_gray[:, None, None], gray)
+    return tuple(torch.addcmul(other, factor[:, None, None], plane).clamp(0, 1) for plane in planes)
+
+
+def _turn_hue(planes: Planes, shift: Tensor) -> Planes:
+    if len(planes) == 1:
+        return planes
+    red, green, blue = planes
+    low, high = torch.minimum(torch.minimum(red, green), blue), torch.maximum(torch.maximum(red, green), blue)
+    span = high - low
+    divisor = torch.where(span > 0, span, 1)
+    side = (blue - green) / divisor
+    hue = side + (red - low) / divisor * (torch.copysign(side.new_full((), 3.0), side) - 2 * side)
+    hue = hue + 6 * shift.to(hue.dtype)[:, None, None]
+    hue = hue - 6 * (hue / 6).round()
+    weights = (hue.abs() - 1, 2 - (hue + 1).abs(), 2 - (hue - 1).abs())
+    return tuple(torch.lerp(low, high, weight.clamp(0, 1)) for weight in weights)

@@ -2,21 +2,21 @@ r"""Where a pixel comes from: crops, flips, rotations, affine maps, and squares 
 
 A crop is resized, and flipped, by two small matrices per image: $R X C^\top$, where row i of $R$ weighs the source rows
 that output row i is made of, and $C$ does so for columns. The boxes of a batch may all differ, and the crops are two
-batched matrix products.
+batched matrix products. Where no crop can shrink, two pixels make up each row of the matrices, and the crops are, as
+rotations are, sampled at a place for each pixel.
 """
 
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from functional import random
+from functional.augmentations._sampling import sample
 from functional.augmentations._shared import per_image, separable
 from functional.base import Images, Key
 from functional.checks import check_between, check_images, check_interval, check_keys, check_per_image, check_positive
-from functional.numerics import promote_half
 
 _TRIES = 10  # boxes drawn before the central crop is taken, as in torchvision
 
@@ -156,6 +156,10 @@ def crop_resize(
     new_height, new_width = (size, size) if isinstance(size, int) else size
     check_positive("size", min(new_height, new_width))
     top, left, height, width = boxes.to(torch.promote_types(images.dtype, torch.float32)).unbind(-1)
+    if interpolation == "bilinear" and new_height >= images.shape[-2] and new_width >= images.shape[-1]:
+        y = _magnifying(top, height, images.shape[-2], new_height)[:, :, None].expand(-1, -1, new_width)
+        x = _magnifying(left, width, images.shape[-1], new_width, reverse=flip)[:, None, :].expand_as(y)
+        return sample(images, torch.stack([x, y], dim=1))
     rows = _resizing(top, height, images.shape[-2], new_height, kernel)
     columns = _resizing(left, width, images.shape[-1], new_width, kernel, reverse=flip)
     return separable(images, rows, columns)
@@ -366,15 +370,13 @@ def apply_affine(images: Images, matrices: Float[Tensor, "batch 2 3"]) -> Images
     check_images(images)
     check_per_image("matrices", matrices, images, (2, 3))
     height, width = images.shape[-2:]
-    pixels = promote_half(images)
-    x = torch.arange(width, dtype=pixels.dtype, device=images.device) - (width - 1) / 2
-    y = torch.arange(height, dtype=pixels.dtype, device=images.device)[:, None] - (height - 1) / 2
+    dtype = torch.promote_types(images.dtype, torch.float32)
+    x = torch.arange(width, dtype=dtype, device=images.device) - (width - 1) / 2
+    y = torch.arange(height, dtype=dtype, device=images.device)[:, None] - (height - 1) / 2
     sides = torch.tensor([width / 2, height / 2], device=images.device)[:, None]
-    # grid_sample counts from -1 to 1. Written out and not as a product, whose order of summation could change.
-    by_x, by_y, constant = (matrices / sides).to(pixels.dtype)[:, None, None].unbind(-1)
-    grid = by_x * x[:, None] + by_y * y[..., None] + constant
-    moved = F.grid_sample(pixels, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-    return moved.to(images.dtype)
+    # Written out and not as a product, whose order of summation could change.
+    by_x, by_y, constant = (matrices / sides).to(dtype)[..., None, None].unbind(2)
+    return sample(images, by_x * x + (by_y * y + constant))
 
 
 def cutout(keys: Key, images: Images, *, size: int, p: float = 1.0) -> Images:
@@ -472,14 +474,30 @@ def _resizing(
     """Row i: the weights of `size_in` pixels in pixel i of [start, start + length) resized to `size_out`."""
     source = torch.arange(size_in, dtype=start.dtype, device=start.device) + 0.5 - start[:, None]
     source = torch.where((source > 0) & (source < length[:, None]), source, torch.inf)  # outside: infinitely far
-    target = torch.arange(size_out, dtype=start.dtype, device=start.device) + 0.5
-    if reverse is not None:
-        target = torch.where(reverse[:, None], size_out - target, target)
-    scale = length[:, None] / size_out
+    target = _centres(length, size_out, reverse)
     # A crop that shrinks stretches the kernel, so that every source pixel counts: this is the antialiasing.
-    distance = (source[:, None, :] - (scale * target)[:, :, None]) / scale.clamp_min(1)[:, :, None]
-    weights = kernel(distance.abs())
+    stretch = (length / size_out).clamp_min(1)[:, None, None]
+    weights = kernel(((source[:, None, :] - target[:, :, None]) / stretch).abs())
     return weights / weights.sum(-1, keepdim=True)
+
+
+def _magnifying(
+    start: Tensor, length: Tensor, size_in: int, size_out: int, reverse: Tensor | None = None
+) -> Float[Tensor, "batch size_out"]:
+    """Where `_sampling.sample` finds the pixels of [start, start + length) resized to `size_out` >= length.
+
+    Beyond the centres of the first and the last pixel of the box there is nothing but them.
+    """
+    inside = torch.minimum(_centres(length, size_out, reverse).clamp_min(0.5), length[:, None] - 0.5)
+    return (2 * (start[:, None] + inside) - size_in) / size_in
+
+
+def _centres(length: Tensor, size_out: int, reverse: Tensor | None) -> Float[Tensor, "batch size_out"]:
+    """The centres of `size_out` equal parts of [0, length), from right to left where `reverse`."""
+    centres = torch.arange(size_out, dtype=length.dtype, device=length.device) + 0.5
+    if reverse is not None:
+        centres = torch.where(reverse[:, None], size_out - centres, centres)
+    return (length / size_out)[:, None] * centres
 
 
 def _triangle(x: Tensor) -> Tensor:
