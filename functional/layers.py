@@ -35,6 +35,7 @@ from functional import initializers, random, tree
 from functional.base import Apply, BatchStats, Init, Key, Params
 from functional.checks import check_between, check_channels, check_keys, check_positive
 from functional.numerics import promote_half
+from functional.pooling import max_pool2d
 
 
 class Layer(NamedTuple):
@@ -156,13 +157,7 @@ def max_pool(kernel: int, *, stride: int | None = None, padding: int = 0) -> Lay
         >>> max_pool(2).apply({}, {}, torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]]))[0]
         tensor([[[[4.]]]])
     """
-
-    def function(x: Tensor) -> Tensor:
-        if torch.compiler.is_compiling() and stride in (None, kernel) and padding == 0:
-            return _max_of_tiles(x, kernel)
-        return F.max_pool2d(x, kernel, stride, padding)
-
-    return activation(function)
+    return activation(lambda x: max_pool2d(x, kernel, stride, padding))
 
 
 def linear(in_features: int, out_features: int, *, bias: bool = True) -> Layer:
@@ -357,24 +352,6 @@ def dropout(rate: float) -> Layer:
         return torch.where(keep, inputs / (1 - rate), 0) if rate < 1 else torch.zeros_like(inputs), batch_stats
 
     return Layer(lambda key, /: ({}, {}), apply)
-
-
-def _max_of_tiles(x: Tensor, side: int) -> Tensor:
-    """`F.max_pool2d` by comparisons, for a compiler, which makes one loop of them, and of the positions a slow one.
-
-    As there, the first of equals has the gradient, row by row, and a NaN is the maximum.
-    """
-
-    def largest(first: Tensor, *others: Tensor) -> Tensor:
-        for other in others:
-            first = torch.where((other > first) | other.isnan(), other, first)
-        return first
-
-    height, width = (size // side * side for size in x.shape[-2:])
-    x = x[..., :height, :width].movedim(1, -1)  # channels last, in which nothing in a pixel moves
-    tiles = x.unflatten(2, (-1, side)).unflatten(1, (-1, side))  # [B, H', side, W', side, C]
-    rows = [largest(*row.unbind(3)) for row in tiles.unbind(2)]
-    return largest(*rows).movedim(-1, 1)
 
 
 def _weight_and_bias(

@@ -100,11 +100,11 @@ def s2(in_channels: int = 3, *, size: int = 32) -> Encoder:
     """
     net = layers.serial(
         conv1=_conv(in_channels, 32),
-        relu1=layers.relu,
         pool1=layers.max_pool(2),
+        relu1=layers.relu,
         conv2=_conv(32, 64),
-        relu2=layers.relu,
         pool2=layers.max_pool(2),
+        relu2=layers.relu,
         flatten=layers.flatten,
         linear=layers.linear(64 * (size // 4) ** 2, 128),
         relu3=layers.relu,
@@ -123,11 +123,11 @@ def s3a(in_channels: int = 1, *, size: int = 28) -> Encoder:
     """
     net = layers.serial(
         conv1=_conv(in_channels, 32),
-        relu1=layers.relu,
         pool1=layers.max_pool(2),
+        relu1=layers.relu,
         conv2=_conv(32, 64),
-        relu2=layers.relu,
         pool2=layers.max_pool(2),
+        relu2=layers.relu,
         flatten=layers.flatten,
         linear=layers.linear(64 * (size // 4) ** 2, 128),
     )

@@ -1,0 +1,99 @@
+"""The maximum over squares of pixels: torch's, and for a compiler one node, which it makes a loop of comparisons.
+
+On the CPU a compiler takes torch's pooling apart into positions and copies by them, which is ten times slower than
+torch's own kernel; and comparisons in the open leave it to keep a mask of each for the backward pass. As a node that is
+compiled by itself they take a third of the time of torch's kernel.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def max_pool2d(x: Tensor, kernel: int, stride: int | None = None, padding: int = 0) -> Tensor:
+    """The maximum over squares of `kernel` pixels: `[B, C, H, W] -> [B, C, H', W']`; the stride is the kernel unless given.
+
+    Example:
+        >>> max_pool2d(torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]]), 2)
+        tensor([[[[4.]]]])
+    """
+    tiled = stride in (None, kernel) and padding == 0
+    if tiled and torch.compiler.is_compiling() and x.device.type == "cpu":
+        height, width = (size // kernel * kernel for size in x.shape[-2:])
+        return _node(x[..., :height, :width], kernel)
+    return F.max_pool2d(x, kernel, stride, padding)
+
+
+@torch.library.custom_op("funczoo::max_of_tiles", mutates_args=())
+def _node(x: Tensor, side: int) -> Tensor:
+    return _compiled(_max_of_tiles)(x, side)
+
+
+@torch.library.custom_op("funczoo::max_of_tiles_backward", mutates_args=())
+def _backward_node(gradient: Tensor, x: Tensor, side: int) -> Tensor:
+    return _compiled(_gradient_to_the_first)(gradient, x, side)
+
+
+@functools.cache
+def _compiled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """At its first use, as `torch.compile` takes a second to import."""
+    return torch.compile(function, dynamic=False)
+
+
+def _max_of_tiles(x: Tensor, side: int) -> Tensor:
+    tiles = _tiles(x, side)
+    return functools.reduce(torch.maximum, [tiles[:, :, i, :, j] for i, j in _pixels(side)]).movedim(-1, 1)
+
+
+def _gradient_to_the_first(gradient: Tensor, x: Tensor, side: int) -> Tensor:
+    """As torch's: of the pixels of a tile that equal its maximum, the first in the order of reading has the gradient."""
+    tiles, largest, gradient = _tiles(x, side), _max_of_tiles(x, side).movedim(1, -1), gradient.movedim(1, -1)
+    to_come, parts = torch.ones_like(largest, dtype=torch.bool), []
+    for i, j in _pixels(side):
+        here = to_come & (tiles[:, :, i, :, j] == largest)
+        to_come = to_come & ~here
+        parts.append(torch.where(here, gradient, 0))
+    stacked = torch.stack(parts, dim=-2).unflatten(-2, (side, side))  # [B, H', W', side, side, C]
+    return stacked.transpose(2, 3).flatten(3, 4).flatten(1, 2).movedim(-1, 1)
+
+
+def _tiles(x: Tensor, side: int) -> Tensor:
+    """`[B, H', side, W', side, C]`: channels last, so that what lies side by side in memory is compared at once."""
+    return x.movedim(1, -1).unflatten(2, (-1, side)).unflatten(1, (-1, side))
+
+
+def _pixels(side: int) -> list[tuple[int, int]]:
+    return [(i, j) for i in range(side) for j in range(side)]
+
+
+@_node.register_fake
+def _(x: Tensor, side: int) -> Tensor:
+    batch, channels, height, width = x.shape
+    return x.new_empty(batch, height // side, width // side, channels).movedim(-1, 1)
+
+
+@_backward_node.register_fake
+def _(gradient: Tensor, x: Tensor, side: int) -> Tensor:
+    return x.movedim(1, -1).clone(memory_format=torch.contiguous_format).movedim(-1, 1)
+
+
+def _keep(ctx: Any, inputs: tuple[Tensor, int], output: Tensor) -> None:
+    ctx.side = inputs[1]
+    ctx.save_for_backward(inputs[0])
+
+
+def _backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+    return _backward_node(gradient, *ctx.saved_tensors, ctx.side), None
+
+
+_node.register_autograd(_backward, setup_context=_keep)
+
+
+@_node.register_vmap
+def _(info: Any, in_dims: tuple[int, None], x: Tensor, side: int) -> tuple[Tensor, int]:
+    x = x.movedim(in_dims[0], 0)
+    return _node(x.flatten(0, 1), side).unflatten(0, x.shape[:2]), 0
