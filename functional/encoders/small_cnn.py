@@ -104,8 +104,8 @@ def s2(in_channels: int = 3, *, size: int = 32) -> Encoder:
         relu1=layers.relu,
         conv2=_conv(32, 64),
         pool2=layers.max_pool(2),
-        relu2=layers.relu,
         flatten=layers.flatten,
+        relu2=layers.relu,
         linear=layers.linear(64 * (size // 4) ** 2, 128),
         relu3=layers.relu,
     )
@@ -127,8 +127,8 @@ def s3a(in_channels: int = 1, *, size: int = 28) -> Encoder:
         relu1=layers.relu,
         conv2=_conv(32, 64),
         pool2=layers.max_pool(2),
-        relu2=layers.relu,
         flatten=layers.flatten,
+        relu2=layers.relu,
         linear=layers.linear(64 * (size // 4) ** 2, 128),
     )
     return _encoder(net, in_channels, size, feature_dim=128)
