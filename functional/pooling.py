@@ -30,12 +30,12 @@ def max_pool2d(x: Tensor, kernel: int, stride: int | None = None, padding: int =
 
 @torch.library.custom_op("funczoo::max_of_tiles", mutates_args=())
 def _node(x: Tensor, side: int) -> Tensor:
-    return _compiled(_max_of_tiles)(x, side)
+    return _compiled(_max_of_tiles)(x.detach(), side)
 
 
 @torch.library.custom_op("funczoo::max_of_tiles_backward", mutates_args=())
 def _backward_node(gradient: Tensor, x: Tensor, side: int) -> Tensor:
-    return _compiled(_gradient_to_the_first)(gradient, x, side)
+    return _compiled(_gradient_to_the_first)(gradient.detach(), x.detach(), side)
 
 
 @functools.cache

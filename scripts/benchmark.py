@@ -6,7 +6,7 @@
 
 The peers come with `pip install funczoo[bench]`; one that is not there is reported, and the rest is measured. It writes
 benchmarks/NAME.json, named after the processor, and prints its table; `python scripts/make_tables.py` puts that table
-into README.md. Nothing else may run meanwhile: the load before, and the cores that could be used, are kept with the
+into benchmarks/NAME.md, and what has a peer or a limit into README.md. Nothing else may run meanwhile: the load before, and the cores that could be used, are kept with the
 figures. Progress goes to stderr. Exit code 1 says that some peer did not compute the same as ours.
 """
 
@@ -77,7 +77,7 @@ def main() -> int:
         if out is not None:  # after each part, so that what takes an hour is not lost
             out.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(out, (json.dumps(record, indent=2) + "\n").encode())
-    print(benchmark_table(record, everything=True))
+    print(benchmark_table(record["parts"], everything=True))
     failures = [
         row for part in chosen for row in record["parts"][part]["rows"] if "check failed" in row.get("not_run", "")
     ]

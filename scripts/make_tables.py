@@ -7,7 +7,7 @@ python scripts/make_tables.py --check    # exit 1 if one is stale
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,21 +41,19 @@ def generated(root: Path) -> dict[Path, str]:
     texts[readme] = MARKS.sub(lambda mark: _section(mark, ledgers), readme.read_text())
     measured = {path.stem: json.loads(path.read_text()) for path in sorted(root.glob("benchmarks/*.json"))}
     texts[readme] = BENCHMARKS.sub(lambda mark: _benchmark_section(mark, measured), texts[readme])
-    return texts
+    return texts | {root / "benchmarks" / f"{name}.md": _benchmark_page(record) for name, record in measured.items()}
 
 
-def benchmark_table(record: Mapping[str, Any], *, everything: bool = False) -> str:
-    """The table of a file of `scripts/benchmark.py`: what has a peer or a limit, or with `everything` all of it."""
-    lines = [
-        "| ours is better by | asked for | what | ours | theirs | peer |",
-        "| ---: | ---: | --- | ---: | ---: | --- |",
-    ]
-    for part in record["parts"].values():
+def benchmark_table(parts: Mapping[str, Any], *, everything: bool = False) -> str:
+    """The table of parts of `scripts/benchmark.py`: what has a peer or a limit, or all of it, with notes."""
+    columns = ["ours is better by", "asked for", "what", "ours", "theirs", "peer", *(["note"] if everything else [])]
+    lines = [_cells(columns), _cells(["---:", "---:", "---", "---:", "---:", "---", "---"][: len(columns)])]
+    for part in parts.values():
         for row in part["rows"]:
             if "not_run" in row:
-                lines.append(f"| not run | | {row['name']} | | | {row['not_run']} |")
+                lines.append(_cells(["not run", "", row["name"], "", "", row["not_run"], ""][: len(columns)]))
             elif everything or row["ratio"] is not None or row["ceiling"] is not None:
-                lines.append("| " + " | ".join(_benchmark_cells(row)) + " |")
+                lines.append(_cells([*_benchmark_cells(row), row["note"]][: len(columns)]))
     return "\n".join(lines)
 
 
@@ -67,15 +65,27 @@ def _benchmark_section(mark: re.Match[str], measured: Mapping[str, Mapping[str, 
     record = measured.get(mark[2])
     if record is None:
         return f"{mark[1]}\nNothing was measured yet: `python scripts/benchmark.py` does.\n\n{mark[3]}"
+    page = f"Where the time goes, how cost grows, and notes: [all that was measured](benchmarks/{mark[2]}.md)."
+    return f"{mark[1]}\n{_said(record)} {page}\n\n{benchmark_table(record['parts'])}\n\n{mark[3]}"
+
+
+def _benchmark_page(record: Mapping[str, Any]) -> str:
+    """Everything in a file of `scripts/benchmark.py`, a table for each part, with the command that measured it."""
+    parts = (
+        f"## {name}\n\n`{part['command']}`\n\n{benchmark_table({name: part}, everything=True)}\n"
+        for name, part in record["parts"].items()
+    )
+    return "\n".join([f"# {record['machine']}\n\n{_said(record)} Made by `make tables`.\n", *parts])
+
+
+def _said(record: Mapping[str, Any]) -> str:
     here = record["environment"]
     turns = min(part["repeats"] for part in record["parts"].values())
     dates = sorted({part["date"] for part in record["parts"].values()})
-    said = (
+    return (
         f"Medians of {turns} turns or more on {here['processor']}, cores: {record['cores']}, "
-        f"threads: {here['threads']}, torch {here['torch']}; {' to '.join(dict.fromkeys((dates[0], dates[-1])))}. "
-        f"Quartiles and notes are in [the file](benchmarks/{mark[2]}.json)."
+        f"threads: {here['threads']}, torch {here['torch']}; {' to '.join(dict.fromkeys((dates[0], dates[-1])))}."
     )
-    return f"{mark[1]}\n{said}\n\n{benchmark_table(record)}\n\n{mark[3]}"
 
 
 def _benchmark_cells(row: Mapping[str, Any]) -> list[str]:
@@ -84,6 +94,10 @@ def _benchmark_cells(row: Mapping[str, Any]) -> list[str]:
     values = [_four_digits(row[side]["median"]) if row[side] else "" for side in ("ours", "theirs")]
     ratio = f"{row['ratio']:.3g}x" if row["ratio"] is not None else ""
     return [ratio, asked, row["name"], f"{values[0]} {row['unit']}", values[1], row["peer"] or ""]
+
+
+def _cells(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def _four_digits(value: float) -> str:

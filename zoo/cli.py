@@ -97,7 +97,7 @@ def show(model: str, as_json: bool) -> None:
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The run directory.")
 @data_option
 @click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Change a field: --set epochs=3.")
-@click.option("--precision", type=click.Choice(["float32", "bfloat16"]), help="In which the encoder computes.")
+@click.option("--precision", type=click.Choice(["auto", "float32", "bfloat16"]), help="In which the encoder computes.")
 @click.option("--compile/--no-compile", default=None, help="Compile the loss: half a minute, then faster steps.")
 @click.option("--device", metavar="cpu|cuda", help="Where to train.")
 @skip_bad

@@ -1,8 +1,13 @@
 """What the bits of a result depend on beside the recipe: versions, processor, threads."""
 
+from __future__ import annotations
+
 import platform
 from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
 
 
 def environment() -> dict[str, Any]:
@@ -24,11 +29,14 @@ def environment() -> dict[str, Any]:
     }
 
 
-def has_bfloat16() -> bool:
-    """Whether torch has fast kernels for bfloat16 on this processor; without, it is slower than float32 by far."""
+def has_bfloat16(device: str | torch.device = "cpu") -> bool:
+    """Whether torch has fast kernels for bfloat16 there; on a CPU without, it is slower than float32 by far."""
     import torch
 
-    return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    kind = torch.device(device).type
+    if kind == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return kind == "cpu" and torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def _processor() -> str:

@@ -104,6 +104,8 @@ def pretrain(
     recipe = resolve_recipe(recipe)
     if data is not None:
         recipe = recipe.replace(dataset=str(data))
+    if recipe.precision == "auto":  # decided once: what the run's directory and its encoder say is what was done
+        recipe = recipe.replace(precision="bfloat16" if has_bfloat16(_device(recipe.device)) else "float32")
     out = Path(out).expanduser()
     _require_own(out, recipe)
     keep_freed_memory()
@@ -214,7 +216,7 @@ def _device(name: str) -> torch.device:
 
 
 def _warn_of_slow_precision(precision: str, device: torch.device) -> None:
-    if precision == "bfloat16" and device.type == "cpu" and not has_bfloat16():
+    if precision == "bfloat16" and not has_bfloat16(device):
         warnings.warn(
             "precision bfloat16 is about ten times slower than float32 on this processor, which has no instructions "
             "for it (AVX-512, AMX); --precision float32 trains the same, up to rounding",

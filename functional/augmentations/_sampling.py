@@ -43,14 +43,16 @@ def _(images: Tensor, places: Tensor) -> Tensor:
 
 @torch.library.custom_op("funczoo::sample_backward", mutates_args=())
 def _sample_backward_node(gradient: Tensor, images: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
-    with torch.enable_grad():
-        images, places = images.detach().requires_grad_(), places.detach().requires_grad_()
-        return torch.autograd.grad(_grid_sample(images, places), (images, places), gradient)  # pyright: ignore[reportReturnType]: two
+    grid, bilinear, zeros = places.movedim(1, -1), 0, 0
+    of_images, of_grid = torch.ops.aten.grid_sampler_2d_backward(
+        gradient, images, grid, bilinear, zeros, align_corners=False, output_mask=[True, True]
+    )
+    return of_images, of_grid.movedim(-1, 1).contiguous()
 
 
 @_sample_backward_node.register_fake
 def _(gradient: Tensor, images: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
-    return torch.empty_like(images), torch.empty_like(places)
+    return torch.empty_like(images), places.new_empty(places.shape)
 
 
 def _keep(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""What several augmentations are made of: a parameter per image, a blend, and a pair of matrices per image."""
+"""What several augmentations are made of: a parameter per image, and a blend."""
 
 from jaxtyping import Float, Shaped
 from torch import Tensor, lerp
@@ -15,13 +15,3 @@ def per_image(parameter: Shaped[Tensor, " batch"], images: Tensor) -> Shaped[Ten
 def blend(images: Images, other: Tensor, factor: Float[Tensor, " batch"]) -> Images:
     """`factor * images + (1 - factor) * other`, kept in 0..1. Factor 0 gives `other`, 1 the images, 2 the opposite."""
     return lerp(other, images, per_image(factor, images)).clamp(0, 1)
-
-
-def separable(
-    images: Images,
-    rows: Float[Tensor, "batch new_height height"],
-    columns: Float[Tensor, "batch new_width width"],
-) -> Float[Tensor, "batch channels new_height new_width"]:
-    """`rows @ image @ columns.T` for every channel: cropping, resizing, flipping and blurring are of this form."""
-    halfway = images.flatten(1, 2) @ columns.to(images.dtype).mT
-    return rows.to(images.dtype)[:, None] @ halfway.unflatten(1, images.shape[1:3])

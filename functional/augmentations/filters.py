@@ -1,7 +1,7 @@
 r"""Neighbours and noise: Gaussian blur, sharpness, Gaussian noise.
 
-The blur is, as a resized crop is, two small matrices per image, $R X C^\top$, whose rows hold the bell about a pixel
-with its tails reflected at the edges: each image has its own width at the price of one.
+The blur is two convolutions, down the columns and along the rows, with a group for each image: each has its own width
+at the price of one.
 """
 
 import torch
@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from functional import random
-from functional.augmentations._shared import blend, per_image, separable
+from functional.augmentations._shared import blend, per_image
 from functional.base import Images, Key
 from functional.checks import check_between, check_images, check_interval, check_keys, check_per_image
 from functional.numerics import promote_half
@@ -95,7 +95,11 @@ def apply_blur(images: Images, sigma: Float[Tensor, " batch"], *, kernel_size: i
     radius = kernel_size // 2
     offsets = torch.arange(-radius, radius + 1, device=images.device) / promote_half(sigma).clamp_min(1e-3)[:, None]
     bell = torch.softmax(-0.5 * offsets.square(), dim=-1).to(images.dtype)
-    return separable(images, _convolution(bell, height), _convolution(bell, width))
+    kernels = bell.repeat_interleave(images.shape[1], dim=0)[:, None, None]  # [B C, 1, 1, taps]
+    planes = F.pad(images, 4 * (radius,), mode="reflect").flatten(0, 1)[None]  # [1, B C, H + 2 radius, W + 2 radius]
+    for kernel in (kernels.mT, kernels):
+        planes = F.conv2d(planes, kernel, groups=len(kernels))
+    return planes.reshape(images.shape)
 
 
 def adjust_sharpness(images: Images, factor: Float[Tensor, " batch"]) -> Images:
@@ -146,11 +150,3 @@ def gaussian_noise(keys: Key, images: Images, *, std: float, p: float = 1.0) -> 
     key_choice, key_noise = random.split(keys).unbind(-2)
     noise = std * random.normal(key_noise, tuple(images.shape[1:])).to(images.dtype)
     return images + torch.where(per_image(random.bernoulli(key_choice, p), images), noise, 0)
-
-
-def _convolution(kernel: Float[Tensor, "batch taps"], size: int) -> Float[Tensor, "batch size size"]:
-    """Convolution with each kernel, edges reflected, as a matrix: made of what it does to the unit vectors."""
-    taps = kernel.shape[-1]
-    units = torch.eye(size, dtype=kernel.dtype, device=kernel.device)[None]
-    windows = F.pad(units, (taps // 2, taps // 2), mode="reflect")[0].unfold(-1, taps, 1)  # [source, target, taps]
-    return torch.einsum("stk,bk->bts", windows, kernel)

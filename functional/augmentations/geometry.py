@@ -14,7 +14,7 @@ from torch import Tensor
 
 from functional import random
 from functional.augmentations._sampling import sample
-from functional.augmentations._shared import per_image, separable
+from functional.augmentations._shared import per_image
 from functional.base import Images, Key
 from functional.checks import check_between, check_images, check_interval, check_keys, check_per_image, check_positive
 
@@ -162,7 +162,8 @@ def crop_resize(
         return sample(images, torch.stack([x, y], dim=1))
     rows = _resizing(top, height, images.shape[-2], new_height, kernel)
     columns = _resizing(left, width, images.shape[-1], new_width, kernel, reverse=flip)
-    return separable(images, rows, columns)
+    halfway = images.flatten(1, 2) @ columns.to(images.dtype).mT
+    return rows.to(images.dtype)[:, None] @ halfway.unflatten(1, images.shape[1:3])
 
 
 def horizontal_flip(keys: Key, images: Images, *, p: float = 0.5) -> Images:

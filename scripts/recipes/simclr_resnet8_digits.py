@@ -23,6 +23,7 @@ recipe = zoo.Recipe(
     method_options={"projector": (128, 64), "temperature": 0.2},
     encoder_options={"width": 16},
     optimizer_options={"weight_decay": 1e-4},
+    precision="float32",
 )
 
 if __name__ == "__main__":

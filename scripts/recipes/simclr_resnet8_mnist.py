@@ -23,6 +23,7 @@ recipe = zoo.Recipe(
     method_options={"projector": (256, 128), "temperature": 0.2},
     encoder_options={"width": 32, "stem": "strided", "feature_dim": 512},
     optimizer_options={"weight_decay": 1e-4},
+    precision="float32",
     compile=True,
 )
 probes = (("mnist_labels_6k", (10, 100, "all")), ("mnist_labels_12k", ("all",)))

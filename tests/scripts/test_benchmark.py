@@ -171,7 +171,7 @@ def test_the_table_of_the_readme_is_what_was_measured(tmp_path):
     spread = {"median": 12.5, "quartiles": [12, 13]}
     row = {"name": "crops", "ratio": 5.0, "floor": 3.0, "ceiling": None, "unit": "views/s", "ours": spread}
     row |= {"peer": "them", "theirs": {"median": 2.5, "quartiles": [2, 3]}, "note": ""}
-    alone = row | {"name": "sizes", "ratio": None, "floor": None, "peer": None, "theirs": None}
+    alone = row | {"name": "sizes", "ratio": None, "floor": None, "peer": None, "theirs": None, "note": "large"}
     limited = alone | {"name": "start", "ceiling": 0.3, "unit": "s"}
     rows = [row, alone, limited, {"name": "gpu", "not_run": "no GPU here"}]
     part = {"command": "c", "date": "2026-01-02", "repeats": 5, "rows": rows}
@@ -181,7 +181,9 @@ def test_the_table_of_the_readme_is_what_was_measured(tmp_path):
     (tmp_path / "benchmarks" / "here.json").write_text(json.dumps(record))
     text = tables.generated(tmp_path)[tmp_path / "README.md"]
     assert "| 5x | 3x | crops | 12.5 views/s | 2.5 | them |" in text
-    assert "|  | 0.3 s | start | 12.5 s |  |  |" in text and "| not run | | gpu | | | no GPU here |" in text
+    assert "|  | 0.3 s | start | 12.5 s |  |  |" in text and "| not run |  | gpu |  |  | no GPU here |" in text
     assert "old" not in text and "sizes" not in text and text.endswith("<!-- end -->\n\nafter\n")
-    readme = ROOT / "README.md"
-    assert "<!-- benchmark: " in readme.read_text() and tables.generated(ROOT)[readme] == readme.read_text()
+    page = tables.generated(tmp_path)[tmp_path / "benchmarks" / "here.md"]
+    assert "## views\n\n`c`" in page and "|  |  | sizes | 12.5 views/s |  |  | large |" in page
+    assert "<!-- benchmark: " in (ROOT / "README.md").read_text()
+    assert {path: path.read_text() for path in tables.generated(ROOT)} == tables.generated(ROOT)

@@ -16,6 +16,7 @@ TINY = zoo.Recipe(
     warmup_epochs=1,
     method_options={"projector": (16, 8), "temperature": 0.2},
     encoder_options={"width": 4},
+    precision="float32",
 )
 
 

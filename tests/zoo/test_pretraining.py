@@ -36,6 +36,15 @@ def test_training_lowers_the_loss(recipe, tmp_path):
     assert losses[-1] < losses[0] - 0.1
 
 
+def test_the_automatic_precision_is_decided_once_and_written_down(recipe, tmp_path):
+    automatic = recipe.replace(epochs=2, precision="auto")
+    model = zoo.pretrain(automatic, out=tmp_path / "run")
+    expected = "bfloat16" if has_bfloat16() else "float32"
+    written = json.loads((tmp_path / "run" / "recipe.json").read_text())
+    assert model.config["recipe"]["precision"] == written["precision"] == expected
+    assert zoo.pretrain(automatic, out=tmp_path / "run").config == model.config  # the same run, which is done
+
+
 def test_bfloat16_trains_alike_and_keeps_float32_weights(run, recipe, tmp_path):
     warned = contextlib.nullcontext() if has_bfloat16() else pytest.warns(UserWarning, match="--precision float32")
     with warned:

@@ -1,0 +1,49 @@
+"""Maximum pooling: what a compiler sees as one node computes what torch does, gradients at ties included."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from functional import random
+from functional.pooling import max_pool2d
+
+
+def levels(*shape):
+    """Few different values, so that most squares have several largest pixels, and some are NaN."""
+    x = random.randint(random.key(sum(shape)), shape, 0, 4).float()
+    x[0, 0, 0, 1] = torch.nan
+    return x
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize("side,height,width", [(2, 8, 6), (2, 7, 9), (3, 9, 7)])
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
+def test_the_node_of_a_compiler_equals_torch(side, height, width, order):
+    x = levels(4, 3, height, width).contiguous(memory_format=order).requires_grad_()
+    compiled = torch.compile(lambda x: max_pool2d(x, side).sin(), backend="aot_eager", fullgraph=True)
+    for ours, theirs in (
+        (compiled(x), F.max_pool2d(x, side).sin()),
+        (compiled(2 * x), F.max_pool2d(2 * x, side).sin()),
+    ):
+        assert torch.equal(ours.isnan(), theirs.isnan()) and theirs.isnan().any()
+        torch.testing.assert_close(ours, theirs, equal_nan=True)
+    finite = x.detach().nan_to_num(1).requires_grad_()
+    gradients = [
+        torch.autograd.grad(pool.square().sum(), finite)[0]
+        for pool in (compiled(finite), F.max_pool2d(finite, side).sin())
+    ]
+    torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_the_node_maps():
+    x = levels(2, 3, 2, 4, 4)
+    mapped = torch.compile(torch.func.vmap(lambda x: max_pool2d(x, 2)), backend="aot_eager", fullgraph=True)(x)
+    torch.testing.assert_close(mapped, torch.stack([F.max_pool2d(one, 2) for one in x]), equal_nan=True)
+
+
+def test_other_squares_are_torchs():
+    x = levels(2, 3, 7, 7)
+    torch.testing.assert_close(max_pool2d(x, 3, 2, 1), F.max_pool2d(x, 3, 2, 1), equal_nan=True)
