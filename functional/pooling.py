@@ -15,7 +15,13 @@ from torch import Tensor
 
 
 def max_pool2d(x: Tensor, kernel: int, stride: int | None = None, padding: int = 0) -> Tensor:
-    """The maximum over squares of `kernel` pixels: `[B, C, H, W] -> [B, C, H', W']`; the stride is the kernel unless given.
+    """The maximum over squares of `kernel` pixels: `[B, C, H, W] -> [B, C, H', W']`.
+
+    Args:
+        x: `[B, C, H, W]`.
+        kernel: side of the squares.
+        stride: between them; None for the kernel's side.
+        padding: pixels on each side that are never the maximum.
 
     Example:
         >>> max_pool2d(torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]]), 2)
@@ -50,7 +56,7 @@ def _max_of_tiles(x: Tensor, side: int) -> Tensor:
 
 
 def _gradient_to_the_first(gradient: Tensor, x: Tensor, side: int) -> Tensor:
-    """As torch's: of the pixels of a tile that equal its maximum, the first in the order of reading has the gradient."""
+    """As torch's: of the pixels of a tile that equal its maximum, the first in reading order has the gradient."""
     tiles, largest, gradient = _tiles(x, side), _max_of_tiles(x, side).movedim(1, -1), gradient.movedim(1, -1)
     to_come, parts = torch.ones_like(largest, dtype=torch.bool), []
     for i, j in _pixels(side):

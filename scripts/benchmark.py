@@ -6,8 +6,9 @@
 
 The peers come with `pip install funczoo[bench]`; one that is not there is reported, and the rest is measured. It writes
 benchmarks/NAME.json, named after the processor, and prints its table; `python scripts/make_tables.py` puts that table
-into benchmarks/NAME.md, and what has a peer or a limit into README.md. Nothing else may run meanwhile: the load before, and the cores that could be used, are kept with the
-figures. Progress goes to stderr. Exit code 1 says that some peer did not compute the same as ours.
+into benchmarks/NAME.md, and what has a peer or a limit into README.md. Nothing else may run meanwhile: the load before,
+and the cores that could be used, are kept with the figures. Progress goes to stderr. Exit code 1 says that some peer
+did not compute the same as ours.
 """
 
 import argparse

@@ -34,6 +34,7 @@ from functional import (
     tree,
 )
 from functional.base import Batch, Encoder
+from functional.pooling import max_pool2d
 
 EXEMPT = {
     "random.key": "takes a number and no tensor",
@@ -241,6 +242,7 @@ CASES = {
     "initializers.kaiming_normal": drawn(initializers.kaiming_normal, (3, 2)),
     "initializers.torch_uniform": drawn(initializers.torch_uniform, (3, 2)),
     # networks
+    "pooling.max_pool2d": adjusted(max_pool2d, kernel=2),
     **network("layers.serial", layers.serial(fc=layers.linear(4, 3), gelu=layers.activation(torch.tanh)), 2, 4),
     **network("layers.cast", layers.cast(layers.linear(4, 3), None), 2, 4),
     **network("layers.stateless", SCALE, 2, 3, init_draws=False),
@@ -276,6 +278,7 @@ CASES = {
     "augmentations.random_resized_crop": views(aug.random_resized_crop, size=6, scale=(0.2, 1.0), flip=0.5),
     "augmentations.sample_crops": sampled(aug.sample_crops, 8, 8, scale=(0.2, 1.0)),
     "augmentations.crop_resize": adjusted(aug.crop_resize, boxes, size=6),
+    "augmentations.crop_resize magnified": adjusted(aug.crop_resize, boxes, size=9),
     "augmentations.horizontal_flip": views(FLIP),
     "augmentations.vertical_flip": views(aug.vertical_flip),
     "augmentations.rotate": views(aug.rotate, degrees=20.0),
@@ -464,7 +467,7 @@ def test_float64_stays_and_half_precision_is_raised_or_stays(case):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["augmentations.random_resized_crop", "methods.simclr loss"])
+@pytest.mark.parametrize("name", ["augmentations.random_resized_crop", "methods.simclr loss", "encoders.s3a apply"])
 def test_one_compiled_graph_equals_the_function(name):
     case = CASES[name]
     compiled = torch.compile(case.call, backend="eager", fullgraph=True)

@@ -14,19 +14,9 @@ MAY_IMPORT = {
 }
 # A file of functional imports only what stands before it. A folder stands as one, and its files may import each other.
 ORDER = (
-    *("base", "checks", "tree", "numerics", "random", "collectives", "initializers", "pooling", "layers", "encoders"),
-    *(
-        "heads",
-        "augmentations",
-        "losses",
-        "metrics",
-        "schedules",
-        "optimizers",
-        "averaging",
-        "methods",
-        "training",
-        "probes",
-    ),
+    *("base", "checks", "tree", "numerics", "random", "collectives", "initializers", "pooling", "layers"),
+    *("encoders", "heads", "augmentations", "losses", "metrics", "schedules", "optimizers", "averaging"),
+    *("methods", "training", "probes"),
 )
 # What one file alone may touch: a private module of torch, and the class that holds state.
 RESERVED = {
