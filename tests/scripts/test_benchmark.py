@@ -78,7 +78,7 @@ def test_quick_parts_write_what_they_measured_and_keep_the_other_parts(tmp_path)
 @pytest.mark.slow
 def test_quick_views_and_steps_are_measured_beside_their_peers(tmp_path):
     out = tmp_path / "machine.json"
-    benchmark("--quick", "--profile", "--only", "views,step,scaling", "--out", out)
+    benchmark("--quick", "--profile", "--only", "views,step,precision,scaling", "--out", out)
     record = json.loads(out.read_text())
     for part in record["parts"].values():
         check_rows(part)
@@ -97,6 +97,8 @@ def test_quick_views_and_steps_are_measured_beside_their_peers(tmp_path):
     steps = [row for row in record["parts"]["step"]["rows"] if row.get("peer")]
     assert [row["floor"] for row in steps] == ([1.4, 1.4, 4.0, 1.0, 2.5] if has_bfloat16() else [1.4, 4.0, 1.0])
     assert {row["unit"] for row in record["parts"]["scaling"]["rows"]} == {"images/s", "MB"}
+    if has_bfloat16():
+        assert [row["unit"] for row in record["parts"]["precision"]["rows"]] == ["s", "% right"]
 
 
 @pytest.mark.slow
