@@ -266,14 +266,28 @@ def _threefry2x32(key: Tensor, high: Tensor | int, low: Tensor) -> tuple[Tensor,
     """The block cipher: two lanes of key `[..., 2]` and two of counter to two lanes of random bits."""
     k0, k1 = key[..., 0], key[..., 1]
     schedule = (k0, k1, k0 ^ k1 ^ _PARITY)
+    shifts = _shifts_and_masks(key.device)
     x0, x1 = high + k0, low + k1
     for i in range(5):
         for r in _ROTATIONS[i % 2]:
+            shift, mask = shifts[r]
             x0 = x0 + x1
-            x1 = ((x1 << r) | ((x1 >> (32 - r)) & ((1 << r) - 1))) ^ x0
+            x1 = torch.add((x1 >> shift) & mask, x1, alpha=1 << r) ^ x0  # x1 rotated to the left by r bits
         x0 = x0 + schedule[(i + 1) % 3]
         x1 = x1 + schedule[(i + 2) % 3] + (i + 1)
     return x0, x1
+
+
+def _shifts_and_masks(device: torch.device) -> dict[int, tuple[Any, Any]]:
+    """For each rotation by r bits 32 - r, and the mask of the low r bits.
+
+    Tensors where they lie at hand: torch takes as long to make one of a number as to shift a thousand lanes by it.
+    """
+    rotations = [r for group in _ROTATIONS for r in group]
+    shifts, masks = [32 - r for r in rotations], [(1 << r) - 1 for r in rotations]
+    if device.type == "cpu" and not torch.compiler.is_compiling():
+        shifts, masks = (torch.tensor(numbers, dtype=torch.int32).unbind() for numbers in (shifts, masks))
+    return dict(zip(rotations, zip(shifts, masks, strict=True), strict=True))
 
 
 def _counter(shape: tuple[int, ...], key: Tensor) -> Tensor:

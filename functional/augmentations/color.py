@@ -306,4 +306,4 @@ def _turn_hue(planes: Planes, shift: Tensor) -> Planes:
     hue = hue + 6 * shift.to(hue.dtype)[:, None, None]
     hue = hue - 6 * (hue / 6).round()
     weights = (hue.abs() - 1, 2 - (hue + 1).abs(), 2 - (hue - 1).abs())
-    return tuple(torch.lerp(low, high, weight.clamp(0, 1)) for weight in weights)
+    return tuple(torch.addcmul(low, span, weight.clamp(0, 1)) for weight in weights)
