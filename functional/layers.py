@@ -208,9 +208,9 @@ def conv(
 
     def function(params: Params, inputs: Tensor) -> Tensor:
         weight, bias = params["weight"], params.get("bias")
-        if kernel == 1 and padding == 0:
-            # The pixels that are used, and then stride 1: of narrow channels-last inputs, oneDNN's own kernel for a
-            # 1 x 1 convolution of stride 2 writes past its workspace in the backward pass (uxlfoundation/oneDNN#6035).
+        if kernel == 1 < stride and padding == 0 and in_channels < 16:
+            # The pixels that are used, and then stride 1: of so few channels, oneDNN's own kernel for a 1 x 1
+            # convolution of stride 2 writes past its workspace in the backward pass (uxlfoundation/oneDNN#6035).
             return F.conv2d(inputs[..., ::stride, ::stride], weight, bias)
         if not torch.compiler.is_compiling():
             return F.conv2d(inputs, weight, bias, stride, padding)

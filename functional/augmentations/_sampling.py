@@ -27,7 +27,9 @@ def sample(
 
 
 def _grid_sample(images: Tensor, places: Tensor) -> Tensor:
-    grid = places.movedim(1, -1)
+    # Under vmap the result of one sampling is mapped over its second dimension, and the next would take it for the
+    # first; a reshape moves it there.
+    images, grid = images.reshape(images.shape), places.movedim(1, -1)
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 

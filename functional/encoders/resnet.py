@@ -31,6 +31,7 @@ from functional.checks import check_channels, check_images
 from functional.layers import Layer
 
 Stem = Literal["cifar", "imagenet", "strided"]
+_relu = layers.activation(torch.relu_)  # in place, for what a batch norm gives, which nothing else uses
 Block = Callable[[int, int, int], Layer]  # (channels in, channels out, stride) -> layer
 
 
@@ -148,7 +149,7 @@ def _resnet(
 
 
 def _stem(stem: Stem, in_channels: int, width: int) -> dict[str, Layer]:
-    normalised = {"bn1": layers.batch_norm(width), "relu": layers.relu}
+    normalised = {"bn1": layers.batch_norm(width), "relu": _relu}
     if stem == "cifar":
         return {"conv1": _conv(in_channels, width, 3), **normalised}
     if stem == "strided":
@@ -163,7 +164,7 @@ def _stem(stem: Stem, in_channels: int, width: int) -> dict[str, Layer]:
 
 
 def _widening(width_in: int, width_out: int) -> Layer:
-    return layers.serial(conv=_conv(width_in, width_out, 1), bn=layers.batch_norm(width_out), relu=layers.relu)
+    return layers.serial(conv=_conv(width_in, width_out, 1), bn=layers.batch_norm(width_out), relu=_relu)
 
 
 def _stage(block: Block, depth: int, width_in: int, width_out: int, stride: int) -> Layer:
@@ -175,7 +176,7 @@ def _basic_block(width_in: int, width_out: int, stride: int) -> Layer:
     body = layers.serial(
         conv1=_conv(width_in, width_out, 3, stride=stride),
         bn1=layers.batch_norm(width_out),
-        relu1=layers.relu,
+        relu1=_relu,
         conv2=_conv(width_out, width_out, 3),
         bn2=layers.batch_norm(width_out),
     )
@@ -187,10 +188,10 @@ def _bottleneck(width_in: int, width_out: int, stride: int) -> Layer:
     body = layers.serial(
         conv1=_conv(width_in, narrow, 1),
         bn1=layers.batch_norm(narrow),
-        relu1=layers.relu,
+        relu1=_relu,
         conv2=_conv(narrow, narrow, 3, stride=stride),
         bn2=layers.batch_norm(narrow),
-        relu2=layers.relu,
+        relu2=_relu,
         conv3=_conv(narrow, width_out, 1),
         bn3=layers.batch_norm(width_out),
     )
@@ -219,7 +220,7 @@ def _residual(body: Layer, shortcut: Layer) -> Layer:
     ) -> tuple[Tensor, BatchStats]:
         outputs, body_stats = body.apply(params, batch_stats, inputs, train=train)
         inputs, shortcut_stats = shortcut.apply(params, batch_stats, inputs, train=train)
-        return torch.relu(outputs + inputs), body_stats | shortcut_stats
+        return torch.relu_(outputs + inputs), body_stats | shortcut_stats
 
     return Layer(init, apply)
 

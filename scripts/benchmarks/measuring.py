@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 SCRIPTS = Path(__file__).parents[1]
-HIGHER_IS_BETTER = ("images/s", "views/s", "% right")
+HIGHER_IS_BETTER = ("images/s", "views/s", "% right", "Gflop/s")
 PEERS = ("kornia", "lightly")  # of the extra `bench`
 
 
@@ -47,7 +47,7 @@ class Runs(NamedTuple):
     first: float
     seconds: list[float]
 
-    def rate(self, n: int) -> list[float]:
+    def rate(self, n: float) -> list[float]:
         """How many per second, if a turn makes `n`."""
         return [n / seconds for seconds in self.seconds]
 

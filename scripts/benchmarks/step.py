@@ -86,6 +86,7 @@ def measure(options: Options) -> Iterator[dict[str, Any]]:
             quick = network.setting._replace(batch=8)
             network = network._replace(setting=quick, batches=2)
         yield from _compare(network, options)
+    yield from _convolution(options)
 
 
 def ours(network: Network, form: str, device: str = "cpu") -> Ours:
@@ -265,6 +266,33 @@ def _same_step(network: Network, images: Tensor) -> list[Check]:
         checks.append(Check(f"{network.name}: difference of the losses {moment} a step", difference, 1e-3))
         say(f"{network.name}: two steps compared in {time.perf_counter() - started:.1f} s")
     return checks
+
+
+def _convolution(options: Options) -> Iterator[dict[str, Any]]:
+    """What this processor gives bfloat16 over float32 in a convolution as ResNet-18 has them: a bound for the step."""
+    name = "ResNet-18, a convolution of its second stage alone, forward and backward, bfloat16"
+    if not has_bfloat16():
+        yield not_run(name, "this processor has no instructions for bfloat16")
+        return
+    batch, channels, side = (8, 16, 8) if options.quick else (2 * RESNET18.setting.batch, 128, 16)
+    images, weight = torch.randn(batch, channels, side, side), torch.randn(channels, channels, 3, 3)
+
+    def turn(dtype: torch.dtype) -> Callable[[], Any]:
+        x, w = (t.to(dtype, memory_format=torch.channels_last).requires_grad_() for t in (images, weight))
+
+        def run() -> None:
+            for _ in range(5):
+                y = nn.functional.conv2d(x, w, padding=1)
+                torch.autograd.grad(y, (x, w), y)
+
+        return run
+
+    turns = {"bfloat16": turn(torch.bfloat16), "float32": turn(torch.float32)}
+    runs = alternate("convolution", turns, options.repeats)
+    operations = 5 * 3 * 2 * images.numel() * channels * 9 / 1e9
+    rates = {form: run.rate(operations) for form, run in runs.items()}
+    note = "about the most that a step can gain by bfloat16 here"
+    yield line(name, "Gflop/s", rates["bfloat16"], peer="float32", theirs=rates["float32"], note=note)
 
 
 def _shares(network: Network, images: Tensor, options: Options) -> Iterator[dict[str, Any]]:

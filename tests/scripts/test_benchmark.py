@@ -52,16 +52,17 @@ def check_rows(part):
             assert low <= side["median"] <= high
         if row["ratio"] is not None:
             ours, theirs = row["ours"]["median"], row["theirs"]["median"]
-            expected = ours / theirs if row["unit"] in ("images/s", "views/s") else theirs / ours
+            more = row["unit"] in ("images/s", "views/s", "Gflop/s", "% right")
+            expected = ours / theirs if more else theirs / ours
             assert row["ratio"] == pytest.approx(expected, rel=2e-3)  # four digits are kept
 
 
 def test_quick_parts_write_what_they_measured_and_keep_the_other_parts(tmp_path):
     out = tmp_path / "results" / "machine.json"
     printed = benchmark("--quick", "--only", "startup,gpu", "--out", out).stdout
-    benchmark("--quick", "--only", "memory,probes", "--out", out)
+    benchmark("--quick", "--only", "memory,probes,neighbours", "--out", out)
     record = json.loads(out.read_text())
-    assert list(record["parts"]) == ["probes", "startup", "memory", "gpu"]
+    assert list(record["parts"]) == ["probes", "neighbours", "startup", "memory", "gpu"]
     assert {"torch", "processor", "threads"} <= set(record["environment"]) and record["environment"]["threads"] == 1
     for part in record["parts"].values():
         check_rows(part)
@@ -70,7 +71,7 @@ def test_quick_parts_write_what_they_measured_and_keep_the_other_parts(tmp_path)
     assert all(f"| {name} |" in printed for name in limits)
     if not torch.cuda.is_available():
         assert record["parts"]["gpu"]["rows"] == [{"name": "gpu", "not_run": "no GPU here"}]
-    logistic, *nearest = record["parts"]["probes"]["rows"]
+    (logistic,), nearest = (record["parts"][name]["rows"] for name in ("probes", "neighbours"))
     assert logistic["floor"] == 5 and "objectives over the least" in logistic["note"]
     assert [row["unit"] for row in nearest] == ["s", "MB"] and nearest[0]["floor"] == 2
 
@@ -94,7 +95,7 @@ def test_quick_views_and_steps_are_measured_beside_their_peers(tmp_path):
         there = importlib.util.find_spec(package) is not None
         assert there == any(row["peer"].startswith(package) for row in views)
         assert there != any(name.endswith(package) for name in absent)
-    steps = [row for row in record["parts"]["step"]["rows"] if row.get("peer")]
+    steps = [row for row in record["parts"]["step"]["rows"] if row.get("floor")]
     assert [row["floor"] for row in steps] == ([1.4, 1.4, 4.0, 1.0, 2.5] if has_bfloat16() else [1.4, 4.0, 1.0])
     assert {row["unit"] for row in record["parts"]["scaling"]["rows"]} == {"images/s", "MB"}
     if has_bfloat16():

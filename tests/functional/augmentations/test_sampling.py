@@ -31,3 +31,12 @@ def test_a_compiled_program_maps_it(in_dims):
     mapped = torch.func.vmap(sample, in_dims=in_dims)
     compiled = torch.compile(mapped, backend="aot_eager", fullgraph=True)
     torch.testing.assert_close(compiled(images, places), mapped(images, places))
+
+
+def test_samplings_of_one_batch_for_several_keys_are_the_loop():
+    images, places = draw(4)[0], torch.stack([draw(4)[1], draw(4)[1].flip(0)])
+
+    def twice(places):
+        return sample(sample(images, places), places)
+
+    torch.testing.assert_close(torch.func.vmap(twice)(places), torch.stack([twice(each) for each in places]))
