@@ -149,6 +149,9 @@ def normal(key: Key, shape: tuple[int, ...] = ()) -> Float[Tensor, "..."]:
         >>> normal(key(0), (2,))
         tensor([1.6226, 2.0253])
     """
+    if key.is_meta:  # no numbers, of which the polynomial takes long to say so
+        check_key(key)
+        return key.new_empty((*key.shape[:-1], *shape), dtype=torch.float32)
     open_unit = uniform(key, shape, minval=-1 + 2**-24)  # the smallest float32 above -1: the ends are excluded
     return _erfinv(open_unit) * math.sqrt(2)
 

@@ -5,6 +5,7 @@ of one channel there is no colour: saturation, hue and grey leave them as they a
 """
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
 
@@ -291,7 +292,8 @@ def _adjust_one(planes: Planes, factors: Tensor, which: Tensor, active: Tensor) 
     of_mean = torch.where(which == _CONTRAST, 1 - factor, 0) * gray.mean((-2, -1))
     of_gray = torch.where(which == _SATURATION, 1 - factor, 0)
     other = torch.addcmul(of_mean[:, None, None], of_gray[:, None, None], gray)
-    return tuple(torch.addcmul(other, factor[:, None, None], plane).clamp(0, 1) for plane in planes)
+    adjusted = [torch.addcmul(other, factor[:, None, None], plane) for plane in planes]
+    return tuple(F.hardtanh(plane, 0.0, 1.0, inplace=True) for plane in adjusted)  # clamped; in place, as it is new
 
 
 def _turn_hue(planes: Planes, shift: Tensor) -> Planes:
@@ -302,8 +304,8 @@ def _turn_hue(planes: Planes, shift: Tensor) -> Planes:
     span = high - low
     divisor = torch.where(span > 0, span, 1)
     side = (blue - green) / divisor
-    hue = side + (red - low) / divisor * (torch.copysign(side.new_full((), 3.0), side) - 2 * side)
-    hue = hue + 6 * shift.to(hue.dtype)[:, None, None]
-    hue = hue - 6 * (hue / 6).round()
+    turn = torch.copysign(side.new_full((), 3.0), side).sub(side, alpha=2)
+    hue = torch.addcmul(side, (red - low) / divisor, turn) + 6 * shift.to(side.dtype)[:, None, None]
+    hue = hue.sub((hue / 6).round(), alpha=6)
     weights = (hue.abs() - 1, 2 - (hue + 1).abs(), 2 - (hue - 1).abs())
     return tuple(torch.addcmul(low, span, weight.clamp(0, 1)) for weight in weights)
