@@ -135,8 +135,8 @@ def normalize(
     """
     check_images(images)
     check_positive("std", std if isinstance(std, int | float) else min(std))
-    mean, std = _per_channel("mean", mean, images), _per_channel("std", std, images)
-    return torch.addcmul(-mean / std, images, 1 / std)  # in one pass
+    centre, spread = _per_channel("mean", mean, images), _per_channel("std", std, images)
+    return torch.addcmul(-centre / spread, images, 1 / spread)  # in one pass
 
 
 def _per_channel(name: str, values: float | Sequence[float], images: Tensor) -> Tensor:
