@@ -159,7 +159,7 @@ class Recipe:
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> "Recipe":
-        """The recipe of plain values.
+        """The recipe of plain values; without a precision, as records were before there was a choice, float32.
 
         Raises:
             ZooError: if a field is not known (the near ones are listed), missing, or holds what it cannot.
@@ -176,7 +176,7 @@ class Recipe:
         missing = [name for name in required if name not in values]
         if missing:
             raise ZooError(f"recipe: missing {', '.join(missing)}")
-        return Recipe(**values)
+        return Recipe(**{"precision": "float32", **values})
 
     @staticmethod
     def from_json(text: str, where: str = "recipe") -> "Recipe":

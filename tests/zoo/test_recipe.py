@@ -21,6 +21,11 @@ def test_recipes_are_read_from_json_and_python(recipe, tmp_path):
     assert read_recipe(tmp_path / "r.json") == read_recipe(tmp_path / "r.py") == recipe
 
 
+def test_a_record_without_a_precision_is_of_a_run_in_float32(recipe):
+    record = {name: value for name, value in recipe.to_dict().items() if name != "precision"}
+    assert zoo.Recipe.from_dict(record).precision == "float32" and zoo.Recipe(**record).precision == "auto"
+
+
 @pytest.mark.parametrize(
     "changes,words",
     [
