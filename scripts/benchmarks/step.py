@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader
 
 from benchmarks.measuring import Check, Options, alternate, best, failed, line, missing, not_run, say
@@ -66,6 +67,7 @@ COMPARISONS = {
         ("compiled bfloat16", "float32", 2.5),
     ),
 }
+CONVOLUTIONS = "the convolutions of a bfloat16 step alone"
 BEST_FLOOR = 4.0  # the fastest of ours for s3a, against theirs in float32
 
 
@@ -86,7 +88,6 @@ def measure(options: Options) -> Iterator[dict[str, Any]]:
             quick = network.setting._replace(batch=8)
             network = network._replace(setting=quick, batches=2)
         yield from _compare(network, options)
-    yield from _convolution(options)
 
 
 def ours(network: Network, form: str, device: str = "cpu") -> Ours:
@@ -219,15 +220,19 @@ def _compare(network: Network, options: Options) -> Iterator[dict[str, Any]]:
         for precision in dict.fromkeys(precision for _, precision, _ in comparisons):
             for form in (precision, f"{precision}, channels-last"):
                 contenders[f"lightly {form}"] = Theirs(network, params, loader, form).turn
+    if network.encoder == RESNET18.encoder and "eager bfloat16" in forms:
+        contenders[CONVOLUTIONS] = _convolutions_alone(network, images)
     torch.compiler.reset()
     runs = alternate(f"step {name}", contenders, options.repeats)
 
     rates = {form: run.rate(len(images)) for form, run in runs.items()}
-    rows = list(comparisons)
+    rows = [(f"{name}, {form}", form, precision, floor) for form, precision, floor in comparisons]
     if network.encoder == S3A.encoder:
-        rows.append((best(runs, forms), "float32", BEST_FLOOR))
-    for i, (form, precision, floor) in enumerate(rows):
-        named = f"{name}, {form}" + (", the fastest form" if i == len(comparisons) else "")
+        fastest = best(runs, forms)
+        rows.append((f"{name}, {fastest}, the fastest form", fastest, "float32", BEST_FLOOR))
+    if CONVOLUTIONS in runs:
+        rows.append((f"{name}, {CONVOLUTIONS}: all that a step could reach here", CONVOLUTIONS, "float32", None))
+    for named, form, precision, floor in rows:
         note = f"first call {runs[form].first:.1f} s" if form.startswith("compiled") else ""
         theirs = [contender for contender in runs if contender.startswith(f"lightly {precision}")]
         if not theirs:
@@ -268,31 +273,31 @@ def _same_step(network: Network, images: Tensor) -> list[Check]:
     return checks
 
 
-def _convolution(options: Options) -> Iterator[dict[str, Any]]:
-    """What this processor gives bfloat16 over float32 in a convolution as ResNet-18 has them: a bound for the step."""
-    name = "ResNet-18, a convolution of its second stage alone, forward and backward, bfloat16"
-    if not has_bfloat16():
-        yield not_run(name, "this processor has no instructions for bfloat16")
-        return
-    batch, channels, side = (8, 16, 8) if options.quick else (2 * RESNET18.setting.batch, 128, 16)
-    images, weight = torch.randn(batch, channels, side, side), torch.randn(channels, channels, 3, 3)
+class _Convolutions(TorchDispatchMode):
+    """Every convolution that runs inside, forward and backward, to run again: `calls`."""
 
-    def turn(dtype: torch.dtype) -> Callable[[], Any]:
-        x, w = (t.to(dtype, memory_format=torch.channels_last).requires_grad_() for t in (images, weight))
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[Callable[[], Any]] = []
 
-        def run() -> None:
-            for _ in range(5):
-                y = nn.functional.conv2d(x, w, padding=1)
-                torch.autograd.grad(y, (x, w), y)
+    def __torch_dispatch__(self, operator: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if operator in (torch.ops.aten.convolution.default, torch.ops.aten.convolution_backward.default):
+            self.calls.append(partial(operator, *args))
+        return operator(*args, **(kwargs or {}))
 
-        return run
 
-    turns = {"bfloat16": turn(torch.bfloat16), "float32": turn(torch.float32)}
-    runs = alternate("convolution", turns, options.repeats)
-    operations = 5 * 3 * 2 * images.numel() * channels * 9 / 1e9
-    rates = {form: run.rate(operations) for form, run in runs.items()}
-    note = "about the most that a step can gain by bfloat16 here"
-    yield line(name, "Gflop/s", rates["bfloat16"], peer="float32", theirs=rates["float32"], note=note)
+def _convolutions_alone(network: Network, images: Tensor) -> Callable[[], None]:
+    """The convolutions of our steps in bfloat16 on as many batches, and nothing else."""
+    run, index = ours(network, "eager bfloat16"), torch.arange(network.setting.batch)
+    with _Convolutions() as convolutions:
+        run.step(run.state, random.key(1), Batch(images[index], None, index))
+
+    @torch.no_grad()
+    def turn() -> None:
+        for call in network.batches * convolutions.calls:
+            call()
+
+    return turn
 
 
 def _shares(network: Network, images: Tensor, options: Options) -> Iterator[dict[str, Any]]:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 import functional
 from functional import augmentations as aug
@@ -54,6 +55,7 @@ class Case(NamedTuple):
     smooth: differentiable in its floating-point arguments, but for those at the positions `constants`.
     half: the dtype of floating-point results from bfloat16; None where half precision is no argument for it.
     maps: works under vmap.
+    blind: works on tensors that have no values (torch's fake tensors): it looks at none, and differentiates nothing.
     """
 
     call: Callable
@@ -63,6 +65,7 @@ class Case(NamedTuple):
     constants: tuple[int, ...] = ()
     half: torch.dtype | None = None
     maps: bool = True
+    blind: bool = True
 
 
 def normal(seed, *shape):
@@ -84,6 +87,11 @@ def rows(count, batch=4, dim=3):
 
 def loss(function, count=2, **hyperparameters):
     return Case(partial(function, **hyperparameters), rows(count), half=torch.float32)
+
+
+def labelled(function, count, **hyperparameters):
+    case = loss(function, count, **hyperparameters)
+    return case._replace(arguments=lambda seed: (*rows(count)(seed), LABELS))
 
 
 def drawn(function, *shape):
@@ -112,6 +120,10 @@ def factor(seed):
 
 def boxes(seed):
     return aug.sample_crops(random.split(random.key(seed), 3), 8, 8)
+
+
+def three_keys(device):
+    return random.split(random.key(0, device=device), 3)
 
 
 def sampled(function, *sizes, **hyperparameters):
@@ -154,7 +166,7 @@ def moved(optimizer):
 
 
 def masked(mask):
-    return Case(lambda params: tree.map(torch.tensor, mask(params)), nested(1), smooth=False)
+    return Case(lambda params: tree.map(torch.full_like, params, mask(params)), nested(1), smooth=False)
 
 
 def nested(count):
@@ -208,7 +220,7 @@ def squares(params, x):
 
 def probe(function):
     """What reads values: not for vmap, and with a solver inside."""
-    return Case(function, rows(2), smooth=False, maps=False)
+    return Case(function, rows(2), smooth=False, maps=False, blind=False)
 
 
 LABELS = torch.tensor([0, 1, 0, 1])
@@ -261,7 +273,7 @@ CASES = {
     **network("encoders.s3a", encoders.s3a(size=4), 2, 1, 4, 4),
     **network("encoders.s4", encoders.s4(size=8), 2, 1, 8, 8),
     **network("encoders.s5", encoders.s5(), 2, 1, 28, 28),
-    **network("encoders.from_module", encoders.from_module(MODULE), 2, 1, 4, 4, init_draws=False, maps=False),
+    **network("encoders.from_module", encoders.from_module(MODULE), 2, 1, 4, 4, init_draws=False, maps=False, blind=False),
     **network("heads.projection_mlp", heads.projection_mlp(4, (3, 2), batch_norm=True), 5, 4),
     **network("heads.prediction_mlp", heads.prediction_mlp(4, 3, 2), 5, 4),
     **network("heads.s5_decoder", heads.s5_decoder(), 2, 4),
@@ -270,8 +282,8 @@ CASES = {
     "augmentations.compose": views(aug.compose(FLIP, FLIP)),
     "augmentations.random_apply": views(aug.random_apply(FLIP, p=0.5)),
     "augmentations.draw_views": Case(
-        lambda key, x: aug.draw_views(FLIP, key, Batch(x, None, torch.arange(8))),
-        lambda seed: (random.key(seed), images(seed, batch=8)),
+        lambda key, x, index: aug.draw_views(FLIP, key, Batch(x, None, index)),
+        lambda seed: (random.key(seed), images(seed, batch=8), torch.arange(8)),
         draws=True,
     ),
     "augmentations.normalize": views(aug.normalize, draws=False, mean=0.5, std=(0.1, 0.2, 0.3)),
@@ -296,7 +308,7 @@ CASES = {
     "augmentations.color_jitter": views(aug.color_jitter),
     "augmentations.sample_color_jitter": sampled(aug.sample_color_jitter),
     "augmentations.apply_color_jitter": adjusted(
-        lambda x: aug.apply_color_jitter(x, *aug.sample_color_jitter(random.split(random.key(0), 3)))
+        lambda x: aug.apply_color_jitter(x, *aug.sample_color_jitter(three_keys(x.device)))
     ),
     "augmentations.adjust_brightness": adjusted(aug.adjust_brightness, factor),
     "augmentations.adjust_contrast": adjusted(aug.adjust_contrast, factor),
@@ -318,15 +330,15 @@ CASES = {
     "augmentations.rand_augment": views(aug.rand_augment)._replace(smooth=False),
     "augmentations.sample_rand_augment": sampled(aug.sample_rand_augment),
     "augmentations.apply_rand_augment": adjusted(
-        lambda x: aug.apply_rand_augment(x, *aug.sample_rand_augment(random.split(random.key(0), 3))), smooth=False
+        lambda x: aug.apply_rand_augment(x, *aug.sample_rand_augment(three_keys(x.device))), smooth=False
     ),
     # losses and metrics
     "losses.nt_xent": loss(losses.nt_xent, temperature=0.5),
     "losses.decoupled_contrastive": loss(losses.decoupled_contrastive, temperature=0.5),
     "losses.info_nce": loss(losses.info_nce, 3, temperature=0.5),
-    "losses.supervised_contrastive": loss(lambda z: losses.supervised_contrastive(z, LABELS, temperature=0.5), 1),
+    "losses.supervised_contrastive": labelled(losses.supervised_contrastive, 1, temperature=0.5),
     "losses.negative_cosine": loss(losses.negative_cosine),
-    "losses.pairwise_contrastive": loss(lambda a, b: losses.pairwise_contrastive(a, b, LABELS, margin=1.0)),
+    "losses.pairwise_contrastive": labelled(losses.pairwise_contrastive, 2, margin=1.0),
     "losses.triplet": loss(losses.triplet, 3, margin=1.0),
     "losses.mean_squared_error": loss(losses.mean_squared_error),
     "losses.binary_cross_entropy": loss(lambda a, b: losses.binary_cross_entropy(a, b.sigmoid())),
@@ -362,10 +374,10 @@ CASES = {
     **pretext(methods.simclr, views=FLIP, projector=(3,)),
     "training.init": drawn(lambda key: training.init(METHOD, SGD, key)),
     "training.make_train_step": Case(
-        one_training_step, lambda seed: (random.key(seed), pixels(seed, batch=8)), draws=True
+        one_training_step, lambda seed: (random.key(seed), pixels(seed, batch=8)), draws=True, blind=False
     ),
     "training.value_and_grad": Case(
-        training.value_and_grad(squares), lambda seed: ({"w": normal(seed, 3)}, normal(seed + 1, 3))
+        training.value_and_grad(squares), lambda seed: ({"w": normal(seed, 3)}, normal(seed + 1, 3)), blind=False
     ),
     # probes
     "probes.standardize": Case(probes.standardize, rows(2), half=torch.float32),
@@ -464,6 +476,16 @@ def test_float64_stays_and_half_precision_is_raised_or_stays(case):
         if expected is not None:
             result = case.call(*to(dtype, case.arguments(0)))
             assert {x.dtype for x in floating(result)} <= {expected}
+
+
+@pytest.mark.skipif(not torch.backends.cuda.is_built(), reason="this build of torch knows no GPU, not even a fake one")
+@each(lambda case: case.blind)
+def test_all_happens_on_the_device_of_the_arguments(case):
+    """On a GPU without one: tensors that have a shape and a device but no values, and refuse to meet those of another."""
+    arguments = case.arguments(0)
+    with FakeTensorMode():
+        result = case.call(*tree.map(lambda x: torch.empty(x.shape, dtype=x.dtype, device="cuda"), arguments))
+    assert {x.device.type for x in tree.leaves(result)} == {"cuda"}
 
 
 @pytest.mark.slow
