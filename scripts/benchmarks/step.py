@@ -273,7 +273,7 @@ def _same_step(network: Network, images: Tensor) -> list[Check]:
     return checks
 
 
-class _Convolutions(TorchDispatchMode):
+class Convolutions(TorchDispatchMode):
     """Every convolution that runs inside, forward and backward, to run again: `calls`."""
 
     def __init__(self) -> None:
@@ -289,7 +289,7 @@ class _Convolutions(TorchDispatchMode):
 def _convolutions_alone(network: Network, images: Tensor) -> Callable[[], None]:
     """The convolutions of our steps in bfloat16 on as many batches, and nothing else."""
     run, index = ours(network, "eager bfloat16"), torch.arange(network.setting.batch)
-    with _Convolutions() as convolutions:
+    with Convolutions() as convolutions:
         run.step(run.state, random.key(1), Batch(images[index], None, index))
 
     @torch.no_grad()

@@ -97,6 +97,7 @@ def test_quick_views_and_steps_are_measured_beside_their_peers(tmp_path):
         assert there != any(name.endswith(package) for name in absent)
     steps = [row for row in record["parts"]["step"]["rows"] if row.get("floor")]
     assert [row["floor"] for row in steps] == ([1.4, 1.4, 4.0, 1.0, 2.5] if has_bfloat16() else [1.4, 4.0, 1.0])
+    assert ("convolutions of a bfloat16 step" in record["parts"]["step"]["rows"][-2]["name"]) == has_bfloat16()
     assert {row["unit"] for row in record["parts"]["scaling"]["rows"]} == {"images/s", "MB"}
     if has_bfloat16():
         assert [row["unit"] for row in record["parts"]["precision"]["rows"]] == ["s", "% right"]
@@ -110,6 +111,17 @@ def test_what_is_for_a_gpu_runs(parts):
     rows = list(measure_on("cpu", Options(quick=True, repeats=1, threads=1)))
     assert [row["unit"] for row in rows if "unit" in row] == ["of 1", "s", "%", "ms", "ms"]
     assert not [row for row in rows if "check failed" in row.get("not_run", "")]
+
+
+def test_convolutions_run_again_are_those_of_both_passes(parts):
+    from benchmarks.step import Convolutions
+
+    images, weight = torch.ones(1, 2, 4, 4), torch.ones(3, 2, 3, 3, requires_grad=True)
+    with Convolutions() as convolutions:
+        torch.nn.functional.conv2d(images, weight).relu().sum().backward()
+    forward, backward = (call() for call in convolutions.calls)
+    torch.testing.assert_close(forward, torch.full((1, 3, 2, 2), 18.0))
+    torch.testing.assert_close(backward[1], weight.grad)
 
 
 def test_a_ratio_is_of_medians_and_above_1_where_ours_is_better(parts):
