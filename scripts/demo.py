@@ -9,6 +9,7 @@ It pretrains on scikit-learn's digits without their labels, and leaves in OUT (d
     results.json     every figure that it prints
 """
 
+import argparse
 import json
 import sys
 import time
@@ -21,6 +22,7 @@ import zoo
 from zoo.cards import render_card, results_table
 from zoo.checkpoints import write_atomically
 from zoo.environment import environment
+from zoo.errors import exit_on_bad_input
 from zoo.figures import feature_map, loss_curve
 from zoo.pretraining import read_metrics
 
@@ -65,4 +67,8 @@ def say(text: str) -> None:
 if __name__ == "__main__":
     # The tensors are small: a second thread gains little, and one gives the same bits whatever the number of cores.
     torch.set_num_threads(1)
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "runs/demo"))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", nargs="?", type=Path, default=Path("runs/demo"))
+    arguments = parser.parse_args()
+    with exit_on_bad_input():
+        main(arguments.out)

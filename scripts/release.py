@@ -27,6 +27,7 @@ from zoo.cards import render_card
 from zoo.checkpoints import write_atomically
 from zoo.clustering import SCORES, cluster
 from zoo.environment import environment
+from zoo.errors import exit_on_bad_input
 from zoo.evaluation import BASELINES, spread
 from zoo.loading import PretrainedEncoder
 from zoo.pretraining import read_metrics
@@ -136,4 +137,5 @@ def clusters_over_seeds(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    with exit_on_bad_input():
+        main()

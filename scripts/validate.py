@@ -12,16 +12,16 @@ import time
 STARTED = time.perf_counter()  # before the imports, which count too
 
 import argparse
-import json
 import tempfile
 from pathlib import Path
 
 import zoo
 from zoo.datasets import Dataset, Split
 from zoo.downloads import SUBSETS
+from zoo.errors import ZooError, exit_on_bad_input
 from zoo.evaluation import evaluate
 from zoo.loading import PretrainedEncoder
-from zoo.recipe import read_recipe
+from zoo.recipe import read_change, read_recipe
 
 
 def main() -> None:
@@ -29,22 +29,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--labels", required=True, help="the dataset whose labels the probe is fitted on")
-    parser.add_argument("--labels-per-class", default="all", help="comma-separated")
-    parser.add_argument("--set", action="append", default=[], metavar="FIELD=JSON", help="change a field of the recipe")
+    parser.add_argument("--labels-per-class", type=counts, default="all", help="comma-separated")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="FIELD=VALUE", help="change a field of the recipe"
+    )
     parser.add_argument("--every", type=int, default=0, help="epochs between probes; 0 for one at the end")
     parser.add_argument("--until", type=float, default=101, help="stop when all labels give this accuracy in %%")
     parser.add_argument("--out", type=Path, help="the run directory, to go on with later")
     arguments = parser.parse_args()
-    changes = dict(change.split("=", 1) for change in arguments.set)
-    recipe = read_recipe(arguments.recipe).replace(**{field: json.loads(value) for field, value in changes.items()})
+    recipe = read_recipe(arguments.recipe).replace(**dict(read_change(change) for change in arguments.set))
     data = held_out(arguments.labels)
-    counts = [count if count == "all" else int(count) for count in arguments.labels_per_class.split(",")]
 
     def probe(epoch: int, model: PretrainedEncoder) -> None:
         last = epoch == recipe.epochs
         if not last and (not arguments.every or epoch % arguments.every):
             return
-        rows = evaluate(model, data, labels_per_class=counts, baselines=())["results"]
+        rows = evaluate(model, data, labels_per_class=arguments.labels_per_class, baselines=())["results"]
         accuracies = {row["labels_per_class"]: 100 * row["linear"]["mean"] for row in rows}
         found = "  ".join(f"{count}: {accuracy:.2f} %" for count, accuracy in accuracies.items())
         print(f"{time.perf_counter() - STARTED:7.1f} s  epoch {epoch:3}  {found}", flush=True)
@@ -55,11 +55,16 @@ def main() -> None:
         zoo.pretrain(recipe, out=arguments.out or Path(folder) / "run", progress=True, on_epoch=probe)
 
 
+def counts(text: str) -> list[int | str]:
+    """`"10,100,all"` as `zoo.evaluate` takes it."""
+    return [count if count == "all" else int(count) for count in text.split(",")]
+
+
 def held_out(name: str) -> Dataset:
     """A dataset to fit probes on, with the last tenth of all the training images there are in place of the test's."""
     labelled, whole = zoo.load_dataset(name), zoo.load_dataset(SUBSETS[name][0] if name in SUBSETS else name)
     if labelled.train.labels is None or whole.train.labels is None:
-        raise SystemExit(f"{name}: has no labels to probe with")
+        raise ZooError(f"{name}: has no labels to probe with")
     first = len(whole.train.images) - len(whole.train.images) // 10
     # A subset is not cut: those that are made for this end before the last tenth.
     fit = labelled.train if name in SUBSETS else Split(labelled.train.images[:first], labelled.train.labels[:first])
@@ -67,4 +72,5 @@ def held_out(name: str) -> Dataset:
 
 
 if __name__ == "__main__":
-    main()
+    with exit_on_bad_input():
+        main()

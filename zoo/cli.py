@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from zoo.data_cli import as_json, data_group, skip_bad
-from zoo.errors import ZooError
+from zoo.errors import ZooError, exit_on_bad_input, unknown
 
 
 class _Group(click.Group):
@@ -24,20 +24,13 @@ class _Group(click.Group):
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")  # the names of files need not be UTF-8
-        try:
-            with warnings.catch_warnings():
-                warnings.showwarning = lambda message, *_: click.echo(f"zoo: warning: {message}", err=True)
-                return super().invoke(ctx)
-        except ZooError as error:
-            _fail(str(error))
-        except OSError as error:
-            _fail(f"{error.filename or 'file system'}: {error.strerror or error}")
+        with exit_on_bad_input(), warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_: click.echo(f"zoo: warning: {message}", err=True)
+            return super().invoke(ctx)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and args[0] not in self.commands:
-            from zoo.errors import unknown
-
-            _fail(str(unknown("command", args[0], self.commands)))
+            raise unknown("command", args[0], self.commands)
         return super().resolve_command(ctx, args)
 
 
@@ -110,9 +103,10 @@ def pretrain(
     A run that was stopped goes on where it was when the same command is given again. What is not given is the recipe's.
     """
     from zoo.pretraining import pretrain, resolve_recipe
+    from zoo.recipe import read_change
 
     given = {field: value for field, value in speed.items() if value is not None}
-    chosen = resolve_recipe(recipe).replace(**given, **dict(_field(change) for change in changes))
+    chosen = resolve_recipe(recipe).replace(**given, **dict(read_change(change) for change in changes))
     model = _interruptible(out, lambda: pretrain(chosen, data=data, out=out, skip_bad=skip_bad, progress=True))
     _print_run(model, out, as_json)
 
@@ -359,17 +353,6 @@ def _model_argument(model: str) -> str | Path:
     return Path(model) if Path(model).is_dir() and model not in ENTRIES else model
 
 
-def _field(text: str) -> tuple[str, Any]:
-    """A field and its value: JSON, or else the text itself."""
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise ZooError(f"--set: expected FIELD=VALUE, got {text!r}")
-    try:
-        return name, json.loads(value)
-    except json.JSONDecodeError:
-        return name, value
-
-
 def _items(text: str) -> list[str]:
     return [item.strip() for item in text.split(",") if item.strip()]
 
@@ -380,11 +363,6 @@ def _integer(text: str) -> int | str:
 
 def _print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2))
-
-
-def _fail(message: str) -> None:
-    click.echo(f"zoo: {message}", err=True)
-    sys.exit(2)
 
 
 main.add_command(data_group(_Group))

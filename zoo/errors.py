@@ -1,11 +1,30 @@
-"""The one exception for what a user can mend, and the words for a name that is not known."""
+"""The one exception for what a user can mend, what a command does with it, and what to say of an unknown name."""
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
 
 
 class ZooError(ValueError):
     """Bad input: the message says what was expected, what came, and what to do. The command line exits with 2."""
+
+
+@contextlib.contextmanager
+def exit_on_bad_input() -> Iterator[None]:
+    """For a command: an error that its user can mend becomes one line on stderr and exit code 2.
+
+    That is a `ZooError`, or an `OSError` of a file. Anything else is a bug, and keeps its traceback.
+    """
+    try:
+        yield
+        return
+    except ZooError as error:
+        message = str(error)
+    except OSError as error:
+        message = f"{error.filename or 'file system'}: {error.strerror or error}"
+    print(f"zoo: {message}", file=sys.stderr)
+    sys.exit(2)
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> ZooError:

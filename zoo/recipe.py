@@ -220,6 +220,25 @@ def read_recipe(path: str | Path) -> Recipe:
     return recipe
 
 
+def read_change(text: str) -> tuple[str, Any]:
+    """A field and its new value, as the command line takes them: JSON, or else the text itself.
+
+    Raises:
+        ZooError: if there is no `=`.
+
+    Example:
+        >>> read_change("epochs=3"), read_change("device=cuda")
+        (('epochs', 3), ('device', 'cuda'))
+    """
+    field, equals, value = text.partition("=")
+    if not equals:
+        raise ZooError(f"--set: expected FIELD=VALUE, got {text!r}")
+    try:
+        return field, json.loads(value)
+    except json.JSONDecodeError:
+        return field, value
+
+
 def build_encoder(name: str, in_channels: int, options: Options) -> Encoder:
     """The encoder of a recipe, for images of so many channels.
 

@@ -312,7 +312,8 @@ def _compare(setting: Setting, options: Options) -> Iterator[dict[str, Any]]:
                 f"{setting.name}, {ours}", "views/s", rates[ours], peer=label, theirs=theirs, floor=floor, note=note
             )
         copies = statistics.median(rates["copy"])
-        shares, note = [100 * rate / copies for rate in rates[ours]], f"{copies:,.0f} copies/s: gather, to float32, scale"
+        shares = [100 * rate / copies for rate in rates[ours]]
+        note = f"{copies:,.0f} copies/s: gather, to float32, scale"
         yield line(f"{setting.name}, {ours}: part of the speed of a bare copy", "%", shares, note=note)
 
 

@@ -1,11 +1,12 @@
 """SimCLR on the first 40,000 images of CIFAR-10 (S3b) with a network that two CPU cores can train in an hour.
 
-python scripts/recipes/simclr_resnet8_cifar10_40k.py [OUT]      # or: zoo pretrain scripts/recipes/... --out OUT
+python scripts/recipes/simclr_resnet8_cifar10_40k.py [--out OUT]      # all options of `zoo pretrain`
 """
 
 import sys
 
 import zoo
+from zoo.cli import main
 
 recipe = zoo.Recipe(
     method="simclr",
@@ -30,5 +31,4 @@ recipe = zoo.Recipe(
 probes = (("cifar10_labels_20k", (10, 100, "all")),)
 
 if __name__ == "__main__":
-    out = sys.argv[1] if len(sys.argv) > 1 else "runs/simclr-resnet8-cifar10_40k"
-    print(zoo.pretrain(recipe, out=out, progress=True))
+    main(["pretrain", __file__, "--out", "runs/simclr-resnet8-cifar10_40k", *sys.argv[1:]], prog_name="zoo")

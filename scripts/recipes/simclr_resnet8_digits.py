@@ -1,11 +1,12 @@
 """SimCLR on scikit-learn's digits: the smallest whole run, seconds to minutes on any machine.
 
-python scripts/recipes/simclr_resnet8_digits.py [OUT]      # or: zoo pretrain scripts/recipes/... --out OUT
+python scripts/recipes/simclr_resnet8_digits.py [--out OUT]      # all options of `zoo pretrain`
 """
 
 import sys
 
 import zoo
+from zoo.cli import main
 
 recipe = zoo.Recipe(
     method="simclr",
@@ -27,5 +28,4 @@ recipe = zoo.Recipe(
 )
 
 if __name__ == "__main__":
-    out = sys.argv[1] if len(sys.argv) > 1 else "runs/simclr-resnet8-digits"
-    print(zoo.pretrain(recipe, out=out, progress=True))
+    main(["pretrain", __file__, "--out", "runs/simclr-resnet8-digits", *sys.argv[1:]], prog_name="zoo")

@@ -1,11 +1,12 @@
 """SimCLR on all 60,000 training images of MNIST with a small residual network: for few labels.
 
-python scripts/recipes/simclr_resnet8_mnist.py [OUT]      # or: zoo pretrain scripts/recipes/... --out OUT
+python scripts/recipes/simclr_resnet8_mnist.py [--out OUT]      # all options of `zoo pretrain`
 """
 
 import sys
 
 import zoo
+from zoo.cli import main
 
 recipe = zoo.Recipe(
     method="simclr",
@@ -29,5 +30,4 @@ recipe = zoo.Recipe(
 probes = (("mnist_labels_6k", (10, 100, "all")), ("mnist_labels_12k", ("all",)))
 
 if __name__ == "__main__":
-    out = sys.argv[1] if len(sys.argv) > 1 else "runs/simclr-resnet8-mnist"
-    print(zoo.pretrain(recipe, out=out, progress=True))
+    main(["pretrain", __file__, "--out", "runs/simclr-resnet8-mnist", *sys.argv[1:]], prog_name="zoo")

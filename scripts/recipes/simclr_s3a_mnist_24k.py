@@ -1,11 +1,12 @@
 """SimCLR with the published network of S3a on the first 24,000 images of MNIST.
 
-python scripts/recipes/simclr_s3a_mnist_24k.py [OUT]      # or: zoo pretrain scripts/recipes/... --out OUT
+python scripts/recipes/simclr_s3a_mnist_24k.py [--out OUT]      # all options of `zoo pretrain`
 """
 
 import sys
 
 import zoo
+from zoo.cli import main
 
 recipe = zoo.Recipe(
     method="simclr",
@@ -27,5 +28,4 @@ recipe = zoo.Recipe(
 probes = (("mnist_labels_6k", (10, 100, "all")), ("mnist_labels_12k", ("all",)))
 
 if __name__ == "__main__":
-    out = sys.argv[1] if len(sys.argv) > 1 else "runs/simclr-s3a-mnist_24k"
-    print(zoo.pretrain(recipe, out=out, progress=True))
+    main(["pretrain", __file__, "--out", "runs/simclr-s3a-mnist_24k", *sys.argv[1:]], prog_name="zoo")

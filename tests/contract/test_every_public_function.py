@@ -218,9 +218,12 @@ def squares(params, x):
     return (params["w"] * x).square().sum(), {"x": x}
 
 
+READS = {"maps": False, "blind": False}  # the flags of what looks at values
+
+
 def probe(function):
-    """What reads values: not for vmap, and with a solver inside."""
-    return Case(function, rows(2), smooth=False, maps=False, blind=False)
+    """Reads values, with a solver inside."""
+    return Case(function, rows(2), smooth=False, **READS)
 
 
 LABELS = torch.tensor([0, 1, 0, 1])
@@ -273,7 +276,7 @@ CASES = {
     **network("encoders.s3a", encoders.s3a(size=4), 2, 1, 4, 4),
     **network("encoders.s4", encoders.s4(size=8), 2, 1, 8, 8),
     **network("encoders.s5", encoders.s5(), 2, 1, 28, 28),
-    **network("encoders.from_module", encoders.from_module(MODULE), 2, 1, 4, 4, init_draws=False, maps=False, blind=False),
+    **network("encoders.from_module", encoders.from_module(MODULE), 2, 1, 4, 4, init_draws=False, **READS),
     **network("heads.projection_mlp", heads.projection_mlp(4, (3, 2), batch_norm=True), 5, 4),
     **network("heads.prediction_mlp", heads.prediction_mlp(4, 3, 2), 5, 4),
     **network("heads.s5_decoder", heads.s5_decoder(), 2, 4),
@@ -481,7 +484,7 @@ def test_float64_stays_and_half_precision_is_raised_or_stays(case):
 @pytest.mark.skipif(not torch.backends.cuda.is_built(), reason="this build of torch knows no GPU, not even a fake one")
 @each(lambda case: case.blind)
 def test_all_happens_on_the_device_of_the_arguments(case):
-    """On a GPU without one: tensors that have a shape and a device but no values, and refuse to meet those of another."""
+    """Without a GPU: tensors that have a shape and a device but no values, and refuse to meet those of another one."""
     arguments = case.arguments(0)
     with FakeTensorMode():
         result = case.call(*tree.map(lambda x: torch.empty(x.shape, dtype=x.dtype, device="cuda"), arguments))
