@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.measuring import Check, Options, alternate, failed, line, missing, not_run
 from benchmarks.step import RESNET18, S3A, Network, Ours, Theirs, ours
-from benchmarks.views import COLOUR_32, kornia_view, noise, zoo_views
+from benchmarks.views import COLOUR_32, COLOUR_224, GREY_28, Setting, kornia_view, noise, zoo_views
 from functional import augmentations, random, training, tree
 from functional.base import Batch
 from zoo.environment import has_bfloat16
@@ -42,25 +42,22 @@ def measure_on(device: str, options: Options) -> Iterator[dict[str, Any]]:
 
 def _agreement(device: str, options: Options) -> Iterator[dict[str, Any]]:
     """The same keys, bit for bit, and the same views, to 1e-5, as on the CPU."""
-    name, views = "difference of the views to those of the CPU", zoo_views(COLOUR_32)
-    index = torch.arange(8 if options.quick else 512)
-    images = noise(len(index), 3, 32)
+    bits, their_bits = (random.bits(random.key(0, device=where), (10_000,)).cpu() for where in (device, "cpu"))
+    equal = Check("bits that differ from the CPU's", (bits != their_bits).sum().item(), 0)
+    for setting in (COLOUR_32, GREY_28, COLOUR_224):
+        setting = setting._replace(batch=8) if options.quick else setting
+        name = f"{setting.name}: difference of the views to those of the CPU"
+        difference = (_drawn(setting, device) - _drawn(setting, "cpu")).abs().max().item()
+        if reason := failed([equal, Check(name, difference, 1e-5)]):
+            yield not_run(name, reason)
+        else:
+            yield line(name, "of 1", [difference], ceiling=1e-5, note=f"{len(bits):,} draws are equal in all bits")
 
-    def drawn(where: str) -> tuple[Tensor, Tensor]:
-        key, batch = random.key(0, device=where), Batch(images.to(where), None, index.to(where))
-        made = augmentations.draw_views(views, key, batch)
-        return random.bits(key, (10_000,)).cpu(), torch.cat(made).cpu()
 
-    (bits, made), (their_bits, theirs) = drawn(device), drawn("cpu")
-    difference = (made - theirs).abs().max().item()
-    checks = [
-        Check("bits that differ from the CPU's", (bits != their_bits).sum().item(), 0),
-        Check(name, difference, 1e-5),
-    ]
-    if reason := failed(checks):
-        yield not_run(name, reason)
-        return
-    yield line(name, "of 1", [difference], ceiling=1e-5, note=f"{len(bits):,} draws are equal in all bits")
+def _drawn(setting: Setting, device: str) -> Tensor:
+    images, index = noise(setting.batch, setting.channels, setting.size), torch.arange(setting.batch)
+    batch = Batch(images.to(device), None, index.to(device))
+    return torch.cat(augmentations.draw_views(zoo_views(setting), random.key(0, device=device), batch)).cpu()
 
 
 def _epoch(device: str, options: Options, wait: Callable[[], Any]) -> Iterator[dict[str, Any]]:
