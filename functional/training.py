@@ -98,8 +98,9 @@ def value_and_grad(
 
     Args:
         loss: `(params, *args) -> (scalar, aux)`.
-        compile: compile the loss with `torch.compile`: seconds to a minute at the first call, then 2 to 3 times as
-            fast on a CPU. Not under `torch.func` transformations, as a compiled function is refused there.
+        compile: compile the loss with `torch.compile`: seconds to a minute at the first call, then faster by
+            much of what the views and activations take; convolutions and matrix products stay what they are. Not
+            under `torch.func` transformations, as a compiled function is refused there.
 
     Returns:
         `(params, *args) -> ((scalar, aux), grads)`, the gradients in the structure of `params`: zeros for a leaf

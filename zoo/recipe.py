@@ -102,9 +102,9 @@ class Recipe:
             `zoo.images`. Not for arrays, which are what they are.
         precision: in which the encoder computes, "float32" or "bfloat16"; its parameters, the head, the loss and the
             optimizer are float32 in any case. "auto" is bfloat16 where the device has instructions for it, which is
-            1.5 to 3 times as fast and trains as well (README, Speed), and else float32; a run keeps what it began with.
-        compile: compile the loss with `torch.compile`: half a minute at the start, then faster steps for networks
-            whose time goes into batch norm and activations.
+            faster and trains as well (README, Speed), and else float32; a run keeps what it began with.
+        compile: compile the loss with `torch.compile`: half a minute at the start, then faster steps, most for colour
+            jitter and small networks (README, Speed).
         device: "cpu", or a GPU as torch names it, "cuda" say: images, keys and all that is trained lie there.
         seed: 0 <= seed < 2**63, of everything that is drawn.
     """
