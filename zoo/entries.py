@@ -33,7 +33,7 @@ ENTRIES: dict[str, Entry] = {
     "simclr-resnet8-mnist": Entry(
         name="simclr-resnet8-mnist",
         summary="SimCLR on MNIST: 28x28 grey images -> 512 features, 374 thousand parameters",
-        sha256="06d36caf6c1a5ad4cfc5c8aa244a6c03ab00c77d0282224c18f8ad8ea62ace70",
+        sha256="966060cf0daeac2c57c943fc36aa55a0546fbbd980efca4fbed57cf1a0a5f612",
         licence="Apache-2.0",
     ),
     "simclr-s3a-mnist_24k": Entry(
