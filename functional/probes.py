@@ -338,7 +338,7 @@ def _nearest(train: Tensor, rows: Tensor, k: int) -> Tensor:
 def _products(a: Tensor, b: Tensor) -> Tensor:
     """`a @ b.T`; of float32 on a CPU as a convolution of one pixel, whose kernels are oneDNN's.
 
-    torch's own product is MKL's there, which is half as fast on processors that are not Intel's.
+    torch's own product is MKL's there, which is half as fast on an AMD EPYC.
     """
     if a.device.type != "cpu" or a.dtype != torch.float32:
         return a @ b.T

@@ -218,7 +218,7 @@ def squares(params, x):
     return (params["w"] * x).square().sum(), {"x": x}
 
 
-READS = {"maps": False, "blind": False}  # the flags of what looks at values
+READS = {"maps": False, "blind": False}  # what looks at values, or at those of a module that stays where it is
 
 
 def probe(function):

@@ -116,6 +116,13 @@ def test_a_batch_of_keys_equals_the_loop_and_vmap(name, batch):
     assert torch.equal(keys, kept)
 
 
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_draw_without_numbers_has_their_shape_and_dtype(name):
+    draw, keys = SAMPLERS[name], random.split(random.key(9), 6)
+    drawn, shapes = draw(keys), draw(keys.to("meta"))
+    assert shapes.is_meta and (shapes.shape, shapes.dtype) == (drawn.shape, drawn.dtype)
+
+
 def test_draws_larger_than_a_block_equal_their_parts():
     n = random._BLOCK + 3
     keys = random.split(random.key(2), n)
