@@ -47,9 +47,9 @@ def main() -> int:
     from benchmarks.measuring import Options
     from make_tables import benchmark_table
 
-    from zoo.checkpoints import write_atomically
     from zoo.environment import environment
-    from zoo.memory import keep_freed_memory
+    from zoo.files import write_atomically
+    from zoo.training.memory import keep_freed_memory
 
     torch.set_num_threads(arguments.threads)
     keep_freed_memory()  # as `zoo pretrain` does; here it serves peers and their workers, too

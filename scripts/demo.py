@@ -19,12 +19,12 @@ import torch
 from recipes.simclr_resnet8_digits import recipe as shipped
 
 import zoo
-from zoo.cards import render_card, results_table
-from zoo.checkpoints import write_atomically
 from zoo.environment import environment
 from zoo.errors import exit_on_bad_input
-from zoo.figures import feature_map, loss_curve
-from zoo.pretraining import read_metrics
+from zoo.files import write_atomically
+from zoo.reports.cards import render_card, results_table
+from zoo.reports.figures import feature_map, loss_curve
+from zoo.training.loop import read_metrics
 
 recipe = shipped.replace(epochs=30)  # half of what the shipped weights had
 

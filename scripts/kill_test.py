@@ -30,10 +30,10 @@ from pathlib import Path
 
 from recipes.simclr_resnet8_digits import recipe as shipped
 
-from zoo.batching import steps_per_epoch
-from zoo.checkpoints import load_tensors
 from zoo.environment import environment
-from zoo.pretraining import read_metrics
+from zoo.files import load_tensors
+from zoo.training.batching import steps_per_epoch
+from zoo.training.loop import read_metrics
 
 # The head is wide, so that a good part of the time goes into writing it and the optimizer's moments.
 RECIPE = shipped.replace(
@@ -79,7 +79,7 @@ def main() -> None:
 
 def start(recipe: Path, out: Path) -> subprocess.Popen[bytes]:
     """A process that pretrains; it goes on where the last one in this directory was stopped."""
-    command = [sys.executable, "-m", "zoo.cli", "pretrain", str(recipe), "--out", str(out)]
+    command = [sys.executable, "-m", "zoo", "pretrain", str(recipe), "--out", str(out)]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL)
 
 

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from zoo.cards import render_card, results_section
-from zoo.checkpoints import write_atomically
+from zoo.files import write_atomically
+from zoo.reports.cards import render_card, results_section
 
 ROOT = Path(__file__).parent.parent
 MARKS = re.compile(r"(<!-- results: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)

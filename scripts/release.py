@@ -3,7 +3,7 @@
     python scripts/release.py scripts/recipes/simclr_resnet8_digits.py [--seeds 3] [--clusters] [--runs runs/release]
 
 It writes zoo/weights/NAME (the encoder of the first seed), model_cards/NAME.md, and the ledger
-model_cards/results/NAME.json, and prints the entry for zoo/entries.py. Runs that are there already are gone on with.
+model_cards/results/NAME.json, and prints the entry for zoo/models/entries.py. It resumes runs that were stopped.
 
 A recipe's .py file can say by which labels its encoders are measured: datasets, and labels per class.
 
@@ -23,15 +23,15 @@ from pathlib import Path
 from typing import Any
 
 import zoo
-from zoo.cards import render_card
-from zoo.checkpoints import write_atomically
-from zoo.clustering import SCORES, cluster
 from zoo.environment import environment
 from zoo.errors import exit_on_bad_input
-from zoo.evaluation import BASELINES, spread
-from zoo.loading import PretrainedEncoder
-from zoo.pretraining import read_metrics
-from zoo.recipe import Recipe, read_recipe
+from zoo.evaluation.clustering import SCORES, cluster
+from zoo.evaluation.protocol import BASELINES, spread
+from zoo.files import write_atomically
+from zoo.models.loading import PretrainedEncoder
+from zoo.reports.cards import render_card
+from zoo.training.loop import read_metrics
+from zoo.training.recipe import Recipe, read_recipe
 
 ROOT = Path(__file__).parent.parent
 Probes = Sequence[tuple[str, Sequence[int | str]]]
@@ -81,7 +81,7 @@ def main() -> None:
         ROOT / "model_cards" / "results" / f"{recipe.name}.json", (json.dumps(ledger, indent=2) + "\n").encode()
     )
     print(card.decode())
-    print(f"zoo/entries.py: {recipe.name!r}, sha256 {model.config['sha256']!r}")
+    print(f"zoo/models/entries.py: {recipe.name!r}, sha256 {model.config['sha256']!r}")
 
 
 def read_probes(path: Path, recipe: Recipe) -> Probes:

@@ -16,12 +16,12 @@ import tempfile
 from pathlib import Path
 
 import zoo
-from zoo.datasets import Dataset, Split
-from zoo.downloads import SUBSETS
+from zoo.data.datasets import Dataset, Split
+from zoo.data.downloads import SUBSETS
 from zoo.errors import ZooError, exit_on_bad_input
-from zoo.evaluation import evaluate
-from zoo.loading import PretrainedEncoder
-from zoo.recipe import read_change, read_recipe
+from zoo.evaluation.protocol import evaluate
+from zoo.models.loading import PretrainedEncoder
+from zoo.training.recipe import read_change, read_recipe
 
 
 def main() -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 import zoo
-from zoo.cards import render_card, results_table
+from zoo.data.datasets import save_dataset
+from zoo.reports.cards import render_card, results_table
+from zoo.training.recipe import read_recipe
 
 ROOT = Path(__file__).parent.parent
 RECIPE = """
@@ -37,7 +39,7 @@ def released(release, tmp_path_factory):
     root = tmp_path_factory.mktemp("root")
     digits = zoo.load_dataset("digits")
     few = digits._replace(train=type(digits.train)(*(part[:400] for part in digits.train)))
-    zoo.datasets.save_dataset(few, root / "few.safetensors", source="a test")
+    save_dataset(few, root / "few.safetensors", source="a test")
     (root / "recipe.py").write_text(RECIPE.replace("FEW", str(root / "few.safetensors")))
     (root / "model_cards" / "results").mkdir(parents=True)
     with pytest.MonkeyPatch.context() as patch:
@@ -115,5 +117,5 @@ def test_the_card_has_the_peak_memory_where_it_was_measured(released):
 
 def test_without_probes_a_recipe_is_measured_on_its_own_dataset(release, tmp_path):
     (tmp_path / "recipe.py").write_text(RECIPE.partition("probes")[0])
-    recipe = zoo.recipe.read_recipe(tmp_path / "recipe.py")
+    recipe = read_recipe(tmp_path / "recipe.py")
     assert release.read_probes(tmp_path / "recipe.py", recipe) == (("digits", (1, 5, 10, "all")),)

@@ -7,36 +7,36 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zoo.datasets import Dataset as Dataset
-    from zoo.datasets import load_dataset as load_dataset
-    from zoo.entries import entry as entry
-    from zoo.entries import list_models as list_models
+    from zoo.data.datasets import Dataset as Dataset
+    from zoo.data.datasets import load_dataset as load_dataset
     from zoo.errors import ZooError as ZooError
-    from zoo.evaluation import ProbeReport as ProbeReport
-    from zoo.evaluation import evaluate as evaluate
-    from zoo.evaluation import linear_probe as linear_probe
-    from zoo.loading import PretrainedEncoder as PretrainedEncoder
-    from zoo.loading import load as load
-    from zoo.loading import save as save
-    from zoo.pretraining import pretrain as pretrain
-    from zoo.pretraining import resume as resume
-    from zoo.recipe import Recipe as Recipe
+    from zoo.evaluation.protocol import ProbeReport as ProbeReport
+    from zoo.evaluation.protocol import evaluate as evaluate
+    from zoo.evaluation.protocol import linear_probe as linear_probe
+    from zoo.models.entries import entry as entry
+    from zoo.models.entries import list_models as list_models
+    from zoo.models.loading import PretrainedEncoder as PretrainedEncoder
+    from zoo.models.loading import load as load
+    from zoo.models.loading import save as save
+    from zoo.training.loop import pretrain as pretrain
+    from zoo.training.loop import resume as resume
+    from zoo.training.recipe import Recipe as Recipe
 
 _HOMES = {
-    "Dataset": "datasets",
-    "load_dataset": "datasets",
+    "Dataset": "data.datasets",
+    "load_dataset": "data.datasets",
     "ZooError": "errors",
-    "ProbeReport": "evaluation",
-    "evaluate": "evaluation",
-    "linear_probe": "evaluation",
-    "PretrainedEncoder": "loading",
-    "entry": "entries",
-    "list_models": "entries",
-    "load": "loading",
-    "save": "loading",
-    "pretrain": "pretraining",
-    "resume": "pretraining",
-    "Recipe": "recipe",
+    "ProbeReport": "evaluation.protocol",
+    "evaluate": "evaluation.protocol",
+    "linear_probe": "evaluation.protocol",
+    "entry": "models.entries",
+    "list_models": "models.entries",
+    "PretrainedEncoder": "models.loading",
+    "load": "models.loading",
+    "save": "models.loading",
+    "pretrain": "training.loop",
+    "resume": "training.loop",
+    "Recipe": "training.recipe",
 }
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from benchmarks.measuring import Options, in_child, line, memory_mb, not_run, say
-from zoo.datasets import Dataset, Split, load_dataset, save_dataset
-from zoo.downloads import fetch
+from zoo.data.datasets import Dataset, Split, load_dataset, save_dataset
+from zoo.data.downloads import fetch
 from zoo.errors import ZooError
 
 

@@ -15,8 +15,8 @@ import zoo
 from benchmarks.measuring import SCRIPTS, Options, line, not_run, say
 from zoo.environment import has_bfloat16
 from zoo.errors import ZooError
-from zoo.evaluation import evaluate
-from zoo.recipe import read_recipe
+from zoo.evaluation.protocol import evaluate
+from zoo.training.recipe import read_recipe
 
 SEEDS = 3
 

@@ -22,7 +22,7 @@ from benchmarks.measuring import (
 )
 from functional import encoders, probes, random
 from functional.augmentations import normalize, to_float
-from zoo.datasets import channel_statistics, load_dataset
+from zoo.data.datasets import channel_statistics, load_dataset
 from zoo.errors import ZooError
 
 STRENGTHS = tuple(10.0**exponent for exponent in (0, -0.5, -1, -1.5, -2, -2.5, -3, -3.5, -4, -4.5))

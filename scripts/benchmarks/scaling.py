@@ -13,8 +13,8 @@ from benchmarks.step import RESNET18, S3A, ours
 from benchmarks.views import noise
 from functional import random
 from functional.base import Batch
-from zoo.batching import batches
-from zoo.memory import keep_freed_memory
+from zoo.training.batching import batches
+from zoo.training.memory import keep_freed_memory
 
 BATCHES = (64, 256, 1024, 4096)
 SIDES = (28, 56, 112, 224)

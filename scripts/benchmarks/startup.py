@@ -16,7 +16,7 @@ import zoo
 from benchmarks.measuring import Check, Options, alternate, failed, line, not_run, python
 from functional import encoders, random
 from zoo.environment import environment
-from zoo.loading import PretrainedEncoder
+from zoo.models.loading import PretrainedEncoder
 
 
 def measure(options: Options) -> Iterator[dict[str, Any]]:
@@ -27,7 +27,7 @@ def measure(options: Options) -> Iterator[dict[str, Any]]:
 
 
 def _command(options: Options) -> Iterator[dict[str, Any]]:
-    program = "import sys\nfrom zoo.cli import main\n"
+    program = "import sys\nfrom zoo.commands import main\n"
     program += "try: main(['list'])\nfinally: print('torch' in sys.modules)"
     imported = python(program, threads=options.threads).splitlines()[-1] != "False"
     if reason := failed([Check("`zoo list` imports torch", float(imported), 0)]):

@@ -23,7 +23,7 @@ from functional import augmentations, losses, random, training, tree
 from functional.base import Batch, Method, Optimizer, Views
 from functional.training import TrainState
 from zoo.environment import has_bfloat16
-from zoo.recipe import Recipe, build_encoder, build_method, build_optimizer, build_views, in_precision
+from zoo.training.recipe import Recipe, build_encoder, build_method, build_optimizer, build_views, in_precision
 
 LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 0.06, 0.9, 5e-4
 
@@ -33,7 +33,7 @@ class Network(NamedTuple):
 
     Attributes:
         name: as the lines say it.
-        encoder: in `zoo.recipe.ENCODERS`.
+        encoder: in `zoo.training.recipe.ENCODERS`.
         options: of the encoder.
         projector: widths of the head.
         setting: of the views.

@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from benchmarks.measuring import Check, Options, alternate, best, failed, line, missing, not_run
 from functional import augmentations, random
 from functional.base import Batch, Views
-from zoo.recipe import VIEWS, Recipe, build_views
+from zoo.training.recipe import VIEWS, Recipe, build_views
 
 WORKERS = 2
 

@@ -6,7 +6,7 @@ python scripts/recipes/simclr_resnet8_cifar10_40k.py [--out OUT]      # all opti
 import sys
 
 import zoo
-from zoo.cli import main
+from zoo.commands import main
 
 recipe = zoo.Recipe(
     method="simclr",

@@ -6,7 +6,7 @@ python scripts/recipes/simclr_resnet8_digits.py [--out OUT]      # all options o
 import sys
 
 import zoo
-from zoo.cli import main
+from zoo.commands import main
 
 recipe = zoo.Recipe(
     method="simclr",

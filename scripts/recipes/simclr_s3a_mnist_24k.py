@@ -6,7 +6,7 @@ python scripts/recipes/simclr_s3a_mnist_24k.py [--out OUT]      # all options of
 import sys
 
 import zoo
-from zoo.cli import main
+from zoo.commands import main
 
 recipe = zoo.Recipe(
     method="simclr",

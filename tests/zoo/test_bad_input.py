@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 import zoo
-from zoo.cli import main
+from zoo.commands import main
 
 MODEL = "simclr-resnet8-digits"
 RNG = np.random.default_rng(0)

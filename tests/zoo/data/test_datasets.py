@@ -1,0 +1,199 @@
+"""Datasets: what is read is what was written, and what cannot be a dataset is said plainly."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file
+from safetensors.torch import save_file as save_torch_file
+
+import zoo
+from zoo.data.datasets import channel_statistics, load_dataset
+from zoo.data.downloads import SUBSETS, cache_path, official_source
+
+UNPACK = Path(__file__).parents[4] / "shared" / "datasets" / "unpack.py"
+IMAGES = np.arange(6 * 3 * 4 * 4, dtype=np.uint8).reshape(6, 3, 4, 4)
+LABELS = np.array(["cat", "dog", "cat", "ant", "dog", "ant"])
+
+
+def test_digits_have_official_splits(digits):
+    assert digits.train.images.shape == (1297, 1, 8, 8) and digits.test.images.shape == (500, 1, 8, 8)
+    assert digits.train.images.dtype == torch.uint8 and digits.train.images.max() == 255
+    assert digits.classes == tuple("0123456789")
+
+
+def test_npz_with_strings_as_labels(tmp_path):
+    np.savez(
+        tmp_path / "d.npz", train_images=IMAGES, train_labels=LABELS, test_images=IMAGES[:2, :], test_labels=LABELS[:2]
+    )
+    data = load_dataset(tmp_path / "d.npz")
+    assert data.classes == ("ant", "cat", "dog")
+    assert data.train.labels.tolist() == [1, 2, 1, 0, 2, 0] and data.test.labels.tolist() == [1, 2]
+    assert torch.equal(data.train.images, torch.from_numpy(IMAGES))
+
+
+def test_npz_and_safetensors_of_the_same_content_have_the_same_digest(tmp_path):
+    numbers = np.array([0, 1, 0, 2, 1, 2])
+    np.savez(tmp_path / "d.npz", images=IMAGES, labels=numbers)
+    save_file(
+        {"train_labels": numbers, "train_images": IMAGES}, tmp_path / "d.safetensors", {"classes": '["a", "b", "c"]'}
+    )
+    a, b = load_dataset(tmp_path / "d.npz"), load_dataset(tmp_path / "d.safetensors")
+    assert a.digest == b.digest and b.classes == ("a", "b", "c")
+    np.savez(tmp_path / "e.npz", images=255 - IMAGES, labels=numbers)
+    assert load_dataset(tmp_path / "e.npz").digest != a.digest
+
+
+def test_grey_images_may_lack_the_channel(tmp_path):
+    np.savez(tmp_path / "d.npz", images=IMAGES[:, 0])
+    data = load_dataset(tmp_path / "d.npz")
+    assert data.train.images.shape == (6, 1, 4, 4) and data.train.labels is None and data.classes == ()
+
+
+def test_channel_statistics_equal_those_of_the_pixels():
+    mean, std = channel_statistics(torch.from_numpy(IMAGES))
+    scaled = IMAGES / 255
+    np.testing.assert_allclose(mean, scaled.mean((0, 2, 3)), atol=1e-6)
+    np.testing.assert_allclose(std, scaled.std((0, 2, 3)), atol=1e-6)
+    assert channel_statistics(torch.zeros(2, 1, 2, 2, dtype=torch.uint8)) == ((0.0,), (1.0,))
+
+
+@pytest.mark.parametrize(
+    "arrays,words",
+    [
+        ({"pictures": IMAGES}, "expected train_images (or images), got pictures"),
+        ({"images": IMAGES / 255}, "expected uint8 in 0..255, got float64"),
+        ({"images": IMAGES.transpose(0, 2, 3, 1)}, ".transpose(0, 3, 1, 2)"),
+        ({"images": IMAGES[:, :2]}, "with 1 or 3 channels, got [6, 2, 4, 4]"),
+        ({"images": IMAGES[0, 0]}, "got [4, 4]"),
+        ({"images": IMAGES[:0]}, "got an empty array"),
+        ({"images": IMAGES, "labels": LABELS[:4]}, "6 images but 4 labels"),
+        ({"images": IMAGES, "labels": np.eye(6)}, "expected integers or strings [N]"),
+        ({"images": IMAGES, "test_images": IMAGES[:, :, :2]}, "expected one size"),
+        ({"images": IMAGES, "labels": np.arange(6), "classes": np.array(["a", "b"])}, "2 classes are named"),
+    ],
+)
+def test_arrays_that_are_no_dataset_are_named(tmp_path, arrays, words):
+    np.savez(tmp_path / "d.npz", **arrays)
+    with pytest.raises(zoo.ZooError) as error:
+        load_dataset(tmp_path / "d.npz")
+    assert words in str(error.value) and "d.npz" in str(error.value)
+
+
+def test_objects_are_never_unpickled(tmp_path):
+    np.savez(tmp_path / "d.npz", images=np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    with pytest.raises(zoo.ZooError, match="not a readable .npz"):
+        load_dataset(tmp_path / "d.npz")
+
+
+@pytest.mark.parametrize("name", ["d.npz", "d.safetensors"])
+def test_a_file_that_was_cut_short_is_refused(tmp_path, name):
+    np.savez(tmp_path / "d.npz", images=IMAGES)
+    save_file({"images": IMAGES}, tmp_path / "d.safetensors")
+    path = tmp_path / name
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(zoo.ZooError, match="not a"):
+        load_dataset(path)
+
+
+def test_a_name_that_is_not_known_lists_the_near_ones(tmp_path):
+    with pytest.raises(zoo.ZooError, match="unknown dataset 'digit'; did you mean 'digits'"):
+        load_dataset("digit")
+    with pytest.raises(zoo.ZooError, match="no such file"):
+        load_dataset(tmp_path / "none.npz")
+
+
+def test_metadata_and_types_that_are_not_a_datasets_are_named(tmp_path):
+    save_file({"images": IMAGES}, tmp_path / "d.safetensors", {"classes": "cat, dog"})
+    with pytest.raises(zoo.ZooError, match="classes: expected a JSON list of names, got 'cat, dog'"):
+        load_dataset(tmp_path / "d.safetensors")
+    save_torch_file({"images": torch.zeros(2, 3, 4, 4, dtype=torch.bfloat16)}, tmp_path / "e.safetensors")
+    with pytest.raises(zoo.ZooError, match="expected arrays of uint8 and integers"):
+        load_dataset(tmp_path / "e.safetensors")
+
+
+def write_cache(path, train, test):
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for split, n in (("train", train), ("test", test)):
+        arrays[f"{split}_images"] = rng.integers(0, 256, (n, 1, 4, 4), dtype=np.uint8)
+        arrays[f"{split}_labels"] = rng.integers(0, 10, n)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(arrays, path, {"name": path.stem, "classes": json.dumps(list("0123456789")), "source": "a test"})
+
+
+@pytest.mark.parametrize(("name", "start", "stop"), [("mnist_24k", 0, 24_000), ("mnist_labels_6k", 24_000, 30_000)])
+def test_a_subset_is_some_of_the_training_images_and_the_whole_test_split(tmp_path, monkeypatch, name, start, stop):
+    monkeypatch.setenv("FUNCZOO_DATA", str(tmp_path))
+    write_cache(cache_path("mnist"), stop + 5, 7)
+    whole, subset = load_dataset("mnist"), load_dataset(name)
+    assert torch.equal(subset.train.images, whole.train.images[start:stop])
+    assert torch.equal(subset.train.labels, whole.train.labels[start:stop])
+    assert torch.equal(subset.test.images, whole.test.images) and len(subset.test.labels) == 7
+    assert (subset.name, subset.classes) == (name, whole.classes) and subset.digest != whole.digest
+    write_cache(cache_path("mnist"), stop - 1, 7)
+    with pytest.raises(zoo.ZooError, match=f"{name}: expected {stop:,} training images or more, got {stop - 1:,}"):
+        load_dataset(name)
+
+
+def test_subsets_say_their_size_and_leave_the_last_tenth_alone():
+    for name, (whole, start, stop) in SUBSETS.items():
+        assert name.endswith(f"_{(stop - start) // 1000}k") and name.startswith(whole)
+        assert stop <= {"mnist": 54_000, "cifar10": 45_000}[whole]
+    pretrained, labelled = SUBSETS["mnist_24k"], SUBSETS["mnist_labels_12k"]
+    assert pretrained[2] <= labelled[1], "S3a is probed with labels of images that it was not pretrained on"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_cached_file_is_mapped_into_memory_and_never_changed(tmp_path, monkeypatch):
+    monkeypatch.setenv("FUNCZOO_DATA", str(tmp_path))
+    write_cache(cache_path("mnist"), 1000, 10)
+    data = load_dataset("mnist")
+    assert str(cache_path("mnist")) in Path("/proc/self/maps").read_text()
+    data.train.images.zero_()
+    assert load_dataset("mnist").train.images.any()
+
+
+def no_real_data():
+    """Skip on a machine that has no real data; in CI that is a failure, so that nothing goes unseen."""
+    reason = 'run from the project\'s root: python ../shared/datasets/unpack.py "$FUNCZOO_DATA"'
+    (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+
+
+@pytest.fixture(scope="session")
+def real_mnist(tmp_path_factory):
+    """MNIST itself: from the dataset cache, or unpacked into it, or else into a temporary folder."""
+    if cache_path("mnist").is_file():
+        return cache_path("mnist")
+    if not UNPACK.is_file():
+        no_real_data()
+    folder = os.environ.get("FUNCZOO_DATA") or str(tmp_path_factory.mktemp("datasets"))
+    subprocess.run([sys.executable, UNPACK, folder, "mnist"], check=True)  # failing here fails the test, also in CI
+    return Path(folder) / "mnist.safetensors"
+
+
+def test_mnist_is_what_it_is_known_to_be(real_mnist, monkeypatch):
+    monkeypatch.setenv("FUNCZOO_DATA", str(real_mnist.parent))
+    data = load_dataset("mnist")
+    assert data.train.images.shape == (60_000, 1, 28, 28) and data.test.images.shape == (10_000, 1, 28, 28)
+    assert data.classes == tuple("0123456789")
+    # As counted in the published files.
+    assert data.train.labels.bincount().tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    assert data.test.labels.bincount().tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    mean, std = channel_statistics(data.train.images)
+    assert (round(mean[0], 4), round(std[0], 4)) == (0.1307, 0.3081)  # the constants that everyone normalises by
+
+
+def test_mnist_converted_from_its_published_files_is_mnist(real_mnist):
+    files = [UNPACK.parent / "mnist" / file.urls[0].rpartition("/")[2] for file in official_source("mnist").files]
+    if not UNPACK.is_file():
+        no_real_data()
+    cached = load_dataset(real_mnist)
+    arrays = official_source("mnist").read(files)
+    assert np.array_equal(arrays["train_images"], cached.train.images.numpy())
+    assert np.array_equal(arrays["test_labels"], cached.test.labels.numpy())

@@ -1,0 +1,145 @@
+"""Encoders by name and directory: verified before they are trusted, the same bits each time, bad images named."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors import safe_open
+
+import zoo
+from functional import tree
+from zoo.models.loading import fingerprint
+
+IMAGES = torch.arange(5 * 64, dtype=torch.int64).mul(37).remainder(256).to(torch.uint8).reshape(5, 1, 8, 8)
+
+
+@pytest.fixture
+def directory(run, tmp_path):
+    """A copy of an encoder directory, to be broken."""
+    return shutil.copytree(run / "encoder", tmp_path / "encoder")
+
+
+def test_every_shipped_model_loads_and_gives_its_fingerprint():
+    for name in zoo.list_models():
+        model = zoo.load(name)
+        assert model.name == name and zoo.entry(name).sha256 == model.config["sha256"]
+        np.testing.assert_allclose(fingerprint(model), model.config["fingerprint"], atol=1e-3)
+
+
+def test_features_are_the_same_bits_after_saving_and_in_any_kind_of_array(model, tmp_path):
+    features = model.features(IMAGES)
+    assert features.dtype == torch.float32 and features.shape == (5, model.feature_dim)
+    assert torch.equal(zoo.save(model, tmp_path / "copy").features(IMAGES.numpy()), features)
+    assert not features.requires_grad
+
+
+def test_features_do_not_change_images_or_weights(model):
+    images, weights = IMAGES.clone(), {name: x.clone() for name, x in tree.flatten(model.params).items()}
+    model.features(images)
+    assert torch.equal(images, IMAGES)
+    assert all(torch.equal(x, weights[name]) for name, x in tree.flatten(model.params).items())
+
+
+def test_a_module_has_the_same_numbers_and_names_and_can_be_trained(model, run):
+    module = model.to_module()
+    assert torch.equal(module(IMAGES), model.features(IMAGES))
+    assert torch.equal(module(IMAGES.float() / 255), model.features(IMAGES))
+    with safe_open(run / "encoder" / "model.safetensors", framework="pt") as file:
+        assert set(module.state_dict()) == set(file.keys())
+    kept = {name: x.clone() for name, x in tree.flatten((model.params, model.batch_stats)).items()}
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    module.train()(IMAGES).square().mean().backward()
+    optimizer.step()
+    assert not torch.equal(module.state_dict()["bn1.running_mean"], model.batch_stats["bn1"]["running_mean"])
+    assert not torch.equal(module.state_dict()["conv1.weight"], model.params["conv1"]["weight"])
+    assert all(torch.equal(x, kept[name]) for name, x in tree.flatten((model.params, model.batch_stats)).items())
+
+
+def test_files_and_pictures_are_converted_and_resized(model, tmp_path):
+    picture = Image.fromarray(IMAGES[0, 0].numpy())
+    picture.save(tmp_path / "grey.png")
+    picture.convert("RGBA").resize((32, 24), Image.Resampling.NEAREST).save(tmp_path / "large.png")
+    features = model.features([picture, tmp_path / "grey.png", str(tmp_path / "large.png")])
+    torch.testing.assert_close(features[:2], model.features(IMAGES[:1]).expand(2, -1))
+    assert features.shape == (3, model.feature_dim)
+
+
+@pytest.mark.parametrize(
+    "images,words",
+    [
+        (IMAGES[0, 0], "got [8, 8]; stack them"),
+        (IMAGES[:, 0], "expected uint8 [N, 1, 8, 8], got [5, 8, 8]; add a dimension"),
+        (IMAGES.float(), "expected uint8 in 0..255, got torch.float32"),
+        (IMAGES.expand(5, 3, 8, 8), "got [5, 3, 8, 8]"),
+        (IMAGES[:, :, :4], "got [5, 1, 4, 8]; resize them"),
+        (IMAGES[:0], "expected at least one"),
+        ([], "got an empty list"),
+        ([3], "expected PIL images or paths in the list, got int"),
+        (["none.png"], "none.png: not a readable image"),
+        ("none.png", "got str"),
+        (np.zeros((2, 1, 8, 8)), "got torch.float64"),
+    ],
+)
+def test_bad_images_are_named(model, images, words):
+    with pytest.raises(zoo.ZooError) as error:
+        model.features(images)
+    assert words in str(error.value)
+
+
+def test_an_unknown_name_lists_the_near_ones():
+    with pytest.raises(
+        zoo.ZooError, match="unknown model 'simclr-resnet8-digit'; did you mean 'simclr-resnet8-digits'"
+    ):
+        zoo.load("simclr-resnet8-digit")
+    with pytest.raises(zoo.ZooError, match="unknown model"):
+        zoo.entry("byol")
+
+
+def test_a_name_that_is_also_a_directory_is_refused_with_both_spellings(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("simclr-resnet8-digits", "mine"):
+        (tmp_path / name).mkdir()
+        with pytest.raises(zoo.ZooError) as error:
+            zoo.load(name)
+        assert f"'./{name}'" in str(error.value)
+
+
+def edit(directory, **changes):
+    path = directory / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def flip_a_bit(directory):
+    path = directory / "model.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+BROKEN = {
+    "no directory": (shutil.rmtree, "no such directory"),
+    "no configuration": (lambda d: (d / "config.json").unlink(), "has no config.json"),
+    "no weights": (lambda d: (d / "model.safetensors").unlink(), "model.safetensors: no such file"),
+    "one bit": (flip_a_bit, "SHA-256"),
+    "cut short": (lambda d: (d / "model.safetensors").write_bytes(b"123"), "copy or download it again"),
+    "not JSON": (lambda d: (d / "config.json").write_text("{"), "not JSON"),
+    "a list": (lambda d: (d / "config.json").write_text("[]"), "expected format_version 1"),
+    "newer": (lambda d: edit(d, format_version=99), "expected format_version 1, got 99; install a newer funczoo"),
+    "other encoder": (lambda d: edit(d, architecture={"encoder": "resnet9"}), "did you mean 'resnet8'"),
+    "other width": (
+        lambda d: edit(d, architecture={"encoder": "resnet8", "in_channels": 1, "options": {"width": 8}}),
+        "conv1.weight: expected torch.float32 [8, 1, 3, 3], got torch.float32 [4, 1, 3, 3]",
+    ),
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_broken_directory_is_refused(directory, how):
+    breaks, words = BROKEN[how]
+    breaks(directory)
+    with pytest.raises(zoo.ZooError) as error:
+        zoo.load(directory)
+    assert words in str(error.value)

@@ -1,0 +1,222 @@
+"""A run killed at any moment goes on to the same bits as one that never was, and leaves no half-written file."""
+
+import json
+import multiprocessing
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+from click.testing import CliRunner
+from safetensors import safe_open
+
+import zoo
+from zoo.commands import main
+from zoo.data.downloads import RemoteFile, Source, fetch, read_idx_files
+from zoo.training.loop import read_metrics
+
+# The server has imported torch but run nothing: its children start in milliseconds, and each is a process of its own.
+processes = multiprocessing.get_context("forkserver")
+processes.set_forkserver_preload(["zoo.training.loop"])
+
+
+def start(recipe, out):
+    process = processes.Process(target=zoo.pretrain, args=(recipe,), kwargs={"out": out})
+    process.start()
+    return process
+
+
+def finish(recipe, out):
+    process = start(recipe, out)
+    process.join(600)
+    assert process.exitcode == 0
+
+
+def bits(out):
+    """All that a run computed, less what the machine took for it."""
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    for line in lines:
+        del line["seconds"], line["images_per_second"], line["peak_memory_bytes"]
+    return (
+        (out / "checkpoint.safetensors").read_bytes(),
+        (out / "encoder" / "model.safetensors").read_bytes(),
+        lines,
+    )
+
+
+def assert_whole(out):
+    """Every file under a final name can be read to its end."""
+    for path in out.rglob("*"):
+        if path.suffix == ".safetensors":
+            with safe_open(path, framework="pt") as file:
+                assert [file.get_tensor(name) for name in file.keys()]
+        elif path.suffix == ".json":
+            json.loads(path.read_text())
+        elif path.suffix == ".jsonl":
+            assert all(json.loads(line) for line in path.read_text().splitlines())
+
+
+@pytest.fixture(scope="module")
+def unbroken(recipe, tmp_path_factory):
+    out = tmp_path_factory.mktemp("unbroken") / "run"
+    finish(recipe, out)
+    return bits(out), min(line["seconds"] for line in read_metrics(out))
+
+
+def epochs_done(out):
+    path = out / "metrics.jsonl"
+    return len(path.read_text().splitlines()) if path.is_file() else 0
+
+
+def test_a_run_killed_at_random_moments_ends_in_the_same_bits(recipe, tmp_path, unbroken):
+    expected, epoch_seconds = unbroken
+    out = tmp_path / "run"
+    moments = random.Random(0)
+    for epochs in (0, 1, 2, 3, 4):  # of 6
+        process = start(recipe, out)
+        while epochs_done(out) < epochs and process.exitcode is None:
+            time.sleep(0.01)
+        time.sleep(moments.uniform(0, 1.5) * epoch_seconds)
+        process.kill()
+        process.join()
+        assert process.exitcode == -9
+        assert_whole(out)
+    finish(recipe, out)
+    assert bits(out) == expected
+
+
+KILLED_WHILE_WRITING = """
+import os, signal, sys
+import zoo
+from zoo.training.recipe import read_recipe
+
+sync, left = os.fsync, int(sys.argv[3])
+
+def kill_at_the_last(descriptor):
+    global left
+    left -= 1
+    if left == 0:
+        os.ftruncate(descriptor, os.fstat(descriptor).st_size // 2)
+        os.kill(os.getpid(), signal.SIGKILL)
+    sync(descriptor)
+
+os.fsync = kill_at_the_last
+zoo.pretrain(read_recipe(sys.argv[1]), out=sys.argv[2])
+"""
+
+
+def test_a_run_killed_while_it_writes_a_checkpoint_ends_in_the_same_bits(recipe, tmp_path, unbroken):
+    out, path = tmp_path / "run", tmp_path / "recipe.json"
+    path.write_text(recipe.to_json())
+    # Two syncs a start (recipe, its directory), then four an epoch: metrics, directory, checkpoint, directory.
+    for syncs in ("1", "9"):
+        killed = subprocess.run([sys.executable, "-c", KILLED_WHILE_WRITING, path, out, syncs], timeout=600)
+        assert killed.returncode == -9
+        assert syncs == "9" or [file.name for file in out.iterdir()] == ["recipe.json.part"]
+    assert (out / "checkpoint.safetensors.part").exists()
+    assert len((out / "metrics.jsonl").read_text().splitlines()) == 2
+    assert_whole(out)
+    finish(recipe, out)
+    assert bits(out) == unbroken[0]
+
+
+CANNOT_WRITE = """
+import ctypes, os, resource, sys
+from zoo.commands import main
+
+def resume():
+    try:
+        main(["resume", sys.argv[1]])
+    except SystemExit as stopped:
+        print(stopped.code)
+
+hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))  # a checkpoint is larger, the metrics are not
+resume()
+resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+
+# Root may write where the mode forbids it: this process gives that up.
+libc, header, capabilities = ctypes.CDLL(None), (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+assert libc.capget(header, capabilities) == 0
+capabilities[0] &= ~(1 << 1)
+assert libc.capset(header, capabilities) == 0
+os.chmod(sys.argv[1], 0o555)
+resume()
+os.chmod(sys.argv[1], 0o755)
+"""
+
+
+def test_what_cannot_be_written_loses_nothing(recipe, tmp_path, unbroken):
+    out = tmp_path / "run"
+    process = start(recipe, out)
+    while not (out / "checkpoint.safetensors").is_file() and process.exitcode is None:
+        time.sleep(0.01)
+    process.kill()
+    process.join()
+    before = (out / "checkpoint.safetensors").read_bytes()
+    stopped = subprocess.run([sys.executable, "-c", CANNOT_WRITE, out], capture_output=True, text=True, timeout=600)
+    assert stopped.stdout.split() == ["2", "2"]
+    full, forbidden = stopped.stderr.splitlines()
+    assert f"{out}/checkpoint.safetensors: File too large; the last checkpoint is whole. Make room" in full
+    assert f"{out}/recipe.json: Permission denied; the last checkpoint is whole" in forbidden
+    assert full.endswith(f"go on with `zoo resume {out}`") and forbidden.endswith(f"go on with `zoo resume {out}`")
+    assert (out / "checkpoint.safetensors").read_bytes() == before and not list(out.glob("*.part"))
+
+    (out / "metrics.jsonl.part").symlink_to("/dev/full")
+    result = CliRunner().invoke(main, ["resume", str(out)])
+    assert result.exit_code == 2 and f"{out}/metrics.jsonl: No space left on device; the last" in result.stderr
+    assert_whole(out)
+    finish(recipe, out)
+    assert bits(out) == unbroken[0]
+
+
+def test_files_of_a_run_that_are_broken_say_what_to_do(run, tmp_path):
+    def resume(out, how):
+        result = CliRunner().invoke(main, ["resume", str(out)])
+        assert result.exit_code == 2 and result.stderr.count("\n") == 1 and how in result.stderr
+        return result.stderr
+
+    def cut(path):
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+    out = shutil.copytree(run, tmp_path / "run")
+    cut(out / "encoder" / "config.json")
+    assert "config.json: not JSON" in resume(out, f"or delete {out}/encoder, and `zoo resume {out}` writes it again")
+    shutil.rmtree(out / "encoder")
+    whole = (out / "metrics.jsonl").read_text()
+    (out / "metrics.jsonl").write_text(whole.splitlines()[0])
+    resume(out, "metrics.jsonl: expected a line for each of the 2 epochs done, got 1; put it back")
+    (out / "metrics.jsonl").write_text(whole)
+    zoo.resume(out)
+    weights = (run / "encoder" / "model.safetensors").read_bytes()
+    assert (out / "encoder" / "model.safetensors").read_bytes() == weights
+    cut(out / "checkpoint.safetensors")
+    assert "cut short" in resume(out, "put back a copy, or delete it to train from the start: nothing else is lost")
+    shutil.rmtree(out / "encoder")
+    (out / "checkpoint.safetensors").unlink()
+    zoo.resume(out)
+    assert (out / "encoder" / "model.safetensors").read_bytes() == weights
+    cut(out / "recipe.json")
+    resume(out, "recipe.json: not JSON")
+
+
+def test_the_folder_of_a_killed_download_is_removed_a_day_later(tmp_path, monkeypatch):
+    monkeypatch.setenv("FUNCZOO_DATA", str(tmp_path))
+    for name in ("mnist.old", "mnist.new", "mnist_24k.old"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "train-images.gz").write_text("half")
+        yesterday = time.time() - 25 * 3600
+        os.utime(tmp_path / name, (yesterday, yesterday) if name.endswith("old") else None)
+    nobody_listens = Source((RemoteFile(("http://127.0.0.1:9/train-images.gz",), ""),), read_idx_files, ())
+    with pytest.raises(zoo.ZooError, match="Connection refused"):
+        fetch("mnist", source=nobody_listens)
+    assert {path.name for path in tmp_path.iterdir()} == {"mnist.new", "mnist_24k.old"}
+
+
+def test_a_finished_run_is_loaded_and_not_trained_again(run):
+    before = (run / "checkpoint.safetensors").stat().st_mtime_ns
+    assert zoo.resume(run).name == "simclr-resnet8-digits"
+    assert (run / "checkpoint.safetensors").stat().st_mtime_ns == before

@@ -1,0 +1,171 @@
+"""The commands `zoo data ...`: what there is, fetching it, one's own images as one file, and a look at them."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from zoo.errors import ZooError
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+size_option = click.option(
+    "--size", type=int, metavar="N", help="Resize to NxN pixels [default: the median shorter side, at most 224]."
+)
+skip_bad = click.option("--skip-bad", is_flag=True, help="Leave out files that are no whole images.")
+
+
+def data_group(group: type[click.Group]) -> click.Group:
+    """The commands as a group of the given class."""
+    commands = [list_command, fetch_command, import_command, show]
+    return group("data", commands=commands, help="Datasets: list them, fetch them, import one's own, look at them.")
+
+
+@click.command("list")
+@as_json
+def list_command(as_json: bool) -> None:
+    """List the datasets that have a name, and which of them are on this machine."""
+    from zoo.data.downloads import NAMES, SUBSETS, cache_path
+
+    rows = []
+    for name in (*NAMES, *SUBSETS):
+        whole, start, stop = SUBSETS.get(name, (name, 0, 0))
+        path = None if whole == "digits" else cache_path(whole)
+        cached = path is None or path.is_file()
+        rows.append(
+            {
+                "name": name,
+                "cached": cached,
+                "bytes": path.stat().st_size if path and cached else None,
+                "path": str(path) if path else None,
+                "subset": f"training images {start + 1:,} to {stop:,} of {whole}" if stop else None,
+            }
+        )
+    if as_json:
+        _print_json(rows)
+        return
+    for row in rows:
+        where = f"in {row['path']}, {row['bytes'] / 1e6:.1f} MB" if row["bytes"] else "comes with scikit-learn"
+        if not row["cached"]:
+            where = "not here yet; it is downloaded when it is first used, or by `zoo data fetch`"
+        click.echo(f"{row['name']:20}{row['subset'] or where}")
+
+
+@click.command("fetch")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@as_json
+def fetch_command(names: tuple[str, ...], as_json: bool) -> None:
+    """Download datasets into the dataset cache; one that is there already is left as it is."""
+    from zoo.data.downloads import SUBSETS, fetch
+
+    paths = {name: str(fetch(SUBSETS.get(name, (name,))[0])) for name in names}
+    if as_json:
+        _print_json(paths)
+        return
+    for name, path in paths.items():
+        click.echo(f"{name:20}{path}")
+
+
+@click.command("import")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="FILE.safetensors")
+@size_option
+@skip_bad
+@as_json
+def import_command(path: Path, out: Path, size: int | None, skip_bad: bool, as_json: bool) -> None:
+    """Read the folder, CSV or .npz PATH, and write it as one file that loads at once."""
+    if out.suffix != ".safetensors":
+        raise ZooError(f"--out: expected a path ending in .safetensors, got {str(out)!r}")
+    if out.exists():
+        raise ZooError(f"{out}: exists already; choose another name, so that nothing is overwritten")
+    from zoo.data.datasets import load_dataset, save_dataset
+    from zoo.data.images import printable
+
+    dataset = load_dataset(path, size=size, skip_bad=skip_bad)
+    _say_the_rule(path, size, dataset)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    save_dataset(dataset, out, source=f"zoo data import {printable(path.name)}")
+    if as_json:
+        _print_json({"path": str(out), **_summary(dataset)})
+    else:
+        click.echo(f"{_in_words(dataset)}\n{out}")
+
+
+@click.command()
+@click.argument("dataset", metavar="NAME|PATH")
+@click.option("--sheet", type=click.Path(path_type=Path), metavar="FILE.png", help="Draw images of each class.")
+@size_option
+@skip_bad
+@as_json
+def show(dataset: str, sheet: Path | None, size: int | None, skip_bad: bool, as_json: bool) -> None:
+    """Show the splits, sizes, classes and digest of a dataset, and a contact sheet of its images."""
+    from zoo.data.datasets import load_dataset
+    from zoo.reports.contact_sheet import contact_sheet
+
+    data = load_dataset(dataset, size=size, skip_bad=skip_bad)
+    _say_the_rule(Path(dataset), size, data)
+    summary = _summary(data)
+    if sheet is not None:
+        summary["sheet"] = str(contact_sheet(data.train, data.classes, _in_words(data), sheet))
+    if as_json:
+        _print_json(summary)
+        return
+    click.echo(_in_words(data))
+    for statistic in ("mean", "std"):
+        click.echo(f"{statistic:8}{', '.join(f'{value:.4f}' for value in summary[statistic])}")
+    click.echo(f"digest  {data.digest}")
+    if sheet is not None:
+        click.echo(f"sheet   {sheet}")
+    if data.classes:
+        width = max(map(len, ("class", *data.classes)))
+        splits = [split for split in ("train", "test") if summary[split] and summary[split]["per_class"]]
+        click.echo(f"\n{'class':{width}}" + "".join(f"{split:>9}" for split in splits))
+        for name in data.classes:
+            counts = (f"{summary[split]['per_class'][name]:9,}" for split in splits)
+            click.echo(f"{name:{width}}" + "".join(counts))
+
+
+def _say_the_rule(path: Path, size: int | None, dataset: Any) -> None:
+    if size is None and (path.is_dir() or path.suffix.lower() == ".csv"):
+        side = dataset.train.images.shape[-1]
+        click.echo(f"{side}x{side}: the median shorter side of the images, at most 224; --size changes it", err=True)
+
+
+def _summary(dataset: Any) -> dict[str, Any]:
+    from zoo.data.datasets import channel_statistics
+
+    mean, std = channel_statistics(dataset.train.images)
+    return {
+        "name": dataset.name,
+        "shape": list(dataset.train.images.shape[1:]),
+        "train": _counts(dataset.train, dataset.classes),
+        "test": _counts(dataset.test, dataset.classes) if dataset.test else None,
+        "classes": list(dataset.classes),
+        "mean": mean,
+        "std": std,
+        "digest": dataset.digest,
+    }
+
+
+def _counts(split: Any, classes: Sequence[str]) -> dict[str, Any]:
+    if split.labels is None:
+        return {"images": len(split.images), "per_class": None}
+    counts = split.labels.bincount(minlength=len(classes)).tolist()
+    return {"images": len(split.images), "per_class": dict(zip(classes, counts, strict=True))}
+
+
+def _in_words(dataset: Any) -> str:
+    from zoo.data.images import printable
+
+    channels, height, width = dataset.train.images.shape[1:]
+    test = f" and {len(dataset.test.images):,} test" if dataset.test else ""
+    labels = f"{len(dataset.classes):,} classes" if dataset.classes else "no labels"
+    return (
+        f"{printable(Path(dataset.name).name)}: {len(dataset.train.images):,} training{test} images, "
+        f"{height}x{width} {'grey' if channels == 1 else 'colour'}, {labels}"
+    )
+
+
+def _print_json(value: Any) -> None:
+    click.echo(json.dumps(value, indent=2))

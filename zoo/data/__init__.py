@@ -1,0 +1,1 @@
+"""Images on disk and datasets in memory: names, downloads, folders, CSVs and arrays."""

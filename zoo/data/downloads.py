@@ -1,0 +1,254 @@
+"""Datasets that have a name: where they lie on this machine, and how they get there.
+
+The dataset cache is `$FUNCZOO_DATA`, else `$XDG_CACHE_HOME/funczoo/datasets`, else `~/.cache/funczoo/datasets`.
+`NAME.safetensors` in it holds `train_images` and `test_images`, uint8 `[N, C, H, W]`, `train_labels` and `test_labels`,
+int64 `[N]`, and the strings `name`, `classes` (a JSON list) and `source` as metadata.
+
+What is not there is downloaded from the mirrors that torchvision names, checked against its SHA-256, converted, and
+written as a whole. Nothing is unpickled: CIFAR-10 comes from its binary archive, not from the one for Python.
+"""
+
+import gzip
+import hashlib
+import http.client
+import json
+import os
+import shutil
+import tarfile
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from zoo.errors import ZooError, unknown
+
+NAMES = ("digits", "mnist", "fashion_mnist", "cifar10")
+SUBSETS = {  # name -> (dataset, start, stop) of its training images; their labels and the whole test split are kept
+    "mnist_24k": ("mnist", 0, 24_000),
+    "mnist_54k": ("mnist", 0, 54_000),
+    "mnist_labels_6k": ("mnist", 24_000, 30_000),
+    "mnist_labels_12k": ("mnist", 24_000, 36_000),
+    "cifar10_40k": ("cifar10", 0, 40_000),
+    "cifar10_labels_20k": ("cifar10", 0, 20_000),
+}
+Arrays = Mapping[str, np.ndarray]
+
+
+class RemoteFile(NamedTuple):
+    """A file on the network.
+
+    Attributes:
+        urls: where it can be had; they are tried in turn.
+        sha256: of its bytes, in hexadecimal.
+    """
+
+    urls: tuple[str, ...]
+    sha256: str
+
+
+class Source(NamedTuple):
+    """Where a dataset comes from.
+
+    Attributes:
+        files: what is downloaded.
+        read: from their paths, in the same order, to the four arrays.
+        classes: their names, label by label.
+    """
+
+    files: tuple[RemoteFile, ...]
+    read: Callable[[Sequence[Path]], Arrays]
+    classes: tuple[str, ...]
+
+
+def cache_path(name: str) -> Path:
+    """Where the dataset cache has a dataset, or would have it.
+
+    Raises:
+        ZooError: for a name that is never cached: it is not known, or digits.
+    """
+    if name == "digits":
+        raise ZooError("digits comes with scikit-learn; it is not in the dataset cache")
+    if name not in _CLASSES:
+        raise unknown("dataset in the cache", name, _CLASSES)
+    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    directory = os.environ.get("FUNCZOO_DATA") or f"{home}/funczoo/datasets"
+    return Path(directory).expanduser() / f"{name}.safetensors"
+
+
+def fetch(name: str, *, source: Source | None = None, timeout: float = 30.0) -> Path:
+    """The path of a dataset in the cache; it is downloaded first if it is not there.
+
+    Args:
+        name: one of `NAMES`, but digits, which comes with scikit-learn.
+        source: where to download it from; None is `official_source(name)`.
+        timeout: seconds without a byte after which a server is given up.
+
+    Raises:
+        ZooError: if it cannot be downloaded, is not what it should be, or cannot be written. The message says what to
+            run and where the file is expected; the cache has the whole file or none.
+    """
+    path = cache_path(name)
+    if path.is_file():
+        return path
+    source = source or official_source(name)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(path.parent, name)
+        with tempfile.TemporaryDirectory(prefix=f"{name}.", dir=path.parent) as folder:
+            arrays = source.read([_download(file, Path(folder), timeout) for file in source.files])
+        write_dataset(
+            path, arrays, name=name, classes=source.classes, source=", ".join(f.urls[0] for f in source.files)
+        )
+    except (OSError, ZooError) as error:
+        raise ZooError(
+            f"{name}: expected in {path}, and it cannot be put there: {error}. Run `zoo data fetch {name}` where there "
+            f"is a network, and copy the file to that place; or set FUNCZOO_DATA to a folder that has {path.name}"
+        ) from error
+    return path
+
+
+def write_dataset(path: str | Path, arrays: Arrays, *, name: str, classes: Sequence[str], source: str) -> None:
+    """Write a dataset file, atomically.
+
+    Raises:
+        ZooError: for a path that is not UTF-8, which could not be read again.
+        OSError: if it cannot be written.
+    """
+    from safetensors.numpy import save
+
+    from zoo.files import require_utf8, write_atomically
+
+    require_utf8(path)
+    metadata = {"name": name, "classes": json.dumps(list(classes)), "source": source}
+    # Views must be made whole first: safetensors writes the memory that they lie in, without a word.
+    contiguous = {part: np.ascontiguousarray(array) for part, array in arrays.items()}
+    write_atomically(path, save(contiguous, metadata))
+
+
+def official_source(name: str) -> Source:
+    """The mirrors of a dataset, from torchvision, and what its files must be."""
+    from torchvision.datasets import CIFAR10, MNIST, FashionMNIST
+
+    classes, sha256s = _CLASSES[name], _SHA256[name]
+    if name == "cifar10":
+        url = CIFAR10.url.rpartition("/")[0] + "/cifar-10-binary.tar.gz"
+        return Source((RemoteFile((url,), sha256s[0]),), read_cifar, classes)
+    home = {"mnist": MNIST, "fashion_mnist": FashionMNIST}[name]
+    files = tuple(
+        RemoteFile(tuple(mirror + file for mirror in home.mirrors), sha256)
+        for (file, _), sha256 in zip(home.resources, sha256s, strict=True)
+    )
+    return Source(files, read_idx_files, classes)
+
+
+def read_idx_files(paths: Sequence[Path]) -> Arrays:
+    """The training images, training labels, test images and test labels of MNIST's format: gzipped IDX of uint8."""
+    train_images, train_labels, test_images, test_labels = (_read_idx(path) for path in paths)
+    return {
+        "train_images": train_images[:, None],
+        "train_labels": train_labels.astype(np.int64),
+        "test_images": test_images[:, None],
+        "test_labels": test_labels.astype(np.int64),
+    }
+
+
+def read_cifar(paths: Sequence[Path]) -> Arrays:
+    """CIFAR-10's binary archive: records of a label byte and the 3 x 32 x 32 bytes of an image."""
+    (path,) = paths
+    with tarfile.open(path, "r:gz") as archive:
+        batches = {Path(m.name).name: file.read() for m in archive if (file := archive.extractfile(m)) is not None}
+    train = _read_records(b"".join(batches[f"data_batch_{i}.bin"] for i in range(1, 6)))
+    test = _read_records(batches["test_batch.bin"])
+    return {"train_images": train[0], "train_labels": train[1], "test_images": test[0], "test_labels": test[1]}
+
+
+def _remove_abandoned(cache: Path, name: str) -> None:
+    """Downloads of this dataset that were killed leave their folders: those of a day ago or more are removed."""
+    for folder in cache.glob(f"{name}.*/"):
+        if time.time() - folder.stat().st_mtime > 24 * 3600:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _read_idx(path: Path) -> np.ndarray:
+    data = gzip.decompress(path.read_bytes())
+    start = 4 + 4 * data[3]  # the fourth byte is the number of dimensions
+    shape = np.frombuffer(data[4:start], ">u4")
+    return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
+
+
+def _read_records(data: bytes) -> tuple[np.ndarray, np.ndarray]:
+    records = np.frombuffer(data, np.uint8).reshape(-1, 1 + 3 * 32 * 32)
+    return records[:, 1:].reshape(-1, 3, 32, 32), records[:, 0].astype(np.int64)
+
+
+def _download(file: RemoteFile, folder: Path, timeout: float) -> Path:
+    """The file, whole and checked, from the first of its mirrors that has it."""
+    path = folder / file.urls[0].rpartition("/")[2]
+    failures = []
+    for url in file.urls:
+        try:
+            size, sha256 = stream(url, path, timeout)
+        except (OSError, http.client.HTTPException) as error:
+            failures.append(f"{url}: {error}")
+            continue
+        if sha256 == file.sha256:
+            return path
+        failures.append(
+            f"{url}: {size:,} bytes came with SHA-256 {sha256[:12]}..., expected {file.sha256[:12]}...; "
+            "it was cut short or changed"
+        )
+    raise ZooError("; ".join(failures))
+
+
+def stream(url: str, path: Path, timeout: float) -> tuple[int, str]:
+    """Copy a URL to a file; the number of bytes that came, and their SHA-256."""
+    request = urllib.request.Request(url, headers={"User-Agent": "funczoo"})
+    sha256 = hashlib.sha256()
+    with (
+        urllib.request.urlopen(request, timeout=timeout) as response,
+        open(path, "wb") as file,
+        tqdm(total=response.length, desc=path.name, unit="B", unit_scale=True, disable=None) as bar,
+    ):
+        while chunk := response.read(1 << 16):
+            file.write(chunk)
+            sha256.update(chunk)
+            bar.update(len(chunk))
+        return file.tell(), sha256.hexdigest()
+
+
+_CLASSES = {
+    "mnist": tuple("0123456789"),
+    "fashion_mnist": (
+        "T-shirt/top",
+        "Trouser",
+        "Pullover",
+        "Dress",
+        "Coat",
+        "Sandal",
+        "Shirt",
+        "Sneaker",
+        "Bag",
+        "Ankle boot",
+    ),
+    "cifar10": ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+}
+_SHA256 = {  # of the files as they are published; MNIST's in the order in which torchvision lists them
+    "mnist": (
+        "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+        "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+        "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+        "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+    ),
+    "fashion_mnist": (
+        "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+        "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+        "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+        "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+    ),
+    "cifar10": ("c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",),
+}

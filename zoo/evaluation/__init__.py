@@ -1,0 +1,1 @@
+"""Evaluation of frozen features: probes, nearest neighbours, clusters, and export."""

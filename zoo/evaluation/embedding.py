@@ -1,0 +1,167 @@
+"""The features of images in a file that other programs read, with the path, split and class of each beside them.
+
+    .npz           features float32 [N, D]; paths, splits and labels, strings [N]; classes, strings; model, its name
+    .safetensors   features; labels int64 [N], -1 for none; the strings as JSON in the metadata `funczoo`
+    .csv           columns path, split, label, f0, f1, ...
+    .tsv           the features alone, and NAME_metadata.tsv with path, split and label, as embedding viewers ask for
+
+Labels are the classes' names, and "" where there is none. Each file is written whole or not at all.
+"""
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from tqdm import tqdm
+
+from zoo.data.sources import read_source
+from zoo.errors import ZooError
+from zoo.files import save_tensors, write_atomically
+from zoo.models.loading import PretrainedEncoder
+
+_AT_ONCE = 1024
+
+
+class Embedding(NamedTuple):
+    """Features with what is known of each image.
+
+    Attributes:
+        model: the encoder's name.
+        sha256: of its weights.
+        features: float32 `[N, D]`.
+        paths: of the images, as `zoo.data.sources.Source` has them.
+        splits: `"train"` or `"test"`.
+        labels: the classes' names; None where there is none.
+    """
+
+    model: str
+    sha256: str
+    features: Float[Tensor, "rows dim"]
+    paths: tuple[str, ...]
+    splits: tuple[str, ...]
+    labels: tuple[str | None, ...]
+
+
+def embed(model: PretrainedEncoder, sources: Sequence[str | Path], *, skip_bad: bool = False) -> Embedding:
+    """The features of the images of one dataset, folder or CSV, or of several image files.
+
+    Args:
+        model: the encoder.
+        sources: as `zoo.data.sources.read_source` takes them.
+        skip_bad: leave out files that are no images, with a warning.
+
+    Raises:
+        ZooError: as `read_source`, and for arrays of another size than the encoder's.
+    """
+    found = read_source(model, sources, skip_bad=skip_bad)
+    parts = found.images.split(_AT_ONCE)
+    features = torch.cat([model.features(part) for part in tqdm(parts, desc="features", delay=2, disable=None)])
+    return Embedding(model.name, model.config["sha256"], features, found.paths, found.splits, found.labels)
+
+
+def write_embedding(embedding: Embedding, path: str | Path) -> list[Path]:
+    """Write features to a file, in the format of its suffix; the paths of what was written.
+
+    Raises:
+        ZooError: for another suffix than the module names.
+        OSError: if it cannot be written.
+    """
+    path = Path(path)
+    write = _writer(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return write(embedding, path)
+
+
+def check_output(path: Path) -> None:
+    """Refuse a path of no known format, or of a file that is there, before anything is computed.
+
+    Raises:
+        ZooError: which says so.
+    """
+    _writer(path)
+    for file in (path, _metadata_path(path)) if path.suffix == ".tsv" else (path,):
+        if file.exists():
+            raise ZooError(f"{file}: exists already; choose another name, so that nothing is overwritten")
+
+
+def _write_npz(embedding: Embedding, path: Path) -> list[Path]:
+    buffer = io.BytesIO()
+    np.savez(
+        buffer,
+        features=embedding.features.numpy(),
+        paths=np.array(embedding.paths),
+        splits=np.array(embedding.splits),
+        labels=np.array([label or "" for label in embedding.labels]),
+        classes=np.array(_classes(embedding), dtype=str),
+        model=np.array(embedding.model),
+        sha256=np.array(embedding.sha256),
+    )
+    write_atomically(path, buffer.getvalue())
+    return [path]
+
+
+def _write_safetensors(embedding: Embedding, path: Path) -> list[Path]:
+    classes = _classes(embedding)
+    numbers = {name: i for i, name in enumerate(classes)}
+    labels = torch.tensor([-1 if label is None else numbers[label] for label in embedding.labels])
+    metadata = {**embedding._asdict(), "classes": classes}
+    features = metadata.pop("features")
+    save_tensors(path, {"features": features, "labels": labels}, metadata)
+    return [path]
+
+
+def _write_csv(embedding: Embedding, path: Path) -> list[Path]:
+    header = ["path", "split", "label", *(f"f{i}" for i in range(embedding.features.shape[1]))]
+    rows = ([*words, *numbers] for words, numbers in zip(_words(embedding), _numbers(embedding.features), strict=True))
+    _write_text(path, [header, *rows], ",")
+    return [path]
+
+
+def _write_tsv(embedding: Embedding, path: Path) -> list[Path]:
+    _write_text(path, _numbers(embedding.features), "\t")
+    _write_text(_metadata_path(path), [["path", "split", "label"], *_words(embedding)], "\t")
+    return [path, _metadata_path(path)]
+
+
+_WRITERS: dict[str, Callable[[Embedding, Path], list[Path]]] = {
+    ".npz": _write_npz,
+    ".safetensors": _write_safetensors,
+    ".csv": _write_csv,
+    ".tsv": _write_tsv,
+}
+
+
+def _writer(path: Path) -> Callable[[Embedding, Path], list[Path]]:
+    if path.suffix not in _WRITERS:
+        raise ZooError(f"{path}: expected a path ending in {', '.join(_WRITERS)}")
+    return _WRITERS[path.suffix]
+
+
+def _metadata_path(path: Path) -> Path:
+    return path.with_name(f"{path.stem}_metadata.tsv")
+
+
+def _classes(embedding: Embedding) -> list[str]:
+    return sorted({label for label in embedding.labels if label is not None})
+
+
+def _words(embedding: Embedding) -> Iterable[list[str]]:
+    for path, split, label in zip(embedding.paths, embedding.splits, embedding.labels, strict=True):
+        yield [path, split, label or ""]
+
+
+def _numbers(features: Tensor) -> Iterable[list[str]]:
+    for row in features.tolist():
+        yield [f"{value:.9g}" for value in row]  # 9 digits give a float32 back exactly
+
+
+def _write_text(path: Path, rows: Iterable[Sequence[Any]], delimiter: str) -> None:
+    buffer = io.StringIO()
+    csv.writer(buffer, delimiter=delimiter, lineterminator="\n").writerows(rows)
+    write_atomically(path, buffer.getvalue().encode())

@@ -1,0 +1,473 @@
+"""The probe protocol, written once: what features are worth when a few labels are given.
+
+    features    of the encoder as loaded from its file, in evaluation mode, computed once
+    standardise with the mean and standard deviation of the training features
+    probe       multinomial logistic regression with an L2 penalty, to its optimum
+    strength    chosen on held-out training labels: a fifth of them, drawn per class; each fifth in turn where there
+                are at most 1,000 labels; a fixed one where a class has fewer than 5
+    test        one evaluation, with the probe fitted anew on all training labels at the chosen strength
+
+Where there are no labelled test images, every label is predicted by a probe that was fitted without it: the labels fall
+into 5 folds, drawn per class, or into as many as the smallest class has labels, at least 2; each fold is predicted from
+the others, which alone standardise and choose the strength. That is called cross-validated accuracy.
+
+Beside it stand the same probe on raw pixels and on the untrained encoder, and 10 nearest neighbours by cosine, untuned.
+Nothing is ever chosen on test labels.
+"""
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from functional import metrics, probes, random
+from functional.base import Key
+from zoo.data.datasets import Dataset
+from zoo.errors import ZooError, unknown
+from zoo.models.loading import PretrainedEncoder, untrained
+from zoo.reports.cards import report_tables
+
+STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+DEFAULT_STRENGTH = 1e-2  # where a class has too few labels to hold any out
+NEIGHBOURS = 10
+FOLDS = 5  # of the cross-validation, where no class has fewer labels
+BASELINES = ("pixels", "untrained")
+# Features and labels of training rows, features of others, a key -> labels of the others, and the strength chosen.
+Classify = Callable[[Tensor, Tensor, Tensor, Key], tuple[Tensor, float | None]]
+
+
+@dataclass(frozen=True)
+class ProbeReport:
+    """What a probe found on the test images, or by cross-validation; printed, it is a table.
+
+    Attributes:
+        accuracy: share of the images whose class is right, 0 to 1.
+        macro_f1: the mean over classes of the harmonic mean of precision and recall.
+        per_class: `{class: {"precision", "recall", "f1", "images"}}`.
+        strength: of the penalty that was chosen, as `functional.probes.logistic` counts it; None where each fold chose
+            its own, and for nearest neighbours, which have none.
+        baselines: accuracy of the same probe by the name of other features.
+        confusion: how many images of each class (rows) were taken for each (columns), in the order of `per_class`.
+        predictions: the class given to each image, in their order.
+        folds: of the cross-validation; 0 for images of a test split.
+    """
+
+    accuracy: float
+    macro_f1: float
+    per_class: dict[str, dict[str, float]]
+    strength: float | None
+    baselines: dict[str, float] = field(default_factory=dict)
+    confusion: list[list[int]] = field(default_factory=list, repr=False)
+    predictions: list[str] = field(default_factory=list, repr=False)
+    folds: int = 0
+
+    @property
+    def judged_on(self) -> str:
+        """What the accuracy is of, in words."""
+        n = sum(map(sum, self.confusion))
+        if self.folds:
+            return f"cross-validated accuracy on {n:,} labels (no test images), {self.folds} folds"
+        return f"accuracy on {n:,} test images"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON, but the predictions."""
+        return {"judged_on": self.judged_on, **asdict(self, dict_factory=_without_predictions)}
+
+    def summary(self) -> str:
+        """Accuracy, macro F1 and the baselines, a line each."""
+        lines = [f"{100 * self.accuracy:.1f} % {self.judged_on}, macro F1 {100 * self.macro_f1:.1f} %"]
+        return "\n".join(lines + [f"{100 * accuracy:.1f} % with {name}" for name, accuracy in self.baselines.items()])
+
+    def table(self) -> str:
+        """Precision, recall, F1 in % and images per class, and below them the confusion matrix, as Markdown."""
+        return report_tables(self.to_dict())
+
+    def __str__(self) -> str:
+        """The summary and the tables."""
+        return f"{self.summary()}\n\n{self.table()}"
+
+
+def linear_probe(
+    model: PretrainedEncoder,
+    train: tuple[Any, Any],
+    test: tuple[Any, Any],
+    *,
+    seed: int = 0,
+    baselines: Sequence[str] = (),
+) -> ProbeReport:
+    """Fit a linear probe on labelled images, and test it on others.
+
+    Args:
+        model: the encoder; it is not changed.
+        train: images as `model.features` takes them, and a label for each, numbers or strings.
+        test: likewise; classes that have no training image are refused.
+        seed: draws the held-out labels, and the weights of the untrained baseline.
+        baselines: of `"pixels"` and `"untrained"`, to be probed in the same way.
+
+    Raises:
+        ZooError: if images and labels do not match in number, if there is one class only, or for other images than
+            the encoder's.
+    """
+    (train_images, train_names), (test_images, test_names) = train, test
+    classes = np.unique(np.asarray(train_names))
+    train_y = _numbers("train", train_names, classes, len(train_images))
+    test_y = _numbers("test", test_names, classes, len(test_images))
+    split = (train_images, train_y), (test_images, test_y)
+    return _on_test(model, *split, classes.tolist(), _fit_and_predict, seed, baselines)
+
+
+def cross_validate(
+    model: PretrainedEncoder, labelled: tuple[Any, Any], *, seed: int = 0, baselines: Sequence[str] = ()
+) -> ProbeReport:
+    """Judge a linear probe on labelled images alone, by the cross-validation that the module describes.
+
+    Args:
+        model: the encoder; it is not changed.
+        labelled: images as `model.features` takes them, and a label for each, numbers or strings.
+        seed: draws the folds, the held-out labels, and the weights of the untrained baseline.
+        baselines: of `"pixels"` and `"untrained"`, to be probed in the same way.
+
+    Raises:
+        ZooError: as `linear_probe`, and for a class with a single label.
+    """
+    images, names = labelled
+    classes = np.unique(np.asarray(names))
+    y = _numbers("labelled", names, classes, len(images))
+    return _on_folds(model, (images, y), classes.tolist(), _fit_and_predict, seed, baselines)
+
+
+def probe_dataset(
+    model: PretrainedEncoder, data: Dataset, *, seed: int = 0, baselines: Sequence[str] = ()
+) -> ProbeReport:
+    """The report of a linear probe on all labels of a dataset: on its test images, or else by cross-validation.
+
+    Raises:
+        ZooError: as `linear_probe` and `cross_validate`, and for a dataset without labels.
+    """
+    return _on_dataset(model, data, _fit_and_predict, seed, baselines)
+
+
+def knn_dataset(
+    model: PretrainedEncoder, data: Dataset, *, k: int = NEIGHBOURS, seed: int = 0, baselines: Sequence[str] = ()
+) -> ProbeReport:
+    """The report of the k nearest neighbours by cosine on standardised features; nothing is tuned.
+
+    Args:
+        model: the encoder.
+        data: labelled; without labelled test images, it is cross-validated as the module says.
+        k: neighbours that vote, 1 or more and at most the training images.
+        seed: of the folds and of the untrained encoder.
+        baselines: of `"pixels"` and `"untrained"`.
+
+    Raises:
+        ZooError: as `probe_dataset`, and for a k out of range.
+    """
+
+    def classify(train_x: Tensor, train_y: Tensor, test_x: Tensor, _: Key) -> tuple[Tensor, None]:
+        if not 1 <= k <= len(train_x):
+            raise ZooError(f"k: expected 1 to {len(train_x)}, the number of training images, got {k}")
+        return _neighbours(train_x, train_y, test_x, k), None
+
+    return _on_dataset(model, data, classify, seed, baselines)
+
+
+def evaluate(
+    model: PretrainedEncoder,
+    data: Dataset,
+    *,
+    labels_per_class: Sequence[int | str] = (1, 5, 10, "all"),
+    draws: int = 5,
+    seed: int = 0,
+    baselines: Sequence[str] = BASELINES,
+) -> dict[str, Any]:
+    """Probe accuracy on the official test images against the number of labels, for the encoder and its baselines.
+
+    Args:
+        model: the encoder.
+        data: with labelled training and test images.
+        labels_per_class: how many training labels are drawn from each class, or `"all"`.
+        draws: how often they are drawn; every features sees the same draws.
+        seed: of the draws and of the untrained encoder.
+        baselines: of `"pixels"` and `"untrained"`.
+
+    Returns:
+        A record of plain values: `record["results"]` has a row per features and number of labels, with the accuracies
+        of the draws, their mean and their standard deviation; `record["report"]` is the `ProbeReport` of the encoder
+        with the most labels, at the first draw of them.
+
+    Raises:
+        ZooError: if labels or test images are missing, or a class has fewer images than are asked for.
+    """
+    (train_images, train_y), (test_images, test_y) = _labelled(data)
+    if draws < 1:
+        raise ZooError(f"draws: expected 1 or more, got {draws}")
+    key_draws, key_held_out = random.split(random.key(seed))
+    chosen = {
+        count: [torch.arange(len(train_y))]
+        if count == "all"
+        else [draw_labels(random.fold_in(key_draws, i), train_y, _count(count), data.classes) for i in range(draws)]
+        for count in labels_per_class
+    }
+    sources = features_by_name(model, baselines, seed)
+    if not chosen:
+        raise ZooError("labels per class: expected one number or more, or 'all', got none")
+    most = max(chosen.values(), key=lambda indices: len(indices[0]))
+    rows, report = [], {}
+    fits = len(sources) * sum(map(len, chosen.values()))
+    bar = tqdm(total=fits, desc="probe", unit=" fits", delay=2, disable=None)
+    for source, features in sources.items():
+        train_x, test_x = features(train_images), features(test_images)
+        for count, indices in chosen.items():
+            probed = [
+                _fit_and_predict(train_x[i], train_y[i], test_x, random.fold_in(key_held_out, draw))
+                for draw, i in enumerate(indices)
+            ]
+            if source == "encoder" and indices is most:
+                scores = ProbeReport(**_scores(probed[0][0], test_y, data.classes), strength=probed[0][1])
+                report = {"data": data.name, "labels": len(indices[0]), **scores.to_dict()}
+            bar.update(len(indices))
+            near = [_neighbours(train_x[i], train_y[i], test_x, min(NEIGHBOURS, len(i))) for i in indices]
+            rows.append(
+                {
+                    "features": source,
+                    "data": data.name,
+                    "labels_per_class": count,
+                    "labels": len(indices[0]),
+                    "test_images": len(test_y),
+                    "linear": spread([_accuracy(labels, test_y) for labels, _ in probed]),
+                    "knn": spread([_accuracy(labels, test_y) for labels in near]),
+                }
+            )
+    bar.close()
+    return {
+        "model": model.name,
+        "dataset": data.name,
+        "dataset_digest": data.digest,
+        "test_images": len(test_y),
+        "draws": draws,
+        "seed": seed,
+        "results": rows,
+        "report": report,
+    }
+
+
+def draw_labels(key: Key, labels: Tensor, per_class: int, classes: Sequence[str] = ()) -> Tensor:
+    """Positions of `per_class` random labels of each class, sorted, int64.
+
+    Raises:
+        ZooError: if a class has fewer; the message names it.
+    """
+    drawn = []
+    for i in labels.unique().tolist():
+        members = torch.nonzero(labels == i).flatten()
+        if len(members) < per_class:
+            name = classes[i] if i < len(classes) else i
+            raise ZooError(f"class {str(name)!r} has {len(members)} labels; asked for {per_class} per class")
+        order = random.permutation(random.fold_in(key, i), len(members))
+        drawn.append(members[order[:per_class]])
+    return torch.cat(drawn).sort().values
+
+
+def features_by_name(
+    model: PretrainedEncoder, baselines: Sequence[str], seed: int
+) -> dict[str, Callable[[Any], Tensor]]:
+    """The encoder's features and those of its baselines: functions from images to float32 `[N, D]`.
+
+    Raises:
+        ZooError: for a baseline that is not known.
+    """
+    _check_baselines(baselines)
+    return {"encoder": model.features, **{name: _baseline(name, model, seed) for name in baselines}}
+
+
+def spread(values: list[float]) -> Mapping[str, Any]:
+    """Values with their mean and standard deviation; None for the deviation of a single one."""
+    return {
+        "mean": statistics.fmean(values),
+        "std": statistics.stdev(values) if len(values) > 1 else None,
+        "values": values,
+    }
+
+
+def _on_dataset(
+    model: PretrainedEncoder, data: Dataset, classify: Classify, seed: int, baselines: Sequence[str]
+) -> ProbeReport:
+    train = _labelled_training(data)
+    if data.test is None or data.test.labels is None:
+        return _on_folds(model, train, data.classes, classify, seed, baselines)
+    return _on_test(model, train, (data.test.images, data.test.labels), data.classes, classify, seed, baselines)
+
+
+def _on_test(
+    model: PretrainedEncoder,
+    train: tuple[Any, Tensor],
+    test: tuple[Any, Tensor],
+    classes: Sequence[Any],
+    classify: Classify,
+    seed: int,
+    baselines: Sequence[str],
+) -> ProbeReport:
+    _check_baselines(baselines)
+    key = random.key(seed)
+
+    def classified(features: Callable[[Any], Tensor]) -> tuple[Tensor, float | None]:
+        return classify(features(train[0]), train[1], features(test[0]), key)
+
+    predicted, strength = classified(model.features)
+    others = {name: _accuracy(classified(_baseline(name, model, seed))[0], test[1]) for name in baselines}
+    return ProbeReport(**_scores(predicted, test[1], classes), strength=strength, baselines=others)
+
+
+def _on_folds(
+    model: PretrainedEncoder,
+    labelled: tuple[Any, Tensor],
+    classes: Sequence[Any],
+    classify: Classify,
+    seed: int,
+    baselines: Sequence[str],
+) -> ProbeReport:
+    _check_baselines(baselines)
+    images, y = labelled
+    counts = torch.bincount(y, minlength=len(classes))
+    if (counts == 1).any():
+        name = str(classes[int((counts == 1).int().argmax())])
+        raise ZooError(
+            f"class {name!r} has 1 label, and without test images it must be left out to be predicted; "
+            "give every class 2 labels or more, or some test images"
+        )
+    folds = min(FOLDS, int(counts[counts > 0].min()))
+    key_folds, key_probes = random.split(random.key(seed))
+    fold = _stratified(y, key_folds, folds)
+
+    def classified(features: Callable[[Any], Tensor]) -> Tensor:
+        x, predicted = features(images), torch.empty_like(y)
+        for i in range(folds):
+            out = fold == i
+            predicted[out] = classify(x[~out], y[~out], x[out], random.fold_in(key_probes, i))[0]
+        return predicted
+
+    scores = _scores(classified(model.features), y, classes)
+    others = {name: _accuracy(classified(_baseline(name, model, seed)), y) for name in baselines}
+    return ProbeReport(**scores, strength=None, baselines=others, folds=folds)
+
+
+def _fit_and_predict(train_x: Tensor, train_y: Tensor, test_x: Tensor, key: Key) -> tuple[Tensor, float]:
+    strength = _choose_strength(train_x, train_y, key)
+    return _predict(train_x, train_y, test_x, (strength,))[0], strength
+
+
+def _predict(
+    train_x: Tensor, train_y: Tensor, test_x: Tensor, strengths: tuple[float, ...], max_iterations: int = 1000
+) -> Tensor:
+    """Labels `[S, N]` of test rows, from probes on standardised features."""
+    train_x, test_x = probes.standardize(train_x, test_x)
+    fit = probes.logistic(train_x, train_y, strengths=strengths, max_iterations=max_iterations)
+    return fit.predict(test_x)
+
+
+def _choose_strength(x: Tensor, y: Tensor, key: Key) -> float:
+    smallest = int(torch.bincount(y)[y.unique()].min())
+    if smallest < 5:
+        return DEFAULT_STRENGTH
+    fifth = _stratified(y, key, 5)
+    right = torch.zeros(len(STRENGTHS))
+    for held_out in range(5 if len(y) <= 1000 else 1):
+        out = fifth == held_out
+        # To rank the strengths, probes near their optimum will do; the one that is reported goes all the way.
+        right += (_predict(x[~out], y[~out], x[out], STRENGTHS, max_iterations=40) == y[out]).sum(1)
+    return STRENGTHS[int(right.argmax())]  # the weakest penalty among equals
+
+
+def _stratified(y: Tensor, key: Key, parts: int) -> Tensor:
+    """A number from 0 to parts - 1 for every label, drawn so that each part has its share of every class."""
+    part = torch.empty_like(y)
+    for i in y.unique().tolist():
+        members = torch.nonzero(y == i).flatten()
+        order = random.permutation(random.fold_in(key, i), len(members))
+        part[members[order]] = torch.arange(len(members)) % parts
+    return part
+
+
+def _neighbours(train_x: Tensor, train_y: Tensor, test_x: Tensor, k: int) -> Tensor:
+    train_x, test_x = probes.standardize(train_x, test_x)
+    return probes.knn(train_x, train_y, test_x, k=k)
+
+
+def _check_baselines(names: Sequence[str]) -> None:
+    for name in names:
+        if name not in BASELINES:
+            raise unknown("baseline", name, BASELINES)
+
+
+def _baseline(name: str, model: PretrainedEncoder, seed: int) -> Callable[[Any], Tensor]:
+    if name == "pixels":
+        return model.pixels
+    return untrained(model, seed).features
+
+
+def _scores(predicted: Tensor, actual: Tensor, classes: Sequence[Any]) -> dict[str, Any]:
+    scores = metrics.class_scores(predicted, actual, classes=len(classes))
+    columns = dict(zip(("precision", "recall", "f1", "images"), (column.tolist() for column in scores), strict=True))
+    per_class = {str(name): {key: column[i] for key, column in columns.items()} for i, name in enumerate(classes)}
+    return {
+        "accuracy": _accuracy(predicted, actual),
+        "macro_f1": scores.f1.mean().item(),
+        "per_class": per_class,
+        "confusion": metrics.confusion_matrix(predicted, actual, classes=len(classes)).tolist(),
+        "predictions": [str(classes[i]) for i in predicted.tolist()],
+    }
+
+
+def _accuracy(predicted: Tensor, actual: Tensor) -> float:
+    return (predicted == actual).double().mean().item()
+
+
+def _labelled(data: Dataset) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    train = _labelled_training(data)
+    if data.test is None or data.test.labels is None:
+        raise ZooError(
+            f"{data.name}: has no test_images with test_labels, on which few labels are judged; "
+            "all labels can be cross-validated with probe_dataset"
+        )
+    return train, (data.test.images, data.test.labels)
+
+
+def _labelled_training(data: Dataset) -> tuple[Tensor, Tensor]:
+    images, labels = data.train
+    if labels is None:
+        raise ZooError(f"{data.name}: has no train_labels; a probe needs some")
+    if len(labels.unique()) < 2:
+        name = data.classes[int(labels[0])]
+        raise ZooError(f"{data.name}: all training labels are {name!r}; a probe needs two classes or more")
+    return images, labels
+
+
+def _count(value: int | str) -> int:
+    try:
+        count = int(value)
+    except ValueError:
+        count = 0
+    if count < 1:
+        raise ZooError(f"labels per class: expected a number of 1 or more, or 'all', got {value!r}")
+    return count
+
+
+def _numbers(split: str, names: Any, classes: np.ndarray, n: int) -> Tensor:
+    names = np.asarray(names)
+    if names.ndim != 1 or len(names) != n:
+        raise ZooError(f"{split}: {n} images but labels {list(names.shape)}; expected one label per image")
+    if len(classes) < 2:
+        raise ZooError(f"train: all labels are {str(classes[0])!r}; a probe needs two classes or more")
+    strange = np.setdiff1d(names, classes)
+    if len(strange):
+        raise ZooError(f"{split}: labels without a training image: {', '.join(map(str, strange[:5]))}")
+    return torch.from_numpy(np.searchsorted(classes, names))
+
+
+def _without_predictions(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: value for name, value in items if name != "predictions"}

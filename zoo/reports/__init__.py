@@ -1,0 +1,1 @@
+"""Results for people: tables, model cards, figures and contact sheets."""

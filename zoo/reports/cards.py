@@ -1,0 +1,202 @@
+"""The card of a model, rendered from its configuration and its ledger: nothing in it is typed by hand."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from zoo.data.downloads import SUBSETS
+
+TITLES = {"encoder": "this encoder", "untrained": "the same encoder, untrained", "pixels": "raw pixels"}
+
+
+def render_card(config: Mapping[str, Any], ledger: Mapping[str, Any] | None = None) -> str:
+    """The card as Markdown with the front matter that model hubs read.
+
+    Args:
+        config: what `config.json` holds.
+        ledger: the model's results over several seeds (`model_cards/results/NAME.json`), where there are any; without
+            it the card says that nothing was measured.
+    """
+    name, recipe = config["name"], config["recipe"]
+    channels, height, width = config["input_shape"]
+    colour = "grey" if channels == 1 else "colour"
+    front = "\n".join(
+        [
+            "---",
+            "license: apache-2.0",
+            "library_name: funczoo",
+            "pipeline_tag: image-feature-extraction",
+            f"tags: [self-supervised, {recipe['method']}, {recipe['encoder']}]",
+            "---",
+        ]
+    )
+    sections = [
+        f"# {name}",
+        f"An image encoder: {height}x{width} {colour} images in, {config['feature_dim']} features out. It was "
+        f"pretrained with {recipe['method']} on the {config['dataset']['images']:,} training images of "
+        f"{config['dataset']['name']}, without labels{_start(config)}.",
+        "## Use",
+        "```python\nimport zoo\n\n"
+        f'model = zoo.load("{name}")  # or the path of this directory\n'
+        f"features = model.features(images)  # uint8 [N, {channels}, {height}, {width}], or PIL images, or paths\n```",
+        "The encoder does its own preprocessing: it takes uint8 and normalises by "
+        f"mean {_numbers(config['mean'])} and standard deviation {_numbers(config['std'])}{_measured(config)}.",
+        "## Results",
+        results_section(ledger) if ledger else "Nothing was measured yet: `zoo probe DIRECTORY --data DATASET` does.",
+        *(["## Errors", report_section(ledger["report"])] if ledger and ledger.get("report") else []),
+        *(["## Clusters", clusters_section(ledger["clusters"])] if ledger and ledger.get("clusters") else []),
+        "## Training",
+        f"{config['training']['steps']:,} steps in {_cost(config['training'])} on "
+        f"{config['environment']['processor']}, threads: {config['environment']['threads']}, final loss "
+        f"{config['training']['loss']:.3f}. The recipe:",
+        f"```json\n{json.dumps(recipe, indent=2)}\n```",
+        "The same recipe gives the same bits on the same type of machine with the same versions and threads "
+        f"(torch {config['environment']['torch']}, Python {config['environment']['python']}).",
+        "## Limits",
+        f"The features describe what the random views of {config['dataset']['name']} leave unchanged. Images of "
+        "another kind or size may be described badly: probe them before you rely on it.",
+    ]
+    return front + "\n\n" + "\n\n".join(sections) + "\n"
+
+
+def results_section(ledger: Mapping[str, Any]) -> str:
+    """The results table of a ledger with the sentences that say how it was measured."""
+    rows = ledger["results"]
+    sources = list(dict.fromkeys(row["data"] for row in rows))
+    test_images = {_whole(row["data"]): row["test_images"] for row in rows}
+    on = " and ".join(f"the {n:,} test images of {data}" for data, n in test_images.items())
+    if sources != list(test_images):
+        on += f", with labels of {' and '.join(sources)}"
+    return (
+        f"Accuracy in % on {on}: linear probe on frozen features, {_spread_in_words(ledger)} "
+        f"Measured by `{ledger['command']}`.\n\n{results_table(ledger)}"
+    )
+
+
+def results_table(ledger: Mapping[str, Any]) -> str:
+    """Rows: features; columns: numbers of labels."""
+    columns = {(row["data"], row["labels_per_class"]): _labels_in_words(row) for row in ledger["results"]}
+    names = list(columns.values())
+    header = [name if names.count(name) == 1 else f"{name}, {data}" for (data, _), name in columns.items()]
+    lines = []
+    for source in dict.fromkeys(row["features"] for row in ledger["results"]):
+        cells = {
+            (row["data"], row["labels_per_class"]): _cell(row["linear"])
+            for row in ledger["results"]
+            if row["features"] == source
+        }
+        lines.append([TITLES[source], *(cells.get(column, "") for column in columns)])
+    return _markdown(["features", *header], lines)
+
+
+def clusters_section(record: Mapping[str, Any]) -> str:
+    """The table of clusters found without labels, with the sentences that say how they were compared with classes."""
+    rows = [
+        [TITLES[row["features"]], row["method"], *(_cell(row[score]) for score in ("accuracy", "nmi", "ari"))]
+        for row in record["results"]
+    ]
+    return (
+        f"{record['clusters']} clusters found without labels in the {record['train_images']:,} training images of "
+        f"{record['dataset']}, compared with the classes of its {record['test_images']:,} test images: accuracy by the "
+        "best one-to-one matching (chosen on the test labels), normalised mutual information, adjusted Rand index, "
+        "each x 100, mean +- standard deviation over the seeds of the clustering"
+        + (" and of the training" if record.get("training_seeds", 1) > 1 else "")
+        + ".\n\n"
+        + _markdown(["features", "clusters by", "accuracy", "NMI", "ARI"], rows)
+    )
+
+
+def report_section(report: Mapping[str, Any]) -> str:
+    """What one probe got right and wrong, with the sentence that says which one it is."""
+    return (
+        f"Per class, in %, of this encoder, in one probe on {report['labels']:,} labels of {report['data']}: "
+        f"{100 * report['accuracy']:.1f} % {report['judged_on']}, macro F1 {100 * report['macro_f1']:.1f} %.\n\n"
+        + report_tables(report)
+    )
+
+
+def report_tables(report: Mapping[str, Any]) -> str:
+    """Precision, recall and F1 in % and images per class, and below them the confusion matrix."""
+    scores = [
+        [name, *(f"{100 * row[score]:.1f}" for score in ("precision", "recall", "f1")), f"{row['images']:,}"]
+        for name, row in report["per_class"].items()
+    ]
+    names = list(report["per_class"])
+    counts = [[name, *map(str, row)] for name, row in zip(names, report["confusion"], strict=True)]
+    return "\n\n".join(
+        [
+            _markdown(["class", "precision", "recall", "F1", "images"], scores),
+            "The same images by their class (rows) and by the class that they were given (columns):",
+            _markdown(["", *names], counts),
+        ]
+    )
+
+
+def _whole(data: str) -> str:
+    """The dataset that a subset is a part of: they share their test images."""
+    return SUBSETS[data][0] if data in SUBSETS else data
+
+
+def _spread_in_words(ledger: Mapping[str, Any]) -> str:
+    seeds, draws = len(ledger["seeds"]), ledger["draws"]
+    counts = {row["labels_per_class"] for row in ledger["results"]}
+    over = []
+    if counts != {"all"}:
+        trained = f"{seeds} training seeds" if seeds > 1 else "one training seed"
+        over.append(f"over {trained} x {draws} draws of the labels (n = {seeds * draws})")
+    if "all" in counts:
+        over.append(f"over the training seeds where all labels are used (n = {seeds})")
+    words = "mean +- standard deviation " + ", and ".join(over)
+    if any(row["features"] == "pixels" for row in ledger["results"]):
+        words += ". Raw pixels have no training seed: " + " and ".join(
+            ([f"n = {draws} draws"] if counts != {"all"} else [])
+            + (["n = 1 with all labels"] if "all" in counts else [])
+        )
+    return words + "."
+
+
+def _labels_in_words(row: Mapping[str, Any]) -> str:
+    words = f"{row['labels']:,} labels"
+    return words if row["labels_per_class"] == "all" else f"{words} ({row['labels_per_class']} per class)"
+
+
+def _cost(training: Mapping[str, Any]) -> str:
+    seconds, peak = f"{training['seconds']:,.0f} s", training.get("peak_memory_bytes")
+    return seconds if peak is None else f"{seconds}, peak memory {peak / 2**30:.2f} GiB,"
+
+
+def _cell(spread: Mapping[str, Any]) -> str:
+    mean = f"{100 * spread['mean']:.1f}"
+    return mean if spread["std"] is None else f"{mean} +- {100 * spread['std']:.1f}"
+
+
+def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table that reads well as it is, too: the first column from the left, the others from the right."""
+    cells = [[cell.replace("|", "\\|") for cell in line] for line in (header, *rows)]
+    widths = [max(3, *map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [
+        [line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))]
+        for line in cells
+    ]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    return "\n".join("| " + " | ".join(line) + " |" for line in (lines[0], rule, *lines[1:]))
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:.4g}" for value in values)
+
+
+def _measured(config: Mapping[str, Any]) -> str:
+    if config["recipe"]["mean"] and config["recipe"]["std"]:
+        return ", as the recipe says"
+    if (config.get("start") or {}).get("mean"):
+        return ", those of the weights that it started from"
+    return " of the training images"
+
+
+def _start(config: Mapping[str, Any]) -> str:
+    start = config.get("start")
+    if start is None:
+        return ""
+    labels = ", trained on ImageNet with labels" if start["source"].startswith("torchvision:") else ""
+    return f", starting from the weights of {start['source']}{labels}"

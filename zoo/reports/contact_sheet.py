@@ -1,0 +1,111 @@
+"""A contact sheet: ten images of each class side by side, so that one sees what a dataset holds before training on it.
+
+It is drawn pixel by pixel: small images are enlarged by a whole number, and large ones reduced.
+"""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import matplotlib
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from zoo.data.datasets import Split
+from zoo.errors import ZooError
+from zoo.files import write_atomically
+
+_COLUMNS = 10
+_ROWS = 50  # at most: a picture of a thousand classes is no longer looked at
+_TILE, _GAP, _MARGIN = 72, 4, 20
+_BLACK, _GREY = (20, 20, 20), (130, 130, 130)
+_FONT = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"  # has more scripts than Pillow's own
+
+
+class _Row(NamedTuple):
+    """A line of the sheet: a class with its images, or ten images without labels."""
+
+    name: str
+    note: str
+    images: Tensor
+
+
+def contact_sheet(split: Split, classes: Sequence[str], title: str, path: str | Path) -> Path:
+    """Draw ten images of each class, evenly spaced over those it has, or a hundred without labels, as PNG.
+
+    Args:
+        split: images uint8 `[N, C, H, W]` with their labels, or none.
+        classes: the classes' names; the first 50 are drawn.
+        title: over the sheet.
+        path: of the PNG.
+
+    Raises:
+        ZooError: if the path does not end in .png.
+        OSError: if it cannot be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".png":
+        raise ZooError(f"{path}: expected a path ending in .png")
+    rows = _rows(split, classes)
+    names, notes, heading = (ImageFont.truetype(str(_FONT), size) for size in (15, 11, 17))
+    tile = _tile(split.images[0])
+    step_x, step_y = tile.width + _GAP, max(tile.height, _TILE // 2) + _GAP
+    indent = max(max(names.getlength(row.name), notes.getlength(row.note)) for row in rows)
+    left, top = _MARGIN + (int(indent) + 16 if indent else 0), _MARGIN + 34
+    rest = len(classes) - _ROWS
+    sheet = Image.new(
+        "RGB",
+        (
+            max(left + _COLUMNS * step_x - _GAP, _MARGIN + int(heading.getlength(title))) + _MARGIN,
+            top + len(rows) * step_y + (22 if rest > 0 else 0) + _MARGIN,
+        ),
+        "white",
+    )
+    draw = ImageDraw.Draw(sheet)
+    draw.text((_MARGIN, _MARGIN), title, _BLACK, heading)
+    for number, row in enumerate(rows):
+        y = top + number * step_y
+        middle = y + (step_y - _GAP) // 2
+        draw.text((_MARGIN, middle - 8), row.name, _BLACK, names, anchor="lm")
+        draw.text((_MARGIN, middle + 10), row.note, _GREY, notes, anchor="lm")
+        for column, image in enumerate(row.images):
+            sheet.paste(_tile(image), (left + column * step_x, y))
+    if rest > 0:
+        draw.text((_MARGIN, top + len(rows) * step_y + 8), f"and {rest:,} more classes", _GREY, names)
+    buffer = io.BytesIO()
+    sheet.save(buffer, "PNG")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, buffer.getvalue())
+    return path
+
+
+def _rows(split: Split, classes: Sequence[str]) -> list[_Row]:
+    images, labels = split
+    if labels is None:
+        return [_Row("", "", chunk) for chunk in _spread(images, _COLUMNS**2).split(_COLUMNS)]
+    rows = []
+    for number, name in enumerate(classes[:_ROWS]):
+        members = (labels == number).nonzero()[:, 0]
+        rows.append(_Row(_shorten(name), f"{len(members):,} images", images[_spread(members, _COLUMNS)]))
+    return rows
+
+
+def _spread(items: Tensor, n: int) -> Tensor:
+    """At most n items, evenly spaced."""
+    count = min(n, len(items))
+    return items[[i * len(items) // count for i in range(count)]]
+
+
+def _tile(image: Tensor) -> Image.Image:
+    channels, height, width = image.shape
+    pixels = image.permute(1, 2, 0).numpy()
+    picture = Image.fromarray(pixels[:, :, 0] if channels == 1 else pixels).convert("RGB")
+    side = max(height, width)
+    if side > _TILE:
+        return picture.resize((width * _TILE // side or 1, height * _TILE // side or 1), Image.Resampling.LANCZOS)
+    return picture.resize((width * (_TILE // side), height * (_TILE // side)), Image.Resampling.NEAREST)
+
+
+def _shorten(name: str, length: int = 28) -> str:
+    return name if len(name) <= length else name[: length - 1] + "…"

@@ -1,0 +1,397 @@
+"""A recipe: everything that pretraining depends on, as plain values, and the functions its names stand for.
+
+Names are resolved by the literal dicts below, so that a recipe is data: it goes to JSON and back, into the card of the
+weights that it made, and says the same in ten years. A recipe in Python reads like a settings table:
+
+    >>> recipe = Recipe(
+    ...     method="simclr",
+    ...     encoder="resnet8",
+    ...     dataset="digits",
+    ...     views=[("random_resized_crop", {"size": 8}), ("rotate", {"degrees": 15})],
+    ...     optimizer="adamw",
+    ...     learning_rate=1e-3,
+    ...     epochs=2,
+    ...     batch_size=256,
+    ... )
+    >>> recipe.name
+    'simclr-resnet8-digits'
+    >>> Recipe.from_json(recipe.to_json()) == recipe
+    True
+"""
+
+import dataclasses
+import inspect
+import json
+import math
+import runpy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from functional import augmentations, encoders, layers, methods, optimizers, schedules
+from functional.base import BatchStats, Encoder, Images, Key, Method, Optimizer, Params, Schedule, Views
+from functional.layers import Layer
+from zoo.errors import ZooError, unknown
+
+METHODS: dict[str, Callable[..., Method]] = {"simclr": methods.simclr}
+ENCODERS: dict[str, Callable[..., Encoder]] = {
+    "resnet8": encoders.resnet8,
+    "resnet18": encoders.resnet18,
+    "resnet34": encoders.resnet34,
+    "resnet50": encoders.resnet50,
+    "s1a": encoders.s1a,
+    "s1b": encoders.s1b,
+    "s2": encoders.s2,
+    "s3a": encoders.s3a,
+    "s4": encoders.s4,
+    "s5": encoders.s5,
+}
+TORCHVISION = ("torchvision:resnet18", "torchvision:resnet34", "torchvision:resnet50")  # what `start` can name of it
+PRECISIONS: dict[str, torch.dtype | None] = {"float32": None, "bfloat16": torch.bfloat16}
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
+    "sgd": optimizers.sgd,
+    "adam": optimizers.adam,
+    "adamw": optimizers.adamw,
+    "lars": optimizers.lars,
+}
+VIEWS: dict[str, Callable[..., Any]] = {
+    "random_resized_crop": augmentations.random_resized_crop,
+    "horizontal_flip": augmentations.horizontal_flip,
+    "vertical_flip": augmentations.vertical_flip,
+    "rotate": augmentations.rotate,
+    "affine": augmentations.affine,
+    "color_jitter": augmentations.color_jitter,
+    "grayscale": augmentations.grayscale,
+    "gaussian_blur": augmentations.gaussian_blur,
+    "gaussian_noise": augmentations.gaussian_noise,
+    "solarize": augmentations.solarize,
+    "posterize": augmentations.posterize,
+    "cutout": augmentations.cutout,
+    "rand_augment": augmentations.rand_augment,
+}
+Options = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What to pretrain, on what, and how.
+
+    Attributes:
+        method: a name in `METHODS`.
+        encoder: a name in `ENCODERS`; its input channels are read from the data.
+        dataset: a name, or the path of a file or folder; `zoo.data.datasets` says which.
+        views: `(name in VIEWS, its options)` in the order in which they are applied. Normalisation by `mean` and
+            `std` comes after the last.
+        optimizer: a name in `OPTIMIZERS`.
+        learning_rate: at its peak, > 0; used as it is, not scaled by the batch size.
+        epochs: passes over the training images, >= 1.
+        batch_size: images per step, >= 2. The last images of an epoch that fill no batch wait for the next epoch.
+        warmup_epochs: fewer than the epochs, of linear growth before the cosine decay to 0.
+        method_options: keywords of the method, as `{"temperature": 0.2}`.
+        encoder_options: keywords of the encoder, as `{"width": 32}`.
+        optimizer_options: keywords of the optimizer, as `{"weight_decay": 1e-4}`.
+        start: "random", or the encoder from whose weights pretraining goes on: the name of a model, the path of an
+            encoder directory or of a finished run, with a slash, or a name in `TORCHVISION`. `encoder` and its
+            options must be the same; the head is random in any case. `zoo.training.starting` has the details.
+        mean: per channel, of images in 0..1; None for that of the start, or else as measured on the training images.
+        std: per channel, likewise.
+        image_size: side in pixels to which the images of a folder or CSV are resized; None for the rule of
+            `zoo.data.images`. Not for arrays, which are what they are.
+        precision: in which the encoder computes, "float32" or "bfloat16"; its parameters, the head, the loss and the
+            optimizer are float32 in any case. "auto" is bfloat16 where the device has instructions for it, which is
+            faster and trains as well (README, Speed), and else float32; a run keeps what it began with.
+        compile: compile the loss with `torch.compile`: half a minute at the start, then faster steps, most for colour
+            jitter and small networks (README, Speed).
+        device: "cpu", or a GPU as torch names it, "cuda" say: images, keys and all that is trained lie there.
+        seed: 0 <= seed < 2**63, of everything that is drawn.
+    """
+
+    method: str
+    encoder: str
+    dataset: str
+    views: tuple[tuple[str, Options], ...]
+    optimizer: str
+    learning_rate: float
+    epochs: int
+    batch_size: int
+    warmup_epochs: int = 0
+    method_options: Options = field(default_factory=dict)
+    encoder_options: Options = field(default_factory=dict)
+    optimizer_options: Options = field(default_factory=dict)
+    start: str = "random"
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    image_size: int | None = None
+    precision: str = "auto"
+    compile: bool = False
+    device: str = "cpu"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Store lists as tuples, so that a recipe equals its JSON's, and refuse what cannot be a recipe."""
+        for f in dataclasses.fields(self):
+            object.__setattr__(self, f.name, _freeze(getattr(self, f.name)))
+        _check(self)
+
+    @property
+    def name(self) -> str:
+        """`METHOD-ENCODER-DATASET`: the name of the model that the recipe makes."""
+        return f"{self.method}-{self.encoder}-{_token(self.dataset)}"
+
+    def replace(self, **changes: Any) -> "Recipe":
+        """The recipe with some fields changed, as in `recipe.replace(seed=1)`.
+
+        Raises:
+            ZooError: if there is no such field; the near ones are listed.
+        """
+        return Recipe.from_dict({**self.to_dict(), **changes})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+
+    def to_json(self) -> str:
+        """Indented JSON in the order of the fields."""
+        return json.dumps(self.to_dict(), indent=2) + "\n"
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> "Recipe":
+        """The recipe of plain values; without a precision, as records were before there was a choice, float32.
+
+        Raises:
+            ZooError: if a field is not known (the near ones are listed), missing, or holds what it cannot.
+        """
+        fields = {f.name: f for f in dataclasses.fields(Recipe)}
+        for name in values:
+            if name not in fields:
+                raise unknown("recipe field", name, fields)
+        required = [
+            name
+            for name, f in fields.items()
+            if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+        ]
+        missing = [name for name in required if name not in values]
+        if missing:
+            raise ZooError(f"recipe: missing {', '.join(missing)}")
+        return Recipe(**{"precision": "float32", **values})
+
+    @staticmethod
+    def from_json(text: str, where: str = "recipe") -> "Recipe":
+        """The recipe of a JSON text.
+
+        Raises:
+            ZooError: if it is not JSON, or not a recipe; the message starts with `where`.
+        """
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ZooError(f"{where}: not JSON ({error})") from error
+        if not isinstance(values, dict):
+            raise ZooError(f"{where}: expected a JSON object of recipe fields, got {type(values).__name__}")
+        try:
+            return Recipe.from_dict(values)
+        except ZooError as error:
+            raise ZooError(f"{where}: {error}") from error
+
+
+def read_recipe(path: str | Path) -> Recipe:
+    """The recipe in a `.json` file, or the variable `recipe` of a `.py` file, which is run.
+
+    Raises:
+        ZooError: if there is no such file, or no recipe in it.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ZooError(f"{path}: no such file; expected a recipe, .json or .py")
+    if path.suffix == ".json":
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise ZooError(f"{path}: expected JSON in UTF-8 ({error}); save it as that") from error
+        return Recipe.from_json(text, where=str(path))
+    if path.suffix != ".py":
+        raise ZooError(f"{path}: expected a recipe ending in .json or .py")
+    recipe = runpy.run_path(str(path)).get("recipe")
+    if not isinstance(recipe, Recipe):
+        raise ZooError(f"{path}: expected a variable `recipe` that holds a zoo.Recipe, got {type(recipe).__name__}")
+    return recipe
+
+
+def read_change(text: str) -> tuple[str, Any]:
+    """A field and its new value, as the command line takes them: JSON, or else the text itself.
+
+    Raises:
+        ZooError: if there is no `=`.
+
+    Example:
+        >>> read_change("epochs=3"), read_change("device=cuda")
+        (('epochs', 3), ('device', 'cuda'))
+    """
+    field, equals, value = text.partition("=")
+    if not equals:
+        raise ZooError(f"--set: expected FIELD=VALUE, got {text!r}")
+    try:
+        return field, json.loads(value)
+    except json.JSONDecodeError:
+        return field, value
+
+
+def build_encoder(name: str, in_channels: int, options: Options) -> Encoder:
+    """The encoder of a recipe, for images of so many channels.
+
+    Raises:
+        ZooError: if the name or an option is not known, or a value is refused.
+    """
+    return _call("encoder", ENCODERS, name, (in_channels,), options)
+
+
+def in_precision(encoder: Encoder, precision: str) -> Encoder:
+    """The encoder as it is trained: in the precision of a recipe, and on images whose channels lie side by side.
+
+    In that order of memory (channels-last) convolutions are faster, by up to a third on a CPU; the same numbers, up
+    to the order of sums.
+    """
+    layer = layers.cast(Layer(encoder.init, encoder.apply), PRECISIONS[precision])
+
+    def apply(
+        params: Params, batch_stats: BatchStats, images: Images, /, *, train: bool = False, key: Key | None = None
+    ) -> tuple[torch.Tensor, BatchStats]:
+        # As torch.channels_last, for vmap too. A copy, as for one channel there is nothing to move, but strides to set.
+        images = images.permute(0, 2, 3, 1).clone(memory_format=torch.contiguous_format).permute(0, 3, 1, 2)
+        return layer.apply(params, batch_stats, images, train=train, key=key)
+
+    return Encoder(layer.init, apply, encoder.feature_dim)
+
+
+def build_views(recipe: Recipe, mean: tuple[float, ...], std: tuple[float, ...]) -> Views:
+    """The recipe's views, normalised at the end.
+
+    Raises:
+        ZooError: as `build_encoder`.
+    """
+    steps = [_partial("view", VIEWS, name, options) for name, options in recipe.views]
+    return augmentations.compose(*steps, lambda keys, images: augmentations.normalize(keys, images, mean=mean, std=std))
+
+
+def build_method(recipe: Recipe, encoder: Encoder, views: Views) -> Method:
+    """The method of a recipe.
+
+    Raises:
+        ZooError: as `build_encoder`; a temperature of 0, for one.
+    """
+    return _call("method", METHODS, recipe.method, (encoder,), {"views": views, **recipe.method_options})
+
+
+def build_schedule(recipe: Recipe, steps_per_epoch: int) -> Schedule:
+    """Linear warm-up, then a cosine to 0 at the last step."""
+    steps = recipe.epochs * steps_per_epoch
+    warmup_steps = recipe.warmup_epochs * steps_per_epoch
+    return schedules.warmup_cosine(recipe.learning_rate, warmup_steps=warmup_steps, steps=steps)
+
+
+def build_optimizer(recipe: Recipe, schedule: Schedule) -> Optimizer:
+    """The optimizer of a recipe.
+
+    Raises:
+        ZooError: as `build_encoder`.
+    """
+    return _call("optimizer", OPTIMIZERS, recipe.optimizer, (schedule,), recipe.optimizer_options)
+
+
+def _call(
+    kind: str, known: Mapping[str, Callable[..., Any]], name: str, args: tuple[Any, ...], options: Options
+) -> Any:
+    _check_options(kind, known, name, options)
+    try:
+        return known[name](*args, **options)
+    except (TypeError, ValueError) as error:
+        raise ZooError(f"recipe: {kind} {name!r}: {error}") from error
+
+
+def _partial(kind: str, known: Mapping[str, Callable[..., Any]], name: str, options: Options) -> Any:
+    _check_options(kind, known, name, options)
+    return lambda keys, images: known[name](keys, images, **options)
+
+
+def _check_options(kind: str, known: Mapping[str, Callable[..., Any]], name: str, options: Options) -> None:
+    if name not in known:
+        raise unknown(kind, name, known)
+    parameters = inspect.signature(known[name]).parameters.values()
+    keywords = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+    for option in options:
+        if option not in keywords:
+            raise unknown(f"option of {kind} {name!r}:", option, keywords)
+
+
+def _check(recipe: Recipe) -> None:
+    for name, kinds in {
+        "method": str,
+        "encoder": str,
+        "dataset": str,
+        "optimizer": str,
+        "learning_rate": (int, float),
+        "epochs": int,
+        "batch_size": int,
+        "warmup_epochs": int,
+        "method_options": Mapping,
+        "encoder_options": Mapping,
+        "optimizer_options": Mapping,
+        "start": str,
+        "device": str,
+        "seed": int,
+    }.items():
+        value = getattr(recipe, name)
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            expected = getattr(kinds, "__name__", "number").lower()
+            raise ZooError(f"recipe: {name}: expected {expected}, got {value!r}")
+    for name, low in {"epochs": 1, "batch_size": 2, "warmup_epochs": 0, "seed": 0}.items():
+        if getattr(recipe, name) < low:
+            raise ZooError(f"recipe: {name}: expected {low} or more, got {getattr(recipe, name)}")
+    if not 0 < recipe.learning_rate < math.inf:
+        raise ZooError(f"recipe: learning_rate: expected a number above 0, got {recipe.learning_rate}")
+    if recipe.image_size is not None and (type(recipe.image_size) is not int or recipe.image_size < 1):
+        raise ZooError(f"recipe: image_size: expected 1 pixel or more, or null, got {recipe.image_size!r}")
+    for name in ("mean", "std"):
+        value = getattr(recipe, name)
+        if value is not None and not (isinstance(value, tuple) and all(isinstance(x, int | float) for x in value)):
+            raise ZooError(f"recipe: {name}: expected a number per channel, or null, got {value!r}")
+    if recipe.warmup_epochs >= recipe.epochs:
+        raise ZooError(
+            f"recipe: warmup_epochs: expected fewer than {recipe.epochs}, the epochs, got {recipe.warmup_epochs}"
+        )
+    if recipe.precision not in (*PRECISIONS, "auto"):
+        raise unknown("precision", recipe.precision, [*PRECISIONS, "auto"])
+    if recipe.start.startswith("torchvision:") and recipe.start not in TORCHVISION:
+        raise unknown("start", recipe.start, TORCHVISION)
+    if not recipe.start:
+        raise ZooError("recipe: start: expected 'random', a model, a directory or 'torchvision:NETWORK', got ''")
+    if not isinstance(recipe.compile, bool):
+        raise ZooError(f"recipe: compile: expected true or false, got {recipe.compile!r}")
+    if not isinstance(recipe.views, tuple):
+        raise ZooError(f"recipe: views: expected a list of pairs (name, options), got {recipe.views!r}")
+    for step in recipe.views:
+        if not (isinstance(step, tuple) and len(step) == 2 and isinstance(step[1], Mapping)):
+            raise ZooError(f"recipe: views: expected pairs (name, options), got {step!r}")
+    # Names and options are looked up at once, so that a misspelt one is refused before any data is read.
+    for name, options in recipe.views:
+        _check_options("view", VIEWS, name, options)
+    _check_options("method", METHODS, recipe.method, recipe.method_options)
+    _check_options("encoder", ENCODERS, recipe.encoder, recipe.encoder_options)
+    _check_options("optimizer", OPTIMIZERS, recipe.optimizer, recipe.optimizer_options)
+
+
+def _freeze(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return tuple(_freeze(item) for item in value)
+    if isinstance(value, Mapping):
+        return {key: _freeze(item) for key, item in value.items()}
+    return value
+
+
+def _token(dataset: str) -> str:
+    """A dataset's part of a model name: letters, digits and underscores of its name or of its file's."""
+    stem = Path(dataset).stem.lower()
+    return "".join(c if c.isascii() and c.isalnum() else "_" for c in stem).strip("_") or "data"
