@@ -34,8 +34,8 @@ from torch import Tensor
 from functional import initializers, random, tree
 from functional.base import Apply, BatchStats, Init, Key, Params
 from functional.checks import check_between, check_channels, check_keys, check_positive
+from functional.kernels import max_pool2d
 from functional.numerics import promote_half
-from functional.pooling import max_pool2d
 
 
 class Layer(NamedTuple):

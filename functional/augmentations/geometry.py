@@ -13,10 +13,10 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from functional import random
-from functional.augmentations._sampling import sample
 from functional.augmentations._shared import per_image
 from functional.base import Images, Key
 from functional.checks import check_between, check_images, check_interval, check_keys, check_per_image, check_positive
+from functional.kernels import bilinear_sample
 
 _TRIES = 10  # boxes drawn before the central crop is taken, as in torchvision
 
@@ -159,7 +159,7 @@ def crop_resize(
     if interpolation == "bilinear" and new_height >= images.shape[-2] and new_width >= images.shape[-1]:
         y = _magnifying(top, height, images.shape[-2], new_height)[:, :, None].expand(-1, -1, new_width)
         x = _magnifying(left, width, images.shape[-1], new_width, reverse=flip)[:, None, :].expand_as(y)
-        return sample(images, torch.stack([x, y], dim=1))
+        return bilinear_sample(images, torch.stack([x, y], dim=1))
     rows = _resizing(top, height, images.shape[-2], new_height, kernel)
     columns = _resizing(left, width, images.shape[-1], new_width, kernel, reverse=flip)
     halfway = images.flatten(1, 2) @ columns.to(images.dtype).mT
@@ -377,7 +377,7 @@ def apply_affine(images: Images, matrices: Float[Tensor, "batch 2 3"]) -> Images
     sides = torch.tensor([width / 2, height / 2], device=images.device)[:, None]
     # Written out and not as a product, whose order of summation could change.
     by_x, by_y, constant = (matrices / sides).to(dtype)[..., None, None].unbind(2)
-    return sample(images, by_x * x + (by_y * y + constant))
+    return bilinear_sample(images, by_x * x + (by_y * y + constant))
 
 
 def cutout(keys: Key, images: Images, *, size: int, p: float = 1.0) -> Images:
@@ -485,7 +485,7 @@ def _resizing(
 def _magnifying(
     start: Tensor, length: Tensor, size_in: int, size_out: int, reverse: Tensor | None = None
 ) -> Float[Tensor, "batch size_out"]:
-    """Where `_sampling.sample` finds the pixels of [start, start + length) resized to `size_out` >= length.
+    """Where `bilinear_sample` finds the pixels of [start, start + length) resized to `size_out` >= length.
 
     Beyond the centres of the first and the last pixel of the box there is nothing but them.
     """

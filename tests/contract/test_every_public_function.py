@@ -22,6 +22,7 @@ from functional import (
     encoders,
     heads,
     initializers,
+    kernels,
     layers,
     losses,
     methods,
@@ -35,7 +36,6 @@ from functional import (
     tree,
 )
 from functional.base import Batch, Encoder
-from functional.pooling import max_pool2d
 
 EXEMPT = {
     "random.key": "takes a number and no tensor",
@@ -120,6 +120,10 @@ def factor(seed):
 
 def boxes(seed):
     return aug.sample_crops(random.split(random.key(seed), 3), 8, 8)
+
+
+def places(seed):
+    return random.uniform(random.key(seed + 6), (3, 2, 4, 5), minval=-1.1, maxval=1.1)
 
 
 def three_keys(device):
@@ -256,8 +260,10 @@ CASES = {
     "initializers.ones": drawn(initializers.ones, (3, 2))._replace(draws=False),
     "initializers.kaiming_normal": drawn(initializers.kaiming_normal, (3, 2)),
     "initializers.torch_uniform": drawn(initializers.torch_uniform, (3, 2)),
+    # kernels
+    "kernels.max_pool2d": adjusted(kernels.max_pool2d, kernel=2),
+    "kernels.bilinear_sample": adjusted(kernels.bilinear_sample, places)._replace(half=None),
     # networks
-    "pooling.max_pool2d": adjusted(max_pool2d, kernel=2),
     **network("layers.serial", layers.serial(fc=layers.linear(4, 3), gelu=layers.activation(torch.tanh)), 2, 4),
     **network("layers.cast", layers.cast(layers.linear(4, 3), None), 2, 4),
     **network("layers.stateless", SCALE, 2, 3, init_draws=False),

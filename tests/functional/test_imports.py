@@ -14,7 +14,7 @@ MAY_IMPORT = {
 }
 # A file of functional imports only what stands before it. A folder stands as one, and its files may import each other.
 ORDER = (
-    *("base", "checks", "tree", "numerics", "random", "collectives", "initializers", "pooling", "layers"),
+    *("base", "checks", "tree", "numerics", "kernels", "random", "collectives", "initializers", "layers"),
     *("encoders", "heads", "augmentations", "losses", "metrics", "schedules", "optimizers", "averaging"),
     *("methods", "training", "probes"),
 )

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from functional import random
-from functional.augmentations._sampling import sample
+from functional.kernels import bilinear_sample
 
 
 def draw(*batch):
@@ -15,9 +15,11 @@ def draw(*batch):
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_a_compiled_program_has_the_same_pixels_and_gradients():
-    compiled = torch.compile(lambda images, places: sample(images, places).sin(), backend="aot_eager", fullgraph=True)
+    compiled = torch.compile(
+        lambda images, places: bilinear_sample(images, places).sin(), backend="aot_eager", fullgraph=True
+    )
     inputs = [x.requires_grad_() for x in draw(4)]
-    ours, theirs = compiled(*inputs), sample(*inputs).sin()
+    ours, theirs = compiled(*inputs), bilinear_sample(*inputs).sin()
     torch.testing.assert_close(ours, theirs)
     gradients = [torch.autograd.grad(outputs.square().sum(), inputs) for outputs in (ours, theirs)]
     torch.testing.assert_close(*gradients)
@@ -28,7 +30,7 @@ def test_a_compiled_program_has_the_same_pixels_and_gradients():
 @pytest.mark.parametrize("in_dims", [(0, 0), (None, 0), (0, None)])
 def test_a_compiled_program_maps_it(in_dims):
     images, places = (x[0] if dim is None else x for x, dim in zip(draw(2, 4), in_dims, strict=True))
-    mapped = torch.func.vmap(sample, in_dims=in_dims)
+    mapped = torch.func.vmap(bilinear_sample, in_dims=in_dims)
     compiled = torch.compile(mapped, backend="aot_eager", fullgraph=True)
     torch.testing.assert_close(compiled(images, places), mapped(images, places))
 
@@ -37,6 +39,6 @@ def test_samplings_of_one_batch_for_several_keys_are_the_loop():
     images, places = draw(4)[0], torch.stack([draw(4)[1], draw(4)[1].flip(0)])
 
     def twice(places):
-        return sample(sample(images, places), places)
+        return bilinear_sample(bilinear_sample(images, places), places)
 
     torch.testing.assert_close(torch.func.vmap(twice)(places), torch.stack([twice(each) for each in places]))

@@ -1,6 +1,6 @@
-"""Pixels from between pixels: bilinear sampling at a place for every pixel of the result, by torch's own kernel.
+"""Bilinear sampling at a place for every pixel of the result, by torch's own kernel, also under a compiler.
 
-A compiler sees that kernel as one node on the CPU: taken apart into gathers, as it would be, it is three times slower.
+On the CPU a compiler decomposes that kernel into gathers, which are three times slower. Here it sees one node.
 """
 
 from typing import Any
@@ -14,12 +14,23 @@ from functional.base import Images
 from functional.numerics import promote_half
 
 
-def sample(
+def bilinear_sample(
     images: Images, places: Float[Tensor, "batch 2 new_height new_width"]
 ) -> Float[Tensor, "batch channels new_height new_width"]:
-    """Image i at `places[i]`: (x, y), counted from -1 at the outer edge of the first pixel to 1 at that of the last.
+    """Image i at `places[i]`, bilinear between pixels, black outside.
 
-    Black outside. Places are float32, or the dtype of float64 images.
+    Args:
+        images: `[B, C, H, W]`.
+        places: (x, y) for every pixel of the result, `[B, 2, H', W']`, from -1 at the outer edge of the first pixel to
+            1 at that of the last. float32, or the dtype of float64 images.
+
+    Returns:
+        `[B, C, H', W']` in the dtype of the images.
+
+    Example:
+        >>> image, places = torch.tensor([[[[1.0, 3.0]]]]), torch.tensor([[[[-0.5, 0.0]], [[0.0, 0.0]]]])
+        >>> bilinear_sample(image, places)  # the first pixel, and halfway between the two
+        tensor([[[[1., 2.]]]])
     """
     one_node = torch.compiler.is_compiling() and images.device.type == "cpu"
     sampled = (_sample_node if one_node else _grid_sample)(promote_half(images), places)

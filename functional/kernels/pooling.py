@@ -1,8 +1,8 @@
-"""The maximum over squares of pixels: torch's, and for a compiler one node, which it makes a loop of comparisons.
+"""The maximum over squares of pixels: torch's kernel, or, under a compiler, one node that is a loop of comparisons.
 
-On the CPU a compiler takes torch's pooling apart into positions and copies by them, which is ten times slower than
-torch's own kernel; and comparisons in the open leave it to keep a mask of each for the backward pass. As a node that is
-compiled by itself they take a third of the time of torch's kernel.
+On the CPU a compiler decomposes torch's pooling into positions and copies by position, which is ten times slower than
+torch's own kernel. Plain comparisons would make it keep a mask of each one for the backward pass. As a node that is
+compiled separately, the comparisons take a third of the time of torch's kernel.
 """
 
 import functools

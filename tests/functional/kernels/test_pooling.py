@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from functional import random
-from functional.pooling import max_pool2d
+from functional.kernels import max_pool2d
 
 
 @pytest.fixture(autouse=True)
