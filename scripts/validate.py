@@ -17,7 +17,7 @@ from pathlib import Path
 
 import zoo
 from zoo.data.datasets import Dataset, Split
-from zoo.data.downloads import SUBSETS
+from zoo.data.names import SUBSETS
 from zoo.errors import ZooError, exit_on_bad_input
 from zoo.evaluation.protocol import evaluate
 from zoo.models.loading import PretrainedEncoder

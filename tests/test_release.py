@@ -9,7 +9,8 @@ import pytest
 
 import zoo
 from zoo.data.datasets import save_dataset
-from zoo.reports.cards import render_card, results_table
+from zoo.reports.cards import render_card
+from zoo.reports.tables import results_table
 from zoo.training.recipe import read_recipe
 
 ROOT = Path(__file__).parent.parent

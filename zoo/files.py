@@ -1,4 +1,4 @@
-"""Trees of tensors to safetensors files and back: atomic, exact, and strict."""
+"""Files: atomic writes, named tensors to safetensors and back, and paths in one line of UTF-8."""
 
 import contextlib
 import hashlib
@@ -13,15 +13,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from functional import tree
 from zoo.errors import ZooError
 
 
 def write_atomically(path: str | Path, data: bytes) -> None:
     """Write a file that is there whole or not at all, even if the process is killed or the disk is full.
 
-    The bytes go to `PATH.part`, to the disk, and then take the final name. A `.part` that was left behind is written
-    over by the next try.
+    The bytes go to `PATH.part`, are flushed to disk, and then take the final name. The next attempt overwrites a
+    `.part` that was left behind.
 
     Raises:
         OSError: if it cannot be written, with the file's name; what stood under the name before still stands.
@@ -88,29 +87,20 @@ def require_utf8(path: str | Path) -> None:
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
-        from zoo.data.images import printable  # Pillow is imported with it, which nothing else here needs
-
         raise ZooError(
             f"{printable(path)}: expected a path in UTF-8, which safetensors files need; rename it, or choose another"
         ) from error
 
 
-def save_checkpoint(path: str | Path, state: Any, metadata: Mapping[str, Any]) -> None:
-    """Write a tree of tensors (a `TrainState`) under the names of its leaves."""
-    save_tensors(path, tree.flatten(state), metadata)
+def printable(path: str | Path) -> str:
+    r"""A path in one line of UTF-8, whatever bytes are in it.
 
-
-def load_checkpoint(path: str | Path, template: Any) -> tuple[Any, dict[str, Any]]:
-    """The tree that `save_checkpoint` wrote, with the structure of `template`, and its metadata.
-
-    Raises:
-        ZooError: if the file is not whole, or its leaves are not the template's; the message names the leaf.
+    Example:
+        >>> printable("a\nb")
+        'a\\nb'
     """
-    flat, metadata = load_tensors(path)
-    try:
-        return tree.unflatten_like(template, flat), metadata
-    except ValueError as error:
-        raise ZooError(f"{path}: {error}") from error
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def content_digest(flat: Mapping[str, Tensor]) -> str:

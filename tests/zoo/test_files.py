@@ -7,12 +7,10 @@ import pytest
 import torch
 
 import zoo
-from functional import random, training
+from functional import random
 from zoo.files import (
     content_digest,
-    load_checkpoint,
     load_tensors,
-    save_checkpoint,
     save_tensors,
     write_atomically,
 )
@@ -35,30 +33,6 @@ def test_what_is_read_is_what_was_written(tmp_path):
     assert content_digest(back) == content_digest(shuffled)
     assert content_digest({**back, "c": torch.tensor(4)}) != content_digest(back)
     assert stat.S_IMODE((tmp_path / "t.safetensors").stat().st_mode) & 0o044  # others can read it
-
-
-def test_a_checkpoint_keeps_the_structure_even_where_leaves_share_memory(tmp_path):
-    shared = torch.ones(2)
-    state = training.TrainState({"w": shared}, (shared,), {"m": torch.zeros(2)}, torch.tensor(5))
-    save_checkpoint(tmp_path / "c.safetensors", state, {})
-    back, _ = load_checkpoint(tmp_path / "c.safetensors", state)
-    assert isinstance(back, training.TrainState) and isinstance(back.state, tuple)
-    assert torch.equal(back.params["w"], shared) and int(back.step) == 5
-
-
-@pytest.mark.parametrize(
-    "template,words",
-    [
-        ({"w": torch.ones(3)}, "w: expected torch.float32 [3], got torch.float32 [2]"),
-        ({"w": torch.ones(2).double()}, "w: expected torch.float64 [2]"),
-        ({"v": torch.ones(2)}, "missing v, unknown w"),
-    ],
-)
-def test_a_checkpoint_of_another_structure_names_the_leaf(tmp_path, template, words):
-    save_checkpoint(tmp_path / "c.safetensors", {"w": torch.ones(2)}, {})
-    with pytest.raises(zoo.ZooError) as error:
-        load_checkpoint(tmp_path / "c.safetensors", template)
-    assert words in str(error.value) and "c.safetensors" in str(error.value)
 
 
 WRONG_FILES = {

@@ -150,7 +150,8 @@ def probe(
     Data without labelled test images are cross-validated, with all of their labels.
     """
     from zoo.evaluation.protocol import evaluate, probe_dataset
-    from zoo.reports.cards import report_section, results_table
+    from zoo.reports.cards import report_section
+    from zoo.reports.tables import results_table
 
     loaded, dataset, left_out = _model_and_data(model, data, skip_bad)
     if dataset.test is None or dataset.test.labels is None:

@@ -26,7 +26,7 @@ def data_group(group: type[click.Group]) -> click.Group:
 @as_json
 def list_command(as_json: bool) -> None:
     """List the datasets that have a name, and which of them are on this machine."""
-    from zoo.data.downloads import NAMES, SUBSETS, cache_path
+    from zoo.data.names import NAMES, SUBSETS, cache_path
 
     rows = []
     for name in (*NAMES, *SUBSETS):
@@ -57,7 +57,8 @@ def list_command(as_json: bool) -> None:
 @as_json
 def fetch_command(names: tuple[str, ...], as_json: bool) -> None:
     """Download datasets into the dataset cache; one that is there already is left as it is."""
-    from zoo.data.downloads import SUBSETS, fetch
+    from zoo.data.downloads import fetch
+    from zoo.data.names import SUBSETS
 
     paths = {name: str(fetch(SUBSETS.get(name, (name,))[0])) for name in names}
     if as_json:
@@ -80,7 +81,7 @@ def import_command(path: Path, out: Path, size: int | None, skip_bad: bool, as_j
     if out.exists():
         raise ZooError(f"{out}: exists already; choose another name, so that nothing is overwritten")
     from zoo.data.datasets import load_dataset, save_dataset
-    from zoo.data.images import printable
+    from zoo.files import printable
 
     dataset = load_dataset(path, size=size, skip_bad=skip_bad)
     _say_the_rule(path, size, dataset)
@@ -156,7 +157,7 @@ def _counts(split: Any, classes: Sequence[str]) -> dict[str, Any]:
 
 
 def _in_words(dataset: Any) -> str:
-    from zoo.data.images import printable
+    from zoo.files import printable
 
     channels, height, width = dataset.train.images.shape[1:]
     test = f" and {len(dataset.test.images):,} test" if dataset.test else ""

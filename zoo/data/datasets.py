@@ -22,10 +22,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from zoo.data.downloads import NAMES, SUBSETS, cache_path, fetch, write_dataset
-from zoo.data.images import printable, read_images
+from zoo.data.downloads import fetch, write_dataset
+from zoo.data.images import read_images
+from zoo.data.names import NAMES, SUBSETS, cache_path
 from zoo.errors import ZooError, unknown
-from zoo.files import require_utf8
+from zoo.files import printable, require_utf8
 
 
 class Split(NamedTuple):
@@ -39,7 +40,7 @@ class Dataset(NamedTuple):
     """A dataset in memory.
 
     Attributes:
-        name: of the dataset, or the path that it was read from, as `zoo.data.images.printable` writes it.
+        name: of the dataset, or the path that it was read from, as `zoo.files.printable` writes it.
         train: the training images.
         test: the official test images, or None.
         classes: the classes' names, label by label; empty without labels.
@@ -60,7 +61,7 @@ def load_dataset(name: str | Path, *, size: int | None = None, skip_bad: bool = 
     """The dataset of a name, or of a folder, a `.csv`, a `.npz` or a `.safetensors` file.
 
     Args:
-        name: in `zoo.data.downloads.NAMES` or `SUBSETS`, or a path.
+        name: in `zoo.data.names.NAMES` or `SUBSETS`, or a path.
         size: to which the images of a folder or CSV are resized; None for the rule of `zoo.data.images`.
         skip_bad: leave out the files of a folder or CSV that are no whole images, with a warning that names them.
 

@@ -1,18 +1,16 @@
-"""Datasets that have a name: where they lie on this machine, and how they get there.
+"""Download named datasets into the dataset cache.
 
-The dataset cache is `$FUNCZOO_DATA`, else `$XDG_CACHE_HOME/funczoo/datasets`, else `~/.cache/funczoo/datasets`.
-`NAME.safetensors` in it holds `train_images` and `test_images`, uint8 `[N, C, H, W]`, `train_labels` and `test_labels`,
-int64 `[N]`, and the strings `name`, `classes` (a JSON list) and `source` as metadata.
+`NAME.safetensors` in the cache holds `train_images` and `test_images`, uint8 `[N, C, H, W]`, `train_labels` and
+`test_labels`, int64 `[N]`, and the strings `name`, `classes` (a JSON list) and `source` as metadata.
 
-What is not there is downloaded from the mirrors that torchvision names, checked against its SHA-256, converted, and
-written as a whole. Nothing is unpickled: CIFAR-10 comes from its binary archive, not from the one for Python.
+A missing dataset is downloaded from the mirrors that torchvision lists, checked against its SHA-256, converted, and
+written atomically. Nothing is unpickled: CIFAR-10 comes from its binary archive, not from the one for Python.
 """
 
 import gzip
 import hashlib
 import http.client
 import json
-import os
 import shutil
 import tarfile
 import tempfile
@@ -25,17 +23,9 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from zoo.errors import ZooError, unknown
+from zoo.data.names import CLASSES, cache_path
+from zoo.errors import ZooError
 
-NAMES = ("digits", "mnist", "fashion_mnist", "cifar10")
-SUBSETS = {  # name -> (dataset, start, stop) of its training images; their labels and the whole test split are kept
-    "mnist_24k": ("mnist", 0, 24_000),
-    "mnist_54k": ("mnist", 0, 54_000),
-    "mnist_labels_6k": ("mnist", 24_000, 30_000),
-    "mnist_labels_12k": ("mnist", 24_000, 36_000),
-    "cifar10_40k": ("cifar10", 0, 40_000),
-    "cifar10_labels_20k": ("cifar10", 0, 20_000),
-}
 Arrays = Mapping[str, np.ndarray]
 
 
@@ -65,26 +55,11 @@ class Source(NamedTuple):
     classes: tuple[str, ...]
 
 
-def cache_path(name: str) -> Path:
-    """Where the dataset cache has a dataset, or would have it.
-
-    Raises:
-        ZooError: for a name that is never cached: it is not known, or digits.
-    """
-    if name == "digits":
-        raise ZooError("digits comes with scikit-learn; it is not in the dataset cache")
-    if name not in _CLASSES:
-        raise unknown("dataset in the cache", name, _CLASSES)
-    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    directory = os.environ.get("FUNCZOO_DATA") or f"{home}/funczoo/datasets"
-    return Path(directory).expanduser() / f"{name}.safetensors"
-
-
 def fetch(name: str, *, source: Source | None = None, timeout: float = 30.0) -> Path:
     """The path of a dataset in the cache; it is downloaded first if it is not there.
 
     Args:
-        name: one of `NAMES`, but digits, which comes with scikit-learn.
+        name: one of `zoo.data.names.NAMES`, but digits, which comes with scikit-learn.
         source: where to download it from; None is `official_source(name)`.
         timeout: seconds without a byte after which a server is given up.
 
@@ -134,7 +109,7 @@ def official_source(name: str) -> Source:
     """The mirrors of a dataset, from torchvision, and what its files must be."""
     from torchvision.datasets import CIFAR10, MNIST, FashionMNIST
 
-    classes, sha256s = _CLASSES[name], _SHA256[name]
+    classes, sha256s = CLASSES[name], _SHA256[name]
     if name == "cifar10":
         url = CIFAR10.url.rpartition("/")[0] + "/cifar-10-binary.tar.gz"
         return Source((RemoteFile((url,), sha256s[0]),), read_cifar, classes)
@@ -221,22 +196,6 @@ def stream(url: str, path: Path, timeout: float) -> tuple[int, str]:
         return file.tell(), sha256.hexdigest()
 
 
-_CLASSES = {
-    "mnist": tuple("0123456789"),
-    "fashion_mnist": (
-        "T-shirt/top",
-        "Trouser",
-        "Pullover",
-        "Dress",
-        "Coat",
-        "Sandal",
-        "Shirt",
-        "Sneaker",
-        "Bag",
-        "Ankle boot",
-    ),
-    "cifar10": ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
-}
 _SHA256 = {  # of the files as they are published; MNIST's in the order in which torchvision lists them
     "mnist": (
         "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",

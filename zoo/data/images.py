@@ -27,6 +27,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
 from zoo.errors import ZooError, unknown
+from zoo.files import printable
 
 LARGEST_DEFAULT = 224
 _GREY = ("1", "L", "LA", "La", "I;16", "I;16B", "I;16L", "I;16N", "I")
@@ -107,17 +108,6 @@ def read_image(image: str | Path | Image.Image, shape: tuple[int, int, int]) -> 
     except Exception as error:  # as in _read_header
         name = "images" if isinstance(image, Image.Image) else printable(image)
         raise ZooError(f"{name}: not a readable image ({_reason(error)})") from error
-
-
-def printable(path: str | Path) -> str:
-    r"""A path in one line of UTF-8, whatever bytes are in it.
-
-    Example:
-        >>> printable("a\nb")
-        'a\\nb'
-    """
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def list_folder(root: Path) -> dict[str, list[_File]]:

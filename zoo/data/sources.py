@@ -25,9 +25,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from zoo.data.datasets import Dataset, dataset_of_arrays, load_dataset
-from zoo.data.downloads import NAMES, SUBSETS
-from zoo.data.images import first_few, list_folder, printable, read_image, refuse_duplicates
+from zoo.data.images import first_few, list_folder, read_image, refuse_duplicates
+from zoo.data.names import NAMES, SUBSETS
 from zoo.errors import ZooError, unknown
+from zoo.files import printable
 from zoo.models.loading import PretrainedEncoder
 
 _ARRAYS = (".npz", ".safetensors")

@@ -30,7 +30,7 @@ from functional.base import Key
 from zoo.data.datasets import Dataset
 from zoo.errors import ZooError, unknown
 from zoo.models.loading import PretrainedEncoder, untrained
-from zoo.reports.cards import report_tables
+from zoo.reports.tables import report_tables
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 DEFAULT_STRENGTH = 1e-2  # where a class has too few labels to hold any out

@@ -32,7 +32,7 @@ from functional.training import TrainState
 from zoo.data.datasets import Dataset, Split, channel_statistics, load_dataset
 from zoo.environment import environment, has_bfloat16
 from zoo.errors import ZooError
-from zoo.files import load_checkpoint, load_tensors, require_utf8, save_checkpoint, write_atomically
+from zoo.files import load_tensors, require_utf8, write_atomically
 from zoo.models import loading
 from zoo.models.loading import PretrainedEncoder
 from zoo.training.batching import batches, steps_per_epoch
@@ -47,6 +47,7 @@ from zoo.training.recipe import (
     in_precision,
     read_recipe,
 )
+from zoo.training.run_directory import load_checkpoint, save_checkpoint
 from zoo.training.starting import read_start, start_from
 
 _START_AGAIN = "put back a copy, or delete it to train from the start: nothing else is lost"

@@ -14,7 +14,8 @@ from safetensors.torch import save_file as save_torch_file
 
 import zoo
 from zoo.data.datasets import channel_statistics, load_dataset
-from zoo.data.downloads import SUBSETS, cache_path, official_source
+from zoo.data.downloads import official_source
+from zoo.data.names import SUBSETS, cache_path
 
 UNPACK = Path(__file__).parents[4] / "shared" / "datasets" / "unpack.py"
 IMAGES = np.arange(6 * 3 * 4 * 4, dtype=np.uint8).reshape(6, 3, 4, 4)

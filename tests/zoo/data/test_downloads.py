@@ -19,7 +19,8 @@ from click.testing import CliRunner
 
 import zoo
 from zoo.commands import main
-from zoo.data.downloads import RemoteFile, Source, cache_path, fetch, official_source, read_cifar, read_idx_files
+from zoo.data.downloads import RemoteFile, Source, fetch, official_source, read_cifar, read_idx_files
+from zoo.data.names import cache_path
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (7, 28, 28), dtype=np.uint8)
