@@ -25,7 +25,7 @@ from zoo.files import write_atomically
 from zoo.reports.cards import render_card
 from zoo.reports.figures import feature_map, loss_curve
 from zoo.reports.tables import results_table
-from zoo.training.loop import read_metrics
+from zoo.training.run_directory import read_metrics
 
 recipe = shipped.replace(epochs=30)  # half of what the shipped weights had
 

@@ -33,7 +33,7 @@ from recipes.simclr_resnet8_digits import recipe as shipped
 from zoo.environment import environment
 from zoo.files import load_tensors
 from zoo.training.batching import steps_per_epoch
-from zoo.training.loop import read_metrics
+from zoo.training.run_directory import read_metrics
 
 # The head is wide, so that a good part of the time goes into writing it and the optimizer's moments.
 RECIPE = shipped.replace(

@@ -28,10 +28,10 @@ from zoo.errors import exit_on_bad_input
 from zoo.evaluation.clustering import SCORES, cluster
 from zoo.evaluation.protocol import BASELINES, spread
 from zoo.files import write_atomically
-from zoo.models.loading import PretrainedEncoder
+from zoo.models.pretrained import PretrainedEncoder
 from zoo.reports.cards import render_card
-from zoo.training.loop import read_metrics
 from zoo.training.recipe import Recipe, read_recipe
+from zoo.training.run_directory import read_metrics
 
 ROOT = Path(__file__).parent.parent
 Probes = Sequence[tuple[str, Sequence[int | str]]]

@@ -20,7 +20,7 @@ from zoo.data.datasets import Dataset, Split
 from zoo.data.names import SUBSETS
 from zoo.errors import ZooError, exit_on_bad_input
 from zoo.evaluation.protocol import evaluate
-from zoo.models.loading import PretrainedEncoder
+from zoo.models.pretrained import PretrainedEncoder
 from zoo.training.recipe import read_change, read_recipe
 
 

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from zoo.evaluation.protocol import linear_probe as linear_probe
     from zoo.models.entries import entry as entry
     from zoo.models.entries import list_models as list_models
-    from zoo.models.loading import PretrainedEncoder as PretrainedEncoder
     from zoo.models.loading import load as load
-    from zoo.models.loading import save as save
+    from zoo.models.pretrained import PretrainedEncoder as PretrainedEncoder
+    from zoo.models.saving import save as save
     from zoo.training.loop import pretrain as pretrain
     from zoo.training.loop import resume as resume
     from zoo.training.recipe import Recipe as Recipe
@@ -31,9 +31,9 @@ _HOMES = {
     "linear_probe": "evaluation.protocol",
     "entry": "models.entries",
     "list_models": "models.entries",
-    "PretrainedEncoder": "models.loading",
+    "PretrainedEncoder": "models.pretrained",
     "load": "models.loading",
-    "save": "models.loading",
+    "save": "models.saving",
     "pretrain": "training.loop",
     "resume": "training.loop",
     "Recipe": "training.recipe",

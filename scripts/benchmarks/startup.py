@@ -16,7 +16,7 @@ import zoo
 from benchmarks.measuring import Check, Options, alternate, failed, line, not_run, python
 from functional import encoders, random
 from zoo.environment import environment
-from zoo.models.loading import PretrainedEncoder
+from zoo.models.pretrained import PretrainedEncoder
 
 
 def measure(options: Options) -> Iterator[dict[str, Any]]:

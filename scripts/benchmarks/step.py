@@ -23,7 +23,9 @@ from functional import augmentations, losses, random, training, tree
 from functional.base import Batch, Method, Optimizer, Views
 from functional.training import TrainState
 from zoo.environment import has_bfloat16
-from zoo.training.recipe import Recipe, build_encoder, build_method, build_optimizer, build_views, in_precision
+from zoo.models.architectures import build_encoder
+from zoo.training.plan import build_method, build_optimizer, build_views, in_precision
+from zoo.training.recipe import Recipe
 
 LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 0.06, 0.9, 5e-4
 
@@ -33,7 +35,7 @@ class Network(NamedTuple):
 
     Attributes:
         name: as the lines say it.
-        encoder: in `zoo.training.recipe.ENCODERS`.
+        encoder: in `zoo.models.architectures.ENCODERS`.
         options: of the encoder.
         projector: widths of the head.
         setting: of the views.

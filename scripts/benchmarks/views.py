@@ -21,7 +21,9 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from benchmarks.measuring import Check, Options, alternate, best, failed, line, missing, not_run
 from functional import augmentations, random
 from functional.base import Batch, Views
-from zoo.training.recipe import VIEWS, Recipe, build_views
+from zoo.training.catalogue import AUGMENTATIONS
+from zoo.training.plan import build_views
+from zoo.training.recipe import Recipe
 
 WORKERS = 2
 
@@ -383,7 +385,7 @@ def _profile(setting: Setting, options: Options) -> Iterator[dict[str, Any]]:
     steps: dict[str, Callable[[], Any]] = {
         "scale": partial(augmentations.to_float, images),
         "keys": partial(random.fold_in, keys, 0),
-        **{name: partial(VIEWS[name], keys, scaled, **chosen) for name, chosen in recipe_views(setting)},
+        **{name: partial(AUGMENTATIONS[name], keys, scaled, **chosen) for name, chosen in recipe_views(setting)},
         "normalize": partial(augmentations.normalize, None, scaled, mean=setting.mean, std=setting.std),
     }
     for form in ("eager", "compiled"):

@@ -14,8 +14,8 @@ MAY_IMPORT = {
 }
 # A file of functional imports only what stands before it. A folder stands as one, and its files may import each other.
 ORDER = (
-    *("base", "checks", "tree", "numerics", "kernels", "random", "collectives", "initializers", "layers"),
-    *("encoders", "heads", "augmentations", "losses", "metrics", "schedules", "optimizers", "averaging"),
+    *("base", "checks", "tree", "numerics", "kernels", "random", "streams", "collectives", "initializers", "layers"),
+    *("encoders", "heads", "augmentations", "losses", "metrics", "schedules", "optimizers", "averaging", "queues"),
     *("methods", "training", "probes"),
 )
 # What one file alone may touch: a private module of torch, and the class that holds state.

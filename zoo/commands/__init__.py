@@ -267,7 +267,7 @@ def plot(target: str, data: str | None, out: Path | None, as_json: bool) -> None
     """
     from zoo.evaluation.protocol import probe_dataset
     from zoo.reports.figures import confusion_matrix, feature_map, loss_curve, predictions_grid
-    from zoo.training.loop import read_metrics
+    from zoo.training.run_directory import read_metrics
 
     out = out or (Path(target) if Path(target).is_dir() else Path("."))
     written = []

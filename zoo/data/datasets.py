@@ -63,11 +63,11 @@ def load_dataset(name: str | Path, *, size: int | None = None, skip_bad: bool = 
     Args:
         name: in `zoo.data.names.NAMES` or `SUBSETS`, or a path.
         size: to which the images of a folder or CSV are resized; None for the rule of `zoo.data.images`.
-        skip_bad: leave out the files of a folder or CSV that are no whole images, with a warning that names them.
+        skip_bad: leave out unreadable or truncated images of a folder or CSV, with a warning that names them.
 
     Raises:
-        ZooError: if there is no such name or path, if it is both, if its arrays are not as the module says, or if a
-            file is no whole image.
+        ZooError: if there is no such name or path, if it is both, if its arrays are not as the module says, or if an
+            image is unreadable or truncated.
 
     Example:
         >>> load_dataset("digits").train.images.shape

@@ -29,7 +29,7 @@ from zoo.data.images import first_few, list_folder, read_image, refuse_duplicate
 from zoo.data.names import NAMES, SUBSETS
 from zoo.errors import ZooError, unknown
 from zoo.files import printable
-from zoo.models.loading import PretrainedEncoder
+from zoo.models.pretrained import PretrainedEncoder
 
 _ARRAYS = (".npz", ".safetensors")
 _COLUMNS = ("path", "label", "split")

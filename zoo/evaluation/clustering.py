@@ -23,7 +23,7 @@ from tqdm import tqdm
 from zoo.data.datasets import Dataset
 from zoo.errors import ZooError
 from zoo.evaluation.protocol import BASELINES, features_by_name, spread
-from zoo.models.loading import PretrainedEncoder
+from zoo.models.pretrained import PretrainedEncoder
 
 SCORES = ("accuracy", "nmi", "ari")
 _STARTS: Any = 10  # scikit-learn declares text only

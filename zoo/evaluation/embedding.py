@@ -23,7 +23,7 @@ from tqdm import tqdm
 from zoo.data.sources import read_source
 from zoo.errors import ZooError
 from zoo.files import save_tensors, write_atomically
-from zoo.models.loading import PretrainedEncoder
+from zoo.models.pretrained import PretrainedEncoder
 
 _AT_ONCE = 1024
 

@@ -29,7 +29,7 @@ from functional import metrics, probes, random
 from functional.base import Key
 from zoo.data.datasets import Dataset
 from zoo.errors import ZooError, unknown
-from zoo.models.loading import PretrainedEncoder, untrained
+from zoo.models.pretrained import PretrainedEncoder, untrained
 from zoo.reports.tables import report_tables
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)

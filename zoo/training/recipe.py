@@ -1,7 +1,8 @@
-"""A recipe: everything that pretraining depends on, as plain values, and the functions its names stand for.
+"""A recipe: everything that pretraining depends on, as plain values.
 
-Names are resolved by the literal dicts below, so that a recipe is data: it goes to JSON and back, into the card of the
-weights that it made, and says the same in ten years. A recipe in Python reads like a settings table:
+A recipe is data: it goes to JSON and back, and into the card of the weights that it made. Its types and ranges are
+checked here; `zoo.training.catalogue` has the names that it can use, and checks them. A recipe in Python reads like a
+settings table:
 
     >>> recipe = Recipe(
     ...     method="simclr",
@@ -20,58 +21,16 @@ weights that it made, and says the same in ten years. A recipe in Python reads l
 """
 
 import dataclasses
-import inspect
 import json
 import math
 import runpy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from functional import augmentations, encoders, layers, methods, optimizers, schedules
-from functional.base import BatchStats, Encoder, Images, Key, Method, Optimizer, Params, Schedule, Views
-from functional.layers import Layer
 from zoo.errors import ZooError, unknown
 
-METHODS: dict[str, Callable[..., Method]] = {"simclr": methods.simclr}
-ENCODERS: dict[str, Callable[..., Encoder]] = {
-    "resnet8": encoders.resnet8,
-    "resnet18": encoders.resnet18,
-    "resnet34": encoders.resnet34,
-    "resnet50": encoders.resnet50,
-    "s1a": encoders.s1a,
-    "s1b": encoders.s1b,
-    "s2": encoders.s2,
-    "s3a": encoders.s3a,
-    "s4": encoders.s4,
-    "s5": encoders.s5,
-}
-TORCHVISION = ("torchvision:resnet18", "torchvision:resnet34", "torchvision:resnet50")  # what `start` can name of it
-PRECISIONS: dict[str, torch.dtype | None] = {"float32": None, "bfloat16": torch.bfloat16}
-OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
-    "sgd": optimizers.sgd,
-    "adam": optimizers.adam,
-    "adamw": optimizers.adamw,
-    "lars": optimizers.lars,
-}
-VIEWS: dict[str, Callable[..., Any]] = {
-    "random_resized_crop": augmentations.random_resized_crop,
-    "horizontal_flip": augmentations.horizontal_flip,
-    "vertical_flip": augmentations.vertical_flip,
-    "rotate": augmentations.rotate,
-    "affine": augmentations.affine,
-    "color_jitter": augmentations.color_jitter,
-    "grayscale": augmentations.grayscale,
-    "gaussian_blur": augmentations.gaussian_blur,
-    "gaussian_noise": augmentations.gaussian_noise,
-    "solarize": augmentations.solarize,
-    "posterize": augmentations.posterize,
-    "cutout": augmentations.cutout,
-    "rand_augment": augmentations.rand_augment,
-}
 Options = Mapping[str, Any]
 
 
@@ -80,12 +39,12 @@ class Recipe:
     """What to pretrain, on what, and how.
 
     Attributes:
-        method: a name in `METHODS`.
-        encoder: a name in `ENCODERS`; its input channels are read from the data.
+        method: a name in `zoo.training.catalogue.METHODS`.
+        encoder: a name in `zoo.models.architectures.ENCODERS`; its input channels are read from the data.
         dataset: a name, or the path of a file or folder; `zoo.data.datasets` says which.
-        views: `(name in VIEWS, its options)` in the order in which they are applied. Normalisation by `mean` and
-            `std` comes after the last.
-        optimizer: a name in `OPTIMIZERS`.
+        views: pairs `(name, options)` of augmentations in `zoo.training.catalogue.AUGMENTATIONS`, applied in this
+            order. Normalisation by `mean` and `std` comes last.
+        optimizer: a name in `zoo.training.catalogue.OPTIMIZERS`.
         learning_rate: at its peak, > 0; used as it is, not scaled by the batch size.
         epochs: passes over the training images, >= 1.
         batch_size: images per step, >= 2. The last images of an epoch that fill no batch wait for the next epoch.
@@ -93,9 +52,10 @@ class Recipe:
         method_options: keywords of the method, as `{"temperature": 0.2}`.
         encoder_options: keywords of the encoder, as `{"width": 32}`.
         optimizer_options: keywords of the optimizer, as `{"weight_decay": 1e-4}`.
-        start: "random", or the encoder from whose weights pretraining goes on: the name of a model, the path of an
-            encoder directory or of a finished run, with a slash, or a name in `TORCHVISION`. `encoder` and its
-            options must be the same; the head is random in any case. `zoo.training.starting` has the details.
+        start: "random", or the encoder whose weights pretraining starts from: the name of a model, the path of an
+            encoder directory or of a finished run, with a slash, or a name in `zoo.training.catalogue.TORCHVISION`.
+            `encoder` and its options must be the same; the head is random in any case. `zoo.training.starting` has the
+            details.
         mean: per channel, of images in 0..1; None for that of the start, or else as measured on the training images.
         std: per channel, likewise.
         image_size: side in pixels to which the images of a folder or CSV are resized; None for the rule of
@@ -239,93 +199,6 @@ def read_change(text: str) -> tuple[str, Any]:
         return field, value
 
 
-def build_encoder(name: str, in_channels: int, options: Options) -> Encoder:
-    """The encoder of a recipe, for images of so many channels.
-
-    Raises:
-        ZooError: if the name or an option is not known, or a value is refused.
-    """
-    return _call("encoder", ENCODERS, name, (in_channels,), options)
-
-
-def in_precision(encoder: Encoder, precision: str) -> Encoder:
-    """The encoder as it is trained: in the precision of a recipe, and on images whose channels lie side by side.
-
-    In that order of memory (channels-last) convolutions are faster, by up to a third on a CPU; the same numbers, up
-    to the order of sums.
-    """
-    layer = layers.cast(Layer(encoder.init, encoder.apply), PRECISIONS[precision])
-
-    def apply(
-        params: Params, batch_stats: BatchStats, images: Images, /, *, train: bool = False, key: Key | None = None
-    ) -> tuple[torch.Tensor, BatchStats]:
-        # As torch.channels_last, for vmap too. A copy, as for one channel there is nothing to move, but strides to set.
-        images = images.permute(0, 2, 3, 1).clone(memory_format=torch.contiguous_format).permute(0, 3, 1, 2)
-        return layer.apply(params, batch_stats, images, train=train, key=key)
-
-    return Encoder(layer.init, apply, encoder.feature_dim)
-
-
-def build_views(recipe: Recipe, mean: tuple[float, ...], std: tuple[float, ...]) -> Views:
-    """The recipe's views, normalised at the end.
-
-    Raises:
-        ZooError: as `build_encoder`.
-    """
-    steps = [_partial("view", VIEWS, name, options) for name, options in recipe.views]
-    return augmentations.compose(*steps, lambda keys, images: augmentations.normalize(keys, images, mean=mean, std=std))
-
-
-def build_method(recipe: Recipe, encoder: Encoder, views: Views) -> Method:
-    """The method of a recipe.
-
-    Raises:
-        ZooError: as `build_encoder`; a temperature of 0, for one.
-    """
-    return _call("method", METHODS, recipe.method, (encoder,), {"views": views, **recipe.method_options})
-
-
-def build_schedule(recipe: Recipe, steps_per_epoch: int) -> Schedule:
-    """Linear warm-up, then a cosine to 0 at the last step."""
-    steps = recipe.epochs * steps_per_epoch
-    warmup_steps = recipe.warmup_epochs * steps_per_epoch
-    return schedules.warmup_cosine(recipe.learning_rate, warmup_steps=warmup_steps, steps=steps)
-
-
-def build_optimizer(recipe: Recipe, schedule: Schedule) -> Optimizer:
-    """The optimizer of a recipe.
-
-    Raises:
-        ZooError: as `build_encoder`.
-    """
-    return _call("optimizer", OPTIMIZERS, recipe.optimizer, (schedule,), recipe.optimizer_options)
-
-
-def _call(
-    kind: str, known: Mapping[str, Callable[..., Any]], name: str, args: tuple[Any, ...], options: Options
-) -> Any:
-    _check_options(kind, known, name, options)
-    try:
-        return known[name](*args, **options)
-    except (TypeError, ValueError) as error:
-        raise ZooError(f"recipe: {kind} {name!r}: {error}") from error
-
-
-def _partial(kind: str, known: Mapping[str, Callable[..., Any]], name: str, options: Options) -> Any:
-    _check_options(kind, known, name, options)
-    return lambda keys, images: known[name](keys, images, **options)
-
-
-def _check_options(kind: str, known: Mapping[str, Callable[..., Any]], name: str, options: Options) -> None:
-    if name not in known:
-        raise unknown(kind, name, known)
-    parameters = inspect.signature(known[name]).parameters.values()
-    keywords = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
-    for option in options:
-        if option not in keywords:
-            raise unknown(f"option of {kind} {name!r}:", option, keywords)
-
-
 def _check(recipe: Recipe) -> None:
     for name, kinds in {
         "method": str,
@@ -340,6 +213,7 @@ def _check(recipe: Recipe) -> None:
         "encoder_options": Mapping,
         "optimizer_options": Mapping,
         "start": str,
+        "precision": str,
         "device": str,
         "seed": int,
     }.items():
@@ -362,10 +236,6 @@ def _check(recipe: Recipe) -> None:
         raise ZooError(
             f"recipe: warmup_epochs: expected fewer than {recipe.epochs}, the epochs, got {recipe.warmup_epochs}"
         )
-    if recipe.precision not in (*PRECISIONS, "auto"):
-        raise unknown("precision", recipe.precision, [*PRECISIONS, "auto"])
-    if recipe.start.startswith("torchvision:") and recipe.start not in TORCHVISION:
-        raise unknown("start", recipe.start, TORCHVISION)
     if not recipe.start:
         raise ZooError("recipe: start: expected 'random', a model, a directory or 'torchvision:NETWORK', got ''")
     if not isinstance(recipe.compile, bool):
@@ -375,12 +245,6 @@ def _check(recipe: Recipe) -> None:
     for step in recipe.views:
         if not (isinstance(step, tuple) and len(step) == 2 and isinstance(step[1], Mapping)):
             raise ZooError(f"recipe: views: expected pairs (name, options), got {step!r}")
-    # Names and options are looked up at once, so that a misspelt one is refused before any data is read.
-    for name, options in recipe.views:
-        _check_options("view", VIEWS, name, options)
-    _check_options("method", METHODS, recipe.method, recipe.method_options)
-    _check_options("encoder", ENCODERS, recipe.encoder, recipe.encoder_options)
-    _check_options("optimizer", OPTIMIZERS, recipe.optimizer, recipe.optimizer_options)
 
 
 def _freeze(value: Any) -> Any:

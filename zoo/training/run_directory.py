@@ -1,12 +1,80 @@
-"""The files of a run."""
+"""The files of a run directory.
 
-from collections.abc import Mapping
+recipe.json              what is trained
+metrics.jsonl            a line per epoch
+checkpoint.safetensors   parameters, state, optimizer state and step: all that a run is
+encoder/                 the encoder directory, written after the last epoch
+"""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from functional import tree
 from zoo.errors import ZooError
-from zoo.files import load_tensors, save_tensors
+from zoo.files import load_tensors, require_utf8, save_tensors
+from zoo.training.recipe import Recipe, read_recipe
+
+START_AGAIN = "put back a copy, or delete it to train from the start: nothing else is lost"
+
+
+def require_own(out: Path, recipe: Recipe) -> None:
+    """Refuse a directory that holds anything but a run of this recipe.
+
+    Raises:
+        ZooError: that names what differs.
+    """
+    require_utf8(out)
+    path = out / "recipe.json"
+    if path.is_file():
+        theirs = read_recipe(path)
+        if theirs != recipe:
+            differing = [
+                f"{name} {value!r} there, {recipe.to_dict()[name]!r} here"
+                for name, value in theirs.to_dict().items()
+                if value != recipe.to_dict()[name]
+            ]
+            raise ZooError(f"{out}: holds a run of another recipe ({'; '.join(differing)}); choose another directory")
+    # A run that was killed while writing its first file leaves a part of it.
+    elif out.exists() and (not out.is_dir() or {file.name for file in out.iterdir()} - {"recipe.json.part"}):
+        raise ZooError(f"{out}: exists and is not a run directory; choose a new one, so that nothing is overwritten")
+
+
+def read_metrics(out: str | Path) -> list[dict[str, float]]:
+    """The lines of a run's metrics.jsonl.
+
+    Raises:
+        ZooError: if there are none.
+    """
+    path = Path(out).expanduser() / "metrics.jsonl"
+    if not path.is_file():
+        raise ZooError(f"{out}: not a run directory: it has no metrics.jsonl")
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def kept_lines(out: Path, epochs: int) -> list[str]:
+    """The metrics lines of the epochs that the checkpoint contains.
+
+    Raises:
+        ZooError: if there are fewer.
+    """
+    path = out / "metrics.jsonl"
+    lines = path.read_text().splitlines()[:epochs] if path.is_file() else []
+    if len(lines) < epochs:
+        raise ZooError(f"{path}: expected a line for each of the {epochs} epochs done, got {len(lines)}; put it back")
+    return lines
+
+
+def kept_start(recipe: Recipe, out: Path) -> dict[str, Any] | None:
+    """The record of the start in a run's checkpoint; the weights of the start are no longer needed."""
+    checkpoint = out / "checkpoint.safetensors"
+    if recipe.start == "random" or not checkpoint.is_file():
+        return None
+    with or_else(START_AGAIN):
+        return load_tensors(checkpoint)[1].get("start")
 
 
 def save_checkpoint(path: str | Path, state: Any, metadata: Mapping[str, Any]) -> None:
@@ -25,3 +93,26 @@ def load_checkpoint(path: str | Path, template: Any) -> tuple[Any, dict[str, Any
         return tree.unflatten_like(template, flat), metadata
     except ValueError as error:
         raise ZooError(f"{path}: {error}") from error
+
+
+@contextlib.contextmanager
+def writing(out: Path) -> Iterator[None]:
+    """Make the error of a file that cannot be written say what is left, and how to resume."""
+    try:
+        yield
+    except OSError as error:
+        if os.path.exists(out / "recipe.json"):
+            kept = "is whole" if os.path.exists(out / "checkpoint.safetensors") else "was still to be written"
+            way = f"the last checkpoint {kept}. Make room, or let it be written to, and go on with `zoo resume {out}`"
+        else:
+            way = "choose another directory, or make room for it"
+        raise OSError(error.errno, f"{error.strerror}; {way}", error.filename) from error
+
+
+@contextlib.contextmanager
+def or_else(alternative: str) -> Iterator[None]:
+    """Make the error of a broken file say what else can be done."""
+    try:
+        yield
+    except ZooError as error:
+        raise ZooError(f"{error}; or {alternative}") from error

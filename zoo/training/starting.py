@@ -37,8 +37,10 @@ from functional import random, tree
 from functional.base import BatchStats, Encoder, Key, Params
 from zoo.data.downloads import stream
 from zoo.errors import ZooError
-from zoo.models import loading
-from zoo.training.recipe import ENCODERS, TORCHVISION, Recipe
+from zoo.models.architectures import ENCODERS
+from zoo.models.loading import load
+from zoo.training.catalogue import TORCHVISION
+from zoo.training.recipe import Recipe
 
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _KINDS = {1: "grey images (1 channel)", 3: "colour images (3 channels)"}
@@ -79,7 +81,7 @@ def read_start(recipe: Recipe) -> Start:
         weights, sha256 = torchvision_weights(network)
         return Start(recipe.start, sha256, weights, 3, _IMAGENET_MEAN, _IMAGENET_STD, ("conv1.weight",))
     try:
-        model = loading.load(recipe.start)
+        model = load(recipe.start)
     except ZooError as error:
         raise ZooError(f"recipe: start: {error}") from error
     architecture, config = model.config["architecture"], model.config

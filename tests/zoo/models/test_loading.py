@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from safetensors import safe_open
 
 import zoo
 from functional import tree
-from zoo.models.loading import fingerprint
+from zoo.models.pretrained import fingerprint
 
 IMAGES = torch.arange(5 * 64, dtype=torch.int64).mul(37).remainder(256).to(torch.uint8).reshape(5, 1, 8, 8)
 
@@ -27,6 +29,12 @@ def test_every_shipped_model_loads_and_gives_its_fingerprint():
         model = zoo.load(name)
         assert model.name == name and zoo.entry(name).sha256 == model.config["sha256"]
         np.testing.assert_allclose(fingerprint(model), model.config["fingerprint"], atol=1e-3)
+
+
+def test_loading_imports_nothing_of_training():
+    program = "import sys, zoo; zoo.load('simclr-resnet8-digits')\n"
+    program += "assert not [name for name in sys.modules if name.startswith('zoo.training')]"
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_features_are_the_same_bits_after_saving_and_in_any_kind_of_array(model, tmp_path):

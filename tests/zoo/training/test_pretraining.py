@@ -11,7 +11,7 @@ import torch
 import zoo
 from functional import tree
 from zoo.environment import has_bfloat16
-from zoo.training.loop import read_metrics
+from zoo.training.run_directory import read_metrics
 
 
 def test_a_run_directory_holds_what_it_should(run, recipe):

@@ -30,27 +30,17 @@ def test_a_record_without_a_precision_is_of_a_run_in_float32(recipe):
     "changes,words",
     [
         ({"methd": "simclr"}, "unknown recipe field 'methd'; did you mean 'method'"),
-        ({"method": "simclear"}, "unknown method 'simclear'; did you mean 'simclr'?"),
-        ({"encoder": "resnet9"}, "unknown encoder 'resnet9'; did you mean 'resnet8'"),
-        ({"optimizer": "adamww"}, "did you mean 'adamw'"),
-        ({"views": [("random_crop", {})]}, "did you mean 'random_resized_crop'"),
         ({"views": ["rotate"]}, "expected pairs (name, options), got 'rotate'"),
-        ({"method_options": {"temperatur": 0.1}}, "did you mean 'temperature'"),
-        ({"encoder_options": {"depth": 3}}, "unknown option of encoder 'resnet8': 'depth'"),
         ({"epochs": 0}, "epochs: expected 1 or more, got 0"),
         ({"epochs": "ten"}, "epochs: expected int, got 'ten'"),
         ({"batch_size": 1}, "batch_size: expected 2 or more"),
         ({"learning_rate": float("nan")}, "learning_rate: expected a number above 0, got nan"),
         ({"warmup_epochs": 6}, "warmup_epochs: expected fewer than 6"),
         ({"seed": -1}, "seed: expected 0 or more"),
-        ({"precision": "bf16"}, "unknown precision 'bf16'; did you mean 'bfloat16'"),
+        ({"precision": 16}, "precision: expected str, got 16"),
         ({"compile": 1}, "compile: expected true or false, got 1"),
         ({"start": None}, "start: expected str, got None"),
         ({"start": ""}, "start: expected 'random', a model, a directory or 'torchvision:NETWORK', got ''"),
-        (
-            {"start": "torchvision:resnet81"},
-            "unknown start 'torchvision:resnet81'; did you mean 'torchvision:resnet18'",
-        ),
     ],
 )
 def test_wrong_fields_are_named(recipe, changes, words):

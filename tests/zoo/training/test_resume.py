@@ -16,7 +16,7 @@ from safetensors import safe_open
 import zoo
 from zoo.commands import main
 from zoo.data.downloads import RemoteFile, Source, fetch, read_idx_files
-from zoo.training.loop import read_metrics
+from zoo.training.run_directory import read_metrics
 
 # The server has imported torch but run nothing: its children start in milliseconds, and each is a process of its own.
 processes = multiprocessing.get_context("forkserver")

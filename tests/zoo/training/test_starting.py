@@ -19,8 +19,10 @@ import zoo
 from functional import random, tree
 from zoo.commands import main
 from zoo.files import load_tensors
+from zoo.models.architectures import build_encoder
 from zoo.models.loading import WEIGHTS
-from zoo.training.recipe import TORCHVISION, Recipe, build_encoder
+from zoo.training.catalogue import TORCHVISION
+from zoo.training.recipe import Recipe
 from zoo.training.starting import read_start, start_from, torchvision_weights
 
 IMAGENET = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]

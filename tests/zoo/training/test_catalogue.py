@@ -1,0 +1,37 @@
+"""Names and options of a recipe are looked up before any data is read, and similar names are listed."""
+
+import pytest
+
+import zoo
+from zoo.training.catalogue import check_names
+
+
+@pytest.mark.parametrize(
+    "changes,words",
+    [
+        ({"method": "simclear"}, "unknown method 'simclear'; did you mean 'simclr'?"),
+        ({"encoder": "resnet9"}, "unknown encoder 'resnet9'; did you mean 'resnet8'"),
+        ({"optimizer": "adamww"}, "did you mean 'adamw'"),
+        ({"views": [("random_crop", {})]}, "did you mean 'random_resized_crop'"),
+        ({"method_options": {"temperatur": 0.1}}, "did you mean 'temperature'"),
+        ({"encoder_options": {"depth": 3}}, "unknown option of encoder 'resnet8': 'depth'"),
+        ({"precision": "bf16"}, "unknown precision 'bf16'; did you mean 'bfloat16'"),
+        (
+            {"start": "torchvision:resnet81"},
+            "unknown start 'torchvision:resnet81'; did you mean 'torchvision:resnet18'",
+        ),
+    ],
+)
+def test_unknown_names_are_refused_before_data_are_read(recipe, tmp_path, changes, words):
+    wrong = recipe.replace(**changes)  # a recipe may hold any name
+    with pytest.raises(zoo.ZooError) as error:
+        check_names(wrong)
+    assert words in str(error.value)
+    with pytest.raises(zoo.ZooError) as error:
+        zoo.pretrain(wrong, data=tmp_path / "no such data.npz", out=tmp_path / "run")
+    assert words in str(error.value) and not (tmp_path / "run").exists()
+
+
+def test_known_names_pass(recipe):
+    check_names(recipe)
+    check_names(recipe.replace(start="torchvision:resnet18", precision="auto"))

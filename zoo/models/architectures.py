@@ -1,0 +1,62 @@
+"""Architectures by name: the encoders that recipes and saved models use."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from functional import encoders
+from functional.base import Encoder
+from zoo.errors import ZooError, unknown
+
+ENCODERS: dict[str, Callable[..., Encoder]] = {
+    "resnet8": encoders.resnet8,
+    "resnet18": encoders.resnet18,
+    "resnet34": encoders.resnet34,
+    "resnet50": encoders.resnet50,
+    "s1a": encoders.s1a,
+    "s1b": encoders.s1b,
+    "s2": encoders.s2,
+    "s3a": encoders.s3a,
+    "s4": encoders.s4,
+    "s5": encoders.s5,
+}
+Options = Mapping[str, Any]
+
+
+def build_encoder(name: str, in_channels: int, options: Options) -> Encoder:
+    """The encoder of a name, for images with `in_channels` channels.
+
+    Raises:
+        ZooError: if the name or an option is not known, or a value is refused.
+    """
+    return call_named("encoder", ENCODERS, name, (in_channels,), options)
+
+
+def call_named(
+    kind: str, known: Mapping[str, Callable[..., Any]], name: str, args: tuple[Any, ...], options: Options
+) -> Any:
+    """Call the function that a name stands for, with options as keywords.
+
+    Raises:
+        ZooError: if the name or an option is unknown, or the function refuses a value.
+    """
+    check_options(kind, known, name, options)
+    try:
+        return known[name](*args, **options)
+    except (TypeError, ValueError) as error:
+        raise ZooError(f"recipe: {kind} {name!r}: {error}") from error
+
+
+def check_options(kind: str, known: Mapping[str, Callable[..., Any]], name: str, options: Options) -> None:
+    """Look up a name and its options without calling anything.
+
+    Raises:
+        ZooError: if one is unknown; similar names are listed.
+    """
+    if name not in known:
+        raise unknown(kind, name, known)
+    parameters = inspect.signature(known[name]).parameters.values()
+    keywords = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+    for option in options:
+        if option not in keywords:
+            raise unknown(f"option of {kind} {name!r}:", option, keywords)
