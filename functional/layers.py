@@ -34,7 +34,7 @@ from torch import Tensor
 from functional import initializers, random, tree
 from functional.base import Apply, BatchStats, Init, Key, Params
 from functional.checks import check_between, check_channels, check_keys, check_positive
-from functional.kernels import max_pool2d
+from functional.kernels import conv2d, max_pool2d
 from functional.numerics import promote_half
 
 
@@ -207,20 +207,7 @@ def conv(
         return _weight_and_bias(key, shape, biases=out_channels if bias else 0, initializer=initializer)
 
     def function(params: Params, inputs: Tensor) -> Tensor:
-        weight, bias = params["weight"], params.get("bias")
-        if kernel == 1 < stride and padding == 0 and in_channels < 16:
-            # The pixels that are used, and then stride 1: of so few channels, oneDNN's own kernel for a 1 x 1
-            # convolution of stride 2 writes past its workspace in the backward pass (uxlfoundation/oneDNN#6035).
-            return F.conv2d(inputs[..., ::stride, ::stride], weight, bias)
-        if not torch.compiler.is_compiling():
-            return F.conv2d(inputs, weight, bias, stride, padding)
-        if in_channels == 1:
-            # A channel of zeros is free. Of one channel alone a compiler cannot tell the order of memory, and moves
-            # all of the outputs' gradient to another one.
-            inputs, weight = (F.pad(x, (0, 0, 0, 0, 0, 1)) for x in (inputs, weight))
-        outputs = F.conv2d(inputs, weight, None, stride, padding)
-        # Added apart, where it costs nothing: oneDNN takes longer over the gradient of a bias than over the weights'.
-        return outputs if bias is None else outputs + bias[:, None, None]
+        return conv2d(inputs, params["weight"], params.get("bias"), stride=stride, padding=padding)
 
     return stateless(init, function)
 

@@ -27,6 +27,7 @@ from torch import Tensor
 from functional import tree
 from functional.base import Features
 from functional.checks import check_floating, check_integer, check_positive, check_rank, check_same_length
+from functional.kernels import inner_products
 from functional.metrics import accuracy
 from functional.numerics import l2_normalize, promote_half
 
@@ -325,7 +326,7 @@ def _nearest(train: Tensor, rows: Tensor, k: int) -> Tensor:
 
     They lie in the blocks of rows that have the k largest maxima, which one pass finds; only those are sorted.
     """
-    similarities = _products(train, rows)
+    similarities = inner_products(train, rows)
     if rest := -len(train) % _BLOCK:
         similarities = F.pad(similarities, (0, 0, 0, rest), value=-torch.inf)
     blocks = similarities.unflatten(0, (-1, _BLOCK))
@@ -333,17 +334,6 @@ def _nearest(train: Tensor, rows: Tensor, k: int) -> Tensor:
     candidates = blocks[best, :, torch.arange(len(rows), device=rows.device)[:, None]].flatten(1)  # [m, blocks * 32]
     position = candidates.topk(k, dim=1).indices
     return best.gather(1, position // _BLOCK) * _BLOCK + position % _BLOCK
-
-
-def _products(a: Tensor, b: Tensor) -> Tensor:
-    """`a @ b.T`; of float32 on a CPU as a convolution of one pixel, whose kernels are oneDNN's.
-
-    torch's own product is MKL's there, which is half as fast on an AMD EPYC.
-    """
-    if a.device.type != "cpu" or a.dtype != torch.float32:
-        return a @ b.T
-    pixels = a.reshape(1, len(a), 1, -1).permute(0, 3, 1, 2)
-    return F.conv2d(pixels, b[:, :, None, None])[0, :, :, 0].T
 
 
 def _keep(rows: Tensor, leaves: Any) -> Any:

@@ -10,9 +10,9 @@ a key back. Use a key once; for more numbers `split` it, or `fold_in` a counter:
 Leading dimensions of a key are a batch: keys `[B, 2]` draw what a loop over the keys would, in one call. So does
 `torch.func.vmap`.
 
-The generator is Threefry-2x32 with 20 rounds in counter mode: number i of a key is the block cipher applied to the
-counter i under that key. Results equal jax.random's (threefry2x32, the partitionable layout that is the default since
-jax 0.5) bit for bit, but for `normal`, which is promised to 4 units in the last place.
+The generator is Threefry-2x32 (`functional.kernels.threefry2x32`) in counter mode: number i of a key is the block
+cipher applied to the counter i under that key. Results equal jax.random's (threefry2x32, the partitionable layout that
+is the default since jax 0.5) bit for bit, but for `normal`, which is promised to 4 units in the last place.
 
 References:
     Salmon, Moraes, Dror, Shaw. Parallel random numbers: as easy as 1, 2, 3. SC 2011, section 3.2 (Threefry).
@@ -20,14 +20,11 @@ References:
     JEP 263 and JEP 9263, https://docs.jax.dev/en/latest/jep/263-prng.html (keys as arguments, splitting).
 
 Note:
-    torch has no unsigned addition or shift on the CPU, so the 32-bit lanes are int32, whose sums wrap around alike;
-    a logical shift is an arithmetic one and a mask. `bits(...).view(torch.uint32)` is jax's uint32.
+    The 32-bit lanes are int32, as torch has no unsigned addition or shift on the CPU. `bits(...).view(torch.uint32)`
+    is jax's uint32.
 """
 
-import functools
 import math
-from collections.abc import Callable
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int32, Int64
@@ -35,10 +32,7 @@ from torch import Tensor
 
 from functional.base import Key
 from functional.checks import check_key
-
-_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
-_PARITY = 0x1BD11BDA
-_BLOCK = 2**15  # counters at a time
+from functional.kernels import threefry2x32
 
 
 def key(seed: int, device: torch.device | str | None = None) -> Key:
@@ -75,7 +69,7 @@ def split(key: Key, n: int = 2) -> Int32[Tensor, "*batch n 2"]:
         >>> key_views, key_dropout = split(key(0))
     """
     check_key(key)
-    return _encrypted(key[..., None, :], _counter((n,), key))
+    return threefry2x32(key[..., None, :], _counter((n,), key))
 
 
 def fold_in(key: Key, data: int | Tensor) -> Int32[Tensor, "*broadcast 2"]:
@@ -108,7 +102,7 @@ def fold_in(key: Key, data: int | Tensor) -> Int32[Tensor, "*broadcast 2"]:
         raise TypeError(
             f"data: expected an int or an integer tensor, got {getattr(data, 'dtype', type(data).__name__)}"
         )
-    return _encrypted(key, low)
+    return threefry2x32(key, low)
 
 
 def bits(key: Key, shape: tuple[int, ...]) -> Int32[Tensor, "..."]:
@@ -119,7 +113,7 @@ def bits(key: Key, shape: tuple[int, ...]) -> Int32[Tensor, "..."]:
         tensor([-224768089,  -91998574], dtype=torch.int32)
     """
     check_key(key)
-    first, second = _encrypted(key[..., None, :], _counter(shape, key)).unbind(-1)
+    first, second = threefry2x32(key[..., None, :], _counter(shape, key)).unbind(-1)
     return (first ^ second).reshape((*key.shape[:-1], *shape))
 
 
@@ -215,82 +209,6 @@ def permutation(key: Key, n: int) -> Int64[Tensor, "*batch n"]:
         unsigned_order = bits(subkey, (n,)) ^ -(2**31)  # int32 sorts like uint32 once the sign bit is flipped
         order = order.gather(-1, torch.sort(unsigned_order, dim=-1, stable=True).indices)
     return order.clone() if rounds == 0 else order
-
-
-def _encrypted(key: Tensor, low: Tensor) -> Tensor:
-    """The cipher of the counters (0, low) under keys `[..., 2]`: two lanes `[..., 2]`, batch dimensions broadcast."""
-    if key.is_meta:
-        return _empty_lanes(key, low)
-    # For a compiler the cipher is one node: it takes half a minute over the hundred operations inside, for each draw.
-    return _encrypted_node(key, low) if torch.compiler.is_compiling() else _encrypted_eagerly(key, low)
-
-
-def _encrypted_eagerly(key: Tensor, low: Tensor) -> Tensor:
-    one_key_for_many = key.ndim == 1 or key.shape[-2] == 1
-    if low.device.type == "cpu" and low.ndim and low.shape[-1] > _BLOCK and one_key_for_many:
-        # In blocks that stay in the cache: up to four times as fast.
-        return torch.cat([_encrypted_eagerly(key, block) for block in low.split(_BLOCK, dim=-1)], dim=-2)
-    return torch.stack(_threefry2x32(key, 0, low), dim=-1)
-
-
-@torch.library.custom_op("funczoo::threefry2x32", mutates_args=())
-def _encrypted_node(key: Tensor, low: Tensor) -> Tensor:
-    lanes = torch.broadcast_tensors(key[..., 0], key[..., 1], low)
-    if lanes[0].numel() == 1:
-        return _encrypted_eagerly(key, low)
-    return _compiled_rows()(torch.stack([lane.flatten() for lane in lanes])).reshape(*lanes[0].shape, 2)
-
-
-@functools.cache
-def _compiled_rows() -> Callable[[Tensor], Tensor]:
-    """The cipher of keys and counters in three rows, `[3, N]`: of any length above 1, so that it is compiled once.
-
-    At its first use, as `torch.compile` takes a second to import.
-    """
-    return torch.compile(lambda rows: torch.stack(_threefry2x32(rows[:2].T, 0, rows[2]), dim=-1), dynamic=True)
-
-
-@_encrypted_node.register_fake
-def _empty_lanes(key: Tensor, low: Tensor) -> Tensor:
-    """What has the shape of the result, where there are no numbers."""
-    return key.new_empty((*torch.broadcast_shapes(key.shape[:-1], low.shape), 2))
-
-
-@_encrypted_node.register_vmap
-def _(info: Any, in_dims: tuple[int | None, ...], key: Tensor, low: Tensor) -> tuple[Tensor, int]:
-    key, low = (x[None] if dim is None else x.movedim(dim, 0) for x, dim in zip((key, low), in_dims, strict=True))
-    rank = max(key.ndim - 1, low.ndim)  # the mapped dimension stays first, so shorter shapes are filled up after it
-    key = key.reshape(len(key), *(1,) * (rank + 1 - key.ndim), *key.shape[1:])
-    low = low.reshape(len(low), *(1,) * (rank - low.ndim), *low.shape[1:])
-    return _encrypted_node(key, low), 0
-
-
-def _threefry2x32(key: Tensor, high: Tensor | int, low: Tensor) -> tuple[Tensor, Tensor]:
-    """The block cipher: two lanes of key `[..., 2]` and two of counter to two lanes of random bits."""
-    k0, k1 = key[..., 0], key[..., 1]
-    schedule = (k0, k1, k0 ^ k1 ^ _PARITY)
-    shifts = _shifts_and_masks(key.device)
-    x0, x1 = high + k0, low + k1
-    for i in range(5):
-        for r in _ROTATIONS[i % 2]:
-            shift, mask = shifts[r]
-            x0 = x0 + x1
-            x1 = torch.add((x1 >> shift) & mask, x1, alpha=1 << r) ^ x0  # x1 rotated to the left by r bits
-        x0 = x0 + schedule[(i + 1) % 3]
-        x1 = x1 + schedule[(i + 2) % 3] + (i + 1)
-    return x0, x1
-
-
-def _shifts_and_masks(device: torch.device) -> dict[int, tuple[Any, Any]]:
-    """For each rotation by r bits 32 - r, and the mask of the low r bits.
-
-    Tensors where they lie at hand: torch takes as long to make one of a number as to shift a thousand lanes by it.
-    """
-    rotations = [r for group in _ROTATIONS for r in group]
-    shifts, masks = [32 - r for r in rotations], [(1 << r) - 1 for r in rotations]
-    if device.type == "cpu" and not torch.compiler.is_compiling():
-        shifts, masks = (torch.tensor(numbers, dtype=torch.int32).unbind() for numbers in (shifts, masks))
-    return dict(zip(rotations, zip(shifts, masks, strict=True), strict=True))
 
 
 def _counter(shape: tuple[int, ...], key: Tensor) -> Tensor:

@@ -1,9 +1,16 @@
-"""Operations that torch, or its compiler, runs slowly or wrongly as they are usually written.
+"""Operations that torch or its compiler, used in the usual way, runs slowly or incorrectly.
 
-Each file holds one operation and, at its top, why it exists: a custom operator that a compiler sees as one node, or a
-detour around a kernel of one processor. The result is always that of the plain operation; only time, memory or a
-crash depend on the path taken. Code elsewhere calls the operation in one line and reads as if there were no detour.
+Each file holds one operation and says at its top why it exists: a custom operator that a compiler sees as one node, or
+a detour around a kernel of one processor. The result is always that of the plain operation, up to rounding. The rest of
+`functional` calls the operation in one line, as if there were no detour.
+
+    >>> import torch
+    >>> max_pool2d(torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]]), 2)
+    tensor([[[[4.]]]])
 """
 
+from functional.kernels.convolution import conv2d as conv2d
 from functional.kernels.pooling import max_pool2d as max_pool2d
+from functional.kernels.products import inner_products as inner_products
 from functional.kernels.sampling import bilinear_sample as bilinear_sample
+from functional.kernels.threefry import threefry2x32 as threefry2x32

@@ -261,6 +261,15 @@ CASES = {
     "initializers.kaiming_normal": drawn(initializers.kaiming_normal, (3, 2)),
     "initializers.torch_uniform": drawn(initializers.torch_uniform, (3, 2)),
     # kernels
+    "kernels.threefry2x32": Case(
+        kernels.threefry2x32, lambda seed: (random.key(seed), torch.arange(3, dtype=torch.int32)), draws=True
+    ),
+    "kernels.inner_products": Case(kernels.inner_products, rows(2), half=torch.bfloat16),
+    "kernels.conv2d": Case(
+        partial(kernels.conv2d, stride=2),
+        lambda seed: (normal(seed, 3, 2, 5, 5), normal(seed + 1, 4, 2, 1, 1), normal(seed + 2, 4)),
+        half=torch.bfloat16,
+    ),
     "kernels.max_pool2d": adjusted(kernels.max_pool2d, kernel=2),
     "kernels.bilinear_sample": adjusted(kernels.bilinear_sample, places)._replace(half=None),
     # networks

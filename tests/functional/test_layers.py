@@ -1,10 +1,7 @@
 """Layers: torch.nn's numbers, where weights start, what is drawn, and how layers are put together."""
 
 import math
-import os
 import re
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -74,26 +71,6 @@ def test_layer_equals_torch_nn(name):
     outputs, same = layer.apply(params, batch_stats, x)
     torch.testing.assert_close(outputs, module.eval()(x), **close)
     assert all(same[n] is batch_stats[n] for n in batch_stats)
-
-
-ONE_PIXEL_WITH_STRIDE = """
-import torch
-from functional import layers, random
-
-torch.set_num_threads(1)
-layer = layers.conv(4, 32, 1, stride=2)
-params, _ = layer.init(random.key(0))
-images = random.normal(random.key(1), (64, 4, 32, 32)).contiguous(memory_format=torch.channels_last)
-for _ in range(30):
-    torch.func.grad(lambda params: layer.apply(params, {}, images)[0].square().sum())(params)
-"""
-
-
-def test_a_narrow_strided_convolution_of_one_pixel_leaves_the_heap_whole():
-    """oneDNN's kernel for AVX2 writes past its workspace there, and the process dies at a later allocation."""
-    variables = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}
-    done = subprocess.run([sys.executable, "-c", ONE_PIXEL_WITH_STRIDE], capture_output=True, text=True, env=variables)
-    assert done.returncode == 0, done.stderr
 
 
 # --- where weights start --------------------------------------------------------------------------------------
@@ -285,3 +262,44 @@ def test_wrong_arguments_are_named(call, words):
 
 def run(layer, x, key=None):
     return layer.apply(*layer.init(random.key(0)), x, train=True, key=key)
+
+
+# --- groups of a batch -----------------------------------------------------------------------------------------
+
+
+def test_a_split_batch_is_normalised_group_by_group():
+    layer = layers.batch_norm(3)
+    params, stats = layer.init(random.key(0))
+    x = random.normal(random.key(1), (6, 3))
+    outputs, new_stats = layers.split_batch(layer, 3).apply(params, stats, x, train=True)
+    parts = [layer.apply(params, stats, part, train=True) for part in x.chunk(3)]
+    torch.testing.assert_close(outputs, torch.cat([part for part, _ in parts]))
+    for name in stats:
+        torch.testing.assert_close(new_stats[name], torch.stack([s[name] for _, s in parts]).mean(0))
+    whole = layers.split_batch(layer, 3).apply(params, new_stats, x)[0]
+    torch.testing.assert_close(whole, layer.apply(params, new_stats, x)[0])
+
+
+def test_groups_that_do_not_divide_the_batch_are_named():
+    with pytest.raises(ValueError, match="expected a batch that 4 groups divide, got 6 rows"):
+        layers.split_batch(layers.batch_norm(3), 4).apply({}, {}, torch.zeros(6, 3), train=True)
+
+
+def test_groups_of_a_layer_that_draws_have_keys_of_their_own():
+    layer = layers.split_batch(layers.dropout(0.5), 2)
+    twice = layer.apply({}, {}, torch.ones(8, 50), train=True, key=random.key(0))[0].chunk(2)
+    assert not torch.equal(*twice)
+    keys = random.split(random.key(0), 8)
+    own = layer.apply({}, {}, torch.ones(8, 50), train=True, key=keys)[0]
+    torch.testing.assert_close(own, layers.dropout(0.5).apply({}, {}, torch.ones(8, 50), train=True, key=keys)[0])
+
+
+def test_a_batch_norm_without_running_statistics_is_torchs():
+    layer, module = layers.batch_norm(3, track_running_stats=False), torch.nn.BatchNorm1d(3, track_running_stats=False)
+    params, stats = layer.init(random.key(0))
+    x = random.normal(random.key(1), (6, 3))
+    assert stats == {}
+    for train in (True, False):
+        outputs, new_stats = layer.apply(params, stats, x, train=train)
+        torch.testing.assert_close(outputs, module.train(train)(x))
+        assert new_stats == {}

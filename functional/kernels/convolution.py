@@ -1,0 +1,44 @@
+"""2-D convolution with square kernels, by whichever of oneDNN's kernels is sound and fast.
+
+- oneDNN's own kernel for a 1 x 1 convolution of stride 2 on fewer than 16 channels writes past its workspace in the
+  backward pass (uxlfoundation/oneDNN#6035). The pixels in use are selected first, and the stride is then 1.
+- Given a single channel, a compiler cannot tell the memory order, and moves the whole gradient of the outputs to
+  another one. A second channel of zeros costs nothing.
+- oneDNN takes longer over the gradient of a bias than over that of the weights. A compiler adds the bias for free
+  after the convolution.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def conv2d(inputs: Tensor, weight: Tensor, bias: Tensor | None = None, *, stride: int = 1, padding: int = 0) -> Tensor:
+    """`torch.nn.functional.conv2d`: `[B, in_channels, H, W] -> [B, out_channels, H', W']`.
+
+    Args:
+        inputs: `[B, in_channels, H, W]`.
+        weight: `[out_channels, in_channels, kernel, kernel]`.
+        bias: `[out_channels]`, or None.
+        stride: between the outputs, in pixels.
+        padding: pixels of zeros on each side.
+
+    Returns:
+        `[B, out_channels, H', W']` with `H' = (H + 2 padding - kernel) // stride + 1`.
+
+    Raises:
+        RuntimeError: if the shapes or dtypes do not fit, as torch does.
+
+    Example:
+        >>> conv2d(torch.ones(1, 1, 2, 2), torch.ones(1, 1, 2, 2), torch.ones(1))
+        tensor([[[[5.]]]])
+    """
+    in_channels, kernel = weight.shape[1], weight.shape[-1]
+    if kernel == 1 < stride and padding == 0 and in_channels < 16:
+        return F.conv2d(inputs[..., ::stride, ::stride], weight, bias)
+    if not torch.compiler.is_compiling():
+        return F.conv2d(inputs, weight, bias, stride, padding)
+    if in_channels == 1:
+        inputs, weight = (F.pad(x, (0, 0, 0, 0, 0, 1)) for x in (inputs, weight))
+    outputs = F.conv2d(inputs, weight, None, stride, padding)
+    return outputs if bias is None else outputs + bias[:, None, None]
