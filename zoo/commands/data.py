@@ -1,25 +1,17 @@
-"""The commands `zoo data ...`: what there is, fetching it, one's own images as one file, and a look at them."""
+"""The commands `zoo data ...`: list datasets, fetch them, import your own images, and look at them."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
+from zoo.commands.shared import Group, as_json, print_json, skip_bad
 from zoo.errors import ZooError
 
-as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
 size_option = click.option(
     "--size", type=int, metavar="N", help="Resize to NxN pixels [default: the median shorter side, at most 224]."
 )
-skip_bad = click.option("--skip-bad", is_flag=True, help="Leave out files that are no whole images.")
-
-
-def data_group(group: type[click.Group]) -> click.Group:
-    """The commands as a group of the given class."""
-    commands = [list_command, fetch_command, import_command, show]
-    return group("data", commands=commands, help="Datasets: list them, fetch them, import one's own, look at them.")
 
 
 @click.command("list")
@@ -43,7 +35,7 @@ def list_command(as_json: bool) -> None:
             }
         )
     if as_json:
-        _print_json(rows)
+        print_json(rows)
         return
     for row in rows:
         where = f"in {row['path']}, {row['bytes'] / 1e6:.1f} MB" if row["bytes"] else "comes with scikit-learn"
@@ -56,13 +48,13 @@ def list_command(as_json: bool) -> None:
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @as_json
 def fetch_command(names: tuple[str, ...], as_json: bool) -> None:
-    """Download datasets into the dataset cache; one that is there already is left as it is."""
+    """Download datasets into the dataset cache; existing ones are left as they are."""
     from zoo.data.downloads import fetch
     from zoo.data.names import SUBSETS
 
     paths = {name: str(fetch(SUBSETS.get(name, (name,))[0])) for name in names}
     if as_json:
-        _print_json(paths)
+        print_json(paths)
         return
     for name, path in paths.items():
         click.echo(f"{name:20}{path}")
@@ -88,7 +80,7 @@ def import_command(path: Path, out: Path, size: int | None, skip_bad: bool, as_j
     out.parent.mkdir(parents=True, exist_ok=True)
     save_dataset(dataset, out, source=f"zoo data import {printable(path.name)}")
     if as_json:
-        _print_json({"path": str(out), **_summary(dataset)})
+        print_json({"path": str(out), **_summary(dataset)})
     else:
         click.echo(f"{_in_words(dataset)}\n{out}")
 
@@ -110,7 +102,7 @@ def show(dataset: str, sheet: Path | None, size: int | None, skip_bad: bool, as_
     if sheet is not None:
         summary["sheet"] = str(contact_sheet(data.train, data.classes, _in_words(data), sheet))
     if as_json:
-        _print_json(summary)
+        print_json(summary)
         return
     click.echo(_in_words(data))
     for statistic in ("mean", "std"):
@@ -125,6 +117,13 @@ def show(dataset: str, sheet: Path | None, size: int | None, skip_bad: bool, as_
         for name in data.classes:
             counts = (f"{summary[split]['per_class'][name]:9,}" for split in splits)
             click.echo(f"{name:{width}}" + "".join(counts))
+
+
+data_group = Group(
+    "data",
+    commands=[list_command, fetch_command, import_command, show],
+    help="Datasets: list them, fetch them, import your own, look at them.",
+)
 
 
 def _say_the_rule(path: Path, size: int | None, dataset: Any) -> None:
@@ -166,7 +165,3 @@ def _in_words(dataset: Any) -> str:
         f"{printable(Path(dataset.name).name)}: {len(dataset.train.images):,} training{test} images, "
         f"{height}x{width} {'grey' if channels == 1 else 'colour'}, {labels}"
     )
-
-
-def _print_json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=2))

@@ -1,0 +1,208 @@
+"""The commands that evaluate a model: `zoo probe`, `zoo knn`, `zoo cluster`, `zoo embed`, `zoo plot`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from zoo.commands.shared import (
+    as_json,
+    baselines_option,
+    data_option,
+    model_and_data,
+    model_argument,
+    print_json,
+    skip_bad,
+)
+from zoo.errors import ZooError
+
+
+@click.command()
+@click.argument("model")
+@data_option
+@click.option(
+    "--labels-per-class", metavar="LIST", help="Comma-separated; with test images only [default: 1,5,10,all]."
+)
+@click.option("--draws", type=int, metavar="N", help="How often the labels are drawn; likewise [default: 5].")
+@click.option("--seed", default=0, show_default=True, help="Of the draws and the untrained encoder.")
+@baselines_option
+@click.option("--report", is_flag=True, help="Print scores per class and the confusion matrix, for the most labels.")
+@skip_bad
+@as_json
+def probe(
+    model: str,
+    data: str | None,
+    labels_per_class: str | None,
+    draws: int | None,
+    seed: int,
+    baselines: str,
+    report: bool,
+    skip_bad: bool,
+    as_json: bool,
+) -> None:
+    """Probe the features of MODEL with a few labels of the data's training images, on its test images.
+
+    Data without labelled test images are cross-validated, with all of their labels.
+    """
+    from zoo.evaluation.protocol import evaluate, probe_dataset
+    from zoo.reports.cards import report_section
+    from zoo.reports.tables import results_table
+
+    loaded, dataset, left_out = model_and_data(model, data, skip_bad)
+    if dataset.test is None or dataset.test.labels is None:
+        if labels_per_class is not None or draws is not None:
+            raise ZooError(
+                f"{dataset.name}: has no labelled test images, so all of its labels are cross-validated; "
+                "leave out --labels-per-class and --draws, or give it test images"
+            )
+        found = probe_dataset(loaded, dataset, seed=seed, baselines=_items(baselines))
+        _print_report(loaded, dataset, found, report, {"seed": seed, "unlabelled_left_out": left_out}, as_json)
+        return
+    record = evaluate(
+        loaded,
+        dataset,
+        labels_per_class=[
+            item if item == "all" else _integer(item) for item in _items(labels_per_class or "1,5,10,all")
+        ],
+        draws=5 if draws is None else draws,
+        seed=seed,
+        baselines=_items(baselines),
+    )
+    if as_json:
+        print_json({**record, "unlabelled_left_out": left_out})
+        return
+    click.echo(f"{loaded.name} on the {record['test_images']:,} test images of {record['dataset']}: linear probe,")
+    click.echo(f"accuracy in %, mean +- standard deviation over {record['draws']} draws of the labels\n")
+    click.echo(results_table(record))
+    if report:
+        click.echo("\n" + report_section(record["report"]))
+
+
+@click.command()
+@click.argument("model")
+@data_option
+@click.option("--k", default=10, show_default=True, help="Neighbours that vote.")
+@click.option("--seed", default=0, show_default=True, help="Of the untrained encoder, and of folds.")
+@baselines_option
+@skip_bad
+@as_json
+def knn(model: str, data: str | None, k: int, seed: int, baselines: str, skip_bad: bool, as_json: bool) -> None:
+    """Classify the data's test images by their nearest training images in the features of MODEL; nothing is tuned.
+
+    Nearest by cosine on standardised features. Data without labelled test images are cross-validated.
+    """
+    from zoo.evaluation.protocol import knn_dataset
+
+    loaded, dataset, left_out = model_and_data(model, data, skip_bad)
+    found = knn_dataset(loaded, dataset, k=k, seed=seed, baselines=_items(baselines))
+    _print_report(loaded, dataset, found, True, {"k": k, "seed": seed, "unlabelled_left_out": left_out}, as_json)
+
+
+@click.command()
+@click.argument("model")
+@data_option
+@click.option("--seeds", default=5, show_default=True, help="How many clusterings of each kind.")
+@click.option("--seed", default=0, show_default=True, help="Of the untrained encoder.")
+@baselines_option
+@skip_bad
+@as_json
+def cluster(model: str, data: str | None, seeds: int, seed: int, baselines: str, skip_bad: bool, as_json: bool) -> None:
+    """Find clusters in the features of MODEL without labels, and compare them with the classes of the test images."""
+    from zoo.evaluation.clustering import cluster
+    from zoo.reports.cards import clusters_section
+
+    loaded, dataset, _ = model_and_data(model, data, skip_bad)
+    record = cluster(loaded, dataset, seeds=range(seeds), seed=seed, baselines=_items(baselines))
+    if as_json:
+        print_json(record)
+    else:
+        click.echo(f"{loaded.name}: {clusters_section(record)}")
+
+
+@click.command()
+@click.argument("model")
+@click.argument("images", nargs=-1, required=True, metavar="IMAGES...")
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), metavar="FILE", help=".npz, .safetensors, .csv or .tsv."
+)
+@skip_bad
+@as_json
+def embed(model: str, images: tuple[str, ...], out: Path, skip_bad: bool, as_json: bool) -> None:
+    """Write the features of IMAGES with their paths and labels: image files, or a dataset's name, a folder or a CSV.
+
+    A .tsv holds the features alone, and a second file beside it paths and labels, as embedding viewers ask for.
+    """
+    from zoo.evaluation.embedding import check_output, embed, write_embedding
+    from zoo.models.loading import load
+
+    check_output(out)
+    loaded = load(model_argument(model))
+    embedding = embed(loaded, images, skip_bad=skip_bad)
+    written = [str(path) for path in write_embedding(embedding, out)]
+    n, dim = embedding.features.shape
+    labelled = n - embedding.labels.count(None)
+    if as_json:
+        print_json({"model": loaded.name, "images": n, "labelled": labelled, "feature_dim": dim, "written": written})
+        return
+    click.echo(f"{n:,} images, {labelled:,} of them labelled: {dim} features each, by {loaded.name}")
+    for path in written:
+        click.echo(path)
+
+
+@click.command()
+@click.argument("target", metavar="RUN|MODEL")
+@data_option
+@click.option("--out", type=click.Path(path_type=Path), help="Where the pictures go [default: beside the run].")
+@as_json
+def plot(target: str, data: str | None, out: Path | None, as_json: bool) -> None:
+    """Draw the loss curve of a run, and what a model's features tell of classes.
+
+    That is their t-SNE, and for data with labelled test images the confusion matrix of a linear probe on all training
+    labels, and a grid of test images with label and prediction.
+    """
+    from zoo.evaluation.protocol import probe_dataset
+    from zoo.reports.figures import confusion_matrix, feature_map, loss_curve, predictions_grid
+    from zoo.training.run_directory import read_metrics
+
+    out = out or (Path(target) if Path(target).is_dir() else Path("."))
+    written = []
+    if (Path(target) / "metrics.jsonl").is_file():
+        written.append(loss_curve(read_metrics(target), Path(target).name, out / "loss.png"))
+    if not written or (Path(target) / "encoder" / "config.json").is_file():
+        model, dataset, _ = model_and_data(target, data, skip_bad=False)
+        split = dataset.test or dataset.train
+        if split.labels is None:
+            raise ZooError(f"{dataset.name}: has no labels to colour the t-SNE by; pass --data with some")
+        written.append(
+            feature_map(
+                model.features(split.images[:2000]), split.labels[:2000], dataset.classes, model.name, out / "tsne.png"
+            )
+        )
+        if split is dataset.test and dataset.train.labels is not None:
+            report = probe_dataset(model, dataset)
+            title = f"{model.name}: linear probe, {100 * report.accuracy:.1f} % of {len(split.images):,} test images"
+            actual = [dataset.classes[i] for i in split.labels.tolist()]
+            written.append(confusion_matrix(report.confusion, dataset.classes, title, out / "confusion.png"))
+            written.append(predictions_grid(split.images, report.predictions, actual, out / "predictions.png"))
+    if as_json:
+        print_json([str(path) for path in written])
+    else:
+        for path in written:
+            click.echo(path)
+
+
+def _print_report(model: Any, dataset: Any, report: Any, whole: bool, options: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        about = {"model": model.name, "dataset": dataset.name, "dataset_digest": dataset.digest, **options}
+        print_json({**about, **report.to_dict()})
+        return
+    click.echo(f"{model.name} on {dataset.name}")
+    click.echo(report if whole else report.summary())
+
+
+def _items(text: str) -> list[str]:
+    return [item.strip() for item in text.split(",") if item.strip()]
+
+
+def _integer(text: str) -> int | str:
+    return int(text) if text.isdigit() else text

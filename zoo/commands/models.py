@@ -1,0 +1,56 @@
+"""The commands about models and this machine: `zoo list`, `zoo show`, `zoo env`."""
+
+import json
+
+import click
+
+from zoo.commands.shared import as_json, model_argument, print_json
+
+
+@click.command("list")
+@as_json
+def list_command(as_json: bool) -> None:
+    """List the models that can be loaded by name."""
+    from zoo.models.entries import ENTRIES
+
+    if as_json:
+        print_json([entry._asdict() for entry in ENTRIES.values()])
+        return
+    width = max((len(name) for name in ENTRIES), default=0)
+    for name in sorted(ENTRIES):
+        click.echo(f"{name:{width}}  {ENTRIES[name].summary}")
+
+
+@click.command()
+@click.argument("model")
+@as_json
+def show(model: str, as_json: bool) -> None:
+    """Show the configuration of MODEL, a name or a directory: architecture, recipe, digests."""
+    from zoo.models.loading import load
+
+    loaded = load(model_argument(model))
+    if as_json:
+        print_json(loaded.config)
+        return
+    config = loaded.config
+    click.echo(repr(loaded))
+    click.echo(f"data      {config['dataset']['name']}, {config['dataset']['images']:,} images")
+    click.echo(f"training  {config['training']['steps']:,} steps, {config['training']['seconds']:,.0f} s")
+    click.echo(f"sha256    {config['sha256']}")
+    click.echo("recipe")
+    for name, value in config["recipe"].items():
+        click.echo(f"  {name:18}{json.dumps(value)}")
+
+
+@click.command()
+@as_json
+def env(as_json: bool) -> None:
+    """Show the versions, processor and threads that the bits of a result depend on."""
+    from zoo.environment import environment
+
+    values = environment()
+    if as_json:
+        print_json(values)
+        return
+    for name, value in values.items():
+        click.echo(f"{name:16}{value}")

@@ -1,0 +1,62 @@
+"""What the commands share: options, their group, and how they print."""
+
+import io
+import json
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import click
+
+from zoo.errors import exit_on_bad_input, unknown
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+skip_bad = click.option("--skip-bad", is_flag=True, help="Leave out unreadable or truncated images.")
+data_option = click.option(
+    "--data", metavar="NAME|PATH", help="A dataset's name, a folder, .csv, .npz or .safetensors."
+)
+baselines_option = click.option(
+    "--baselines", default="pixels,untrained", show_default=True, help="Comma-separated; '' for none."
+)
+
+
+class Group(click.Group):
+    """Bad input becomes one line and exit code 2; any other error is a bug and keeps its traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")  # the names of files need not be UTF-8
+        with exit_on_bad_input(), warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_: click.echo(f"zoo: warning: {message}", err=True)
+            return super().invoke(ctx)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and args[0] not in self.commands:
+            raise unknown("command", args[0], self.commands)
+        return super().resolve_command(ctx, args)
+
+
+def model_and_data(model: str, data: str | None, skip_bad: bool) -> tuple[Any, Any, int]:
+    """The encoder, the data to probe it with, and the number of images left out."""
+    from zoo.data.sources import labelled_dataset
+    from zoo.models.loading import load
+
+    loaded = load(model_argument(model))
+    dataset, left_out = labelled_dataset(loaded, data or loaded.config["recipe"]["dataset"], skip_bad=skip_bad)
+    if left_out:
+        click.echo(f"left out of {dataset.name}, having no label: {left_out:,} images", err=True)
+    return loaded, dataset, left_out
+
+
+def model_argument(model: str) -> str | Path:
+    """On the command line a directory needs no slash, unless it could be a model as well."""
+    from zoo.models.entries import ENTRIES
+
+    return Path(model) if Path(model).is_dir() and model not in ENTRIES else model
+
+
+def print_json(value: Any) -> None:
+    """Print a value as indented JSON."""
+    click.echo(json.dumps(value, indent=2))
