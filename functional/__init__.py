@@ -11,7 +11,9 @@ from functional import methods as methods
 from functional import metrics as metrics
 from functional import optimizers as optimizers
 from functional import probes as probes
+from functional import queues as queues
 from functional import random as random
 from functional import schedules as schedules
+from functional import streams as streams
 from functional import training as training
 from functional import tree as tree

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from functional import tree
+from functional import schedules, tree
+from functional.base import Schedule
 from functional.checks import check_between
 
 
@@ -46,3 +47,31 @@ def ema(average: Any, params: Any, *, momentum: float | Tensor) -> Any:
         return torch.lerp(a, p.to(a.dtype), rate.to(a.dtype)) if a.is_floating_point() else a
 
     return tree.map(step, average, params)
+
+
+def follow(target: Any, params: Any, *, momentum: float | Schedule, step: int | Tensor) -> Any:
+    r"""The target network at a step, from the current parameters and the momentum of the step before.
+
+    $$\xi_0 \text{ as it started}, \qquad \xi_k = \tau_{k-1} \, \xi_{k-1} + (1 - \tau_{k-1}) \, \theta_k$$
+
+    A pure loss sees the parameters before the optimizer moves them, and so it advances the target at its start. That
+    equals the papers' order, the target's update after the optimizer's, but for the last update of all.
+
+    Args:
+        target: $\xi_{k-1}$, a tree of tensors.
+        params: $\theta_k$, the current parameters, a tree of the same structure.
+        momentum: $\tau$, a number in 0..1 or a schedule.
+        step: $k$, the number of updates made; at 0 the target is as it was.
+
+    Example:
+        >>> target, params = {"w": torch.zeros(1)}, {"w": torch.ones(1)}
+        >>> [follow(target, params, momentum=0.9, step=torch.tensor(k))["w"].item() for k in (0, 1)]
+        [0.0, 0.10000000149011612]
+
+    References:
+        Grill et al. Bootstrap your own latent. arXiv:2006.07733, algorithm 1.
+    """
+    check_between("momentum", momentum, 0, 1)
+    step = torch.as_tensor(step)
+    tau = torch.as_tensor(schedules.at(momentum, step - 1), dtype=torch.float64, device=step.device)
+    return ema(target, params, momentum=torch.where(step > 0, tau, 1.0))

@@ -12,7 +12,11 @@ and augmentations take the key first. What comes back is `(result, new_state)`, 
 state goes on to the next call, info is there to be logged.
 
 **Keys.** Whatever draws takes a key (`functional.random`), and a key is used once: split it, or fold a number in. No
-function returns a key. A function that takes keys `[B, 2]` gives every row of its batch a stream of its own.
+function returns a key. A function that takes keys `[B, 2]` gives every row of its batch a stream of its own. What a
+method draws from the key of an epoch has a stream per purpose (`functional.streams`).
+
+**Clocks.** Whatever changes over training is a schedule `step -> value` (`functional.schedules`), and the step is an
+argument: `Batch.step` for a method, the optimizer's own counter for an optimizer.
 
 **Numbers.** Images are `[B, C, H, W]`: uint8 in 0..255, or floating point in 0..1. float32 is the default; half
 precision is raised to float32 wherever a loss or a statistic is computed; float64 stays float64.
@@ -21,8 +25,10 @@ References:
     The pairs follow optax (`GradientTransformation`) and jax.example_libraries.stax (`init_fun, apply_fun`).
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Float, Int32, Int64
 from torch import Tensor
 
@@ -41,11 +47,14 @@ class Batch(NamedTuple):
         images: uint8 or floating point `[B, C, H, W]`.
         labels: int64 `[B]`, or None where there are none.
         index: int64 `[B]`, the positions of the images in their dataset. They select the keys of the views.
+        step: int64 scalar, the number of updates made before this batch. The training step fills it in; a method's
+            schedules read it.
     """
 
     images: Tensor
     labels: Tensor | None
     index: Int64[Tensor, " batch"]  # pyright: ignore[reportIncompatibleMethodOverride]: tuple.index is not missed
+    step: Int64[Tensor, ""] = torch.zeros((), dtype=torch.int64)
 
 
 @runtime_checkable
@@ -69,24 +78,58 @@ class Apply(Protocol):
     ) -> tuple[Tensor, BatchStats]: ...
 
 
+@runtime_checkable
+class Tokens(Protocol):
+    """`(params, batch_stats, images, *, keep, train, key) -> (tokens, batch_stats)`.
+
+    The tokens of a transformer, `[B, L, D]`, before they are pooled to features. `keep` is int64 `[B, K]`, the
+    positions of the patches that it sees, in this order; None shows it all of them. What stands before the patches (a
+    class token) is never left out.
+    """
+
+    def __call__(
+        self,
+        params: Params,
+        batch_stats: BatchStats,
+        images: Tensor,
+        /,
+        *,
+        keep: Tensor | None = None,
+        train: bool = False,
+        key: Key | None = None,
+    ) -> tuple[Tensor, BatchStats]: ...
+
+
 class Encoder(NamedTuple):
-    """A network from images `[B, C, H, W]` to features `[B, feature_dim]`."""
+    """A network from images `[B, C, H, W]` to features `[B, feature_dim]`.
+
+    Attributes:
+        init: starts its parameters and running statistics.
+        apply: images to features.
+        feature_dim: how many features an image has.
+        tokens: images to tokens, with the parameters of `apply`; None for a network that has none.
+    """
 
     init: Init
     apply: Apply
     feature_dim: int
+    tokens: Tokens | None = None
 
 
 @runtime_checkable
-class Views(Protocol):
+class Augmentation(Protocol):
     """`(keys [B, 2], images [B, C, H, W]) -> images`: one random view of each image, drawn from its own key."""
 
     def __call__(self, keys: Key, images: Tensor, /) -> Tensor: ...
 
 
+# One augmentation for all views of a method, or one per view: asymmetric, or of several sizes.
+Views = Augmentation | Sequence[Augmentation]
+
+
 @runtime_checkable
 class MethodInit(Protocol):
-    """`key -> (params, state)`; `params["encoder"]` and `state.batch_stats` are the encoder that is kept."""
+    """`key -> (params, state)`: what the optimizer moves, and what else training carries."""
 
     def __call__(self, key: Key, /) -> tuple[Params, Any]: ...
 
@@ -98,16 +141,50 @@ class Loss(Protocol):
     The loss is a scalar, differentiable in `params`. State and info come back detached. The key is that of the
     epoch: the views of an image are drawn from `fold_in(fold_in(key, index), view)`, so that they depend on the seed,
     the epoch, the image and the view alone.
+
+    Target networks, queues and running matrices live in `state` and advance inside the loss, by the clock
+    `batch.step`. `info` holds scalars to log, among them what shows a collapse of this method; the names `loss` and
+    `grad_norm` belong to the training step.
     """
 
     def __call__(self, params: Params, state: Any, key: Key, batch: Batch, /) -> tuple[Tensor, tuple[Any, Info]]: ...
 
 
+@runtime_checkable
+class Published(Protocol):
+    """`(params, state) -> (params, batch_stats)`: the weights of the encoder that a method publishes."""
+
+    def __call__(self, params: Params, state: Any, /) -> tuple[Params, BatchStats]: ...
+
+
+def online(params: Params, state: Any, /) -> tuple[Params, BatchStats]:
+    """The encoder that the optimizer moves, `params["encoder"]`, with its statistics, `state.batch_stats`.
+
+    Example:
+        >>> from functional.methods.simclr import State
+        >>> online({"encoder": {"w": torch.ones(1)}}, State(batch_stats={}))
+        ({'w': tensor([1.])}, {})
+    """
+    return params["encoder"], state.batch_stats
+
+
 class Method(NamedTuple):
-    """A self-supervised method: how its parameters start, and the loss that trains them."""
+    """A way to pretrain an encoder: how its parameters start, and the loss that trains them.
+
+    Attributes:
+        init: starts parameters and state.
+        loss: what training minimises.
+        encoder: the encoder that is watched, saved and evaluated; a teacher, where the method publishes one.
+        project: `params -> params`, applied after every update (`optimizers.project`): prototypes of unit norm, say.
+            None for nothing.
+        advice: what to change when the features collapse, as one sentence.
+    """
 
     init: MethodInit
     loss: Loss
+    encoder: Published = online
+    project: Any = None
+    advice: str = "Lower the learning rate or the weight decay."
 
 
 @runtime_checkable

@@ -1,6 +1,7 @@
 """What stands on an encoder during pretraining: projection and prediction MLPs, and decoders.
 
 Heads are layers, `(init, apply)`, and are thrown away after pretraining: the features that are kept are the encoder's.
+So the batch norms of MLPs keep no running statistics, and normalise by the batch in evaluation mode as well.
 """
 
 from itertools import pairwise
@@ -12,7 +13,12 @@ from functional.layers import Layer
 
 
 def projection_mlp(
-    in_features: int, widths: tuple[int, ...], *, batch_norm: bool = False, last_batch_norm: bool = False
+    in_features: int,
+    widths: tuple[int, ...],
+    *,
+    batch_norm: bool = False,
+    last_batch_norm: bool = False,
+    last_bias: bool = True,
 ) -> Layer:
     """linear, ReLU, ..., linear: `[B, in_features] -> [B, widths[-1]]`, a linear layer per width.
 
@@ -21,6 +27,7 @@ def projection_mlp(
         widths: outputs of each linear layer: (2048, 256) for SimCLR, (2048, 2048, 2048) for SimSiam.
         batch_norm: normalise before each ReLU, as SimSiam and BYOL do.
         last_batch_norm: normalise the outputs too, without scale and shift, as SimSiam does.
+        last_bias: whether the last linear layer has a bias; never before a batch norm.
 
     Returns:
         A layer with parameters `linear1`, `bn1`, `linear2`, ...; no widths give the identity.
@@ -31,8 +38,8 @@ def projection_mlp(
     Example:
         >>> from functional import random
         >>> params, batch_stats = projection_mlp(512, (256, 128), batch_norm=True).init(random.key(0))
-        >>> list(params), list(batch_stats)
-        (['linear1', 'bn1', 'linear2'], ['bn1'])
+        >>> list(params), batch_stats
+        (['linear1', 'bn1', 'linear2'], {})
 
     References:
         Chen, Kornblith, Norouzi, Hinton. A simple framework for contrastive learning of visual representations.
@@ -47,21 +54,22 @@ def projection_mlp(
     for i, (width_in, width) in enumerate(pairwise((in_features, *widths)), start=1):
         last = i == len(widths)
         normalise = last_batch_norm if last else batch_norm
-        net[f"linear{i}"] = layers.linear(width_in, width, bias=not normalise)
+        net[f"linear{i}"] = layers.linear(width_in, width, bias=not normalise and (last_bias or not last))
         if normalise:
-            net[f"bn{i}"] = layers.batch_norm(width, affine=not last)
+            net[f"bn{i}"] = layers.batch_norm(width, affine=not last, track_running_stats=False)
         if not last:
             net[f"relu{i}"] = layers.relu
     return layers.serial(**net)
 
 
-def prediction_mlp(in_features: int, hidden: int, out_features: int) -> Layer:
+def prediction_mlp(in_features: int, hidden: int, out_features: int, *, last_bias: bool = True) -> Layer:
     """linear, batch norm, ReLU, linear: what SimSiam and BYOL predict the other view with.
 
     Args:
         in_features: outputs of the projection MLP.
         hidden: 512 for 2,048 features in SimSiam (a bottleneck), 4,096 for 256 in BYOL.
         out_features: those of the projection that is predicted.
+        last_bias: whether the last linear layer has a bias: it has in SimSiam, and in BYOL it has not.
 
     Returns:
         A layer of `[B, in_features] -> [B, out_features]` with parameters `linear1`, `bn1`, `linear2`.
@@ -76,7 +84,7 @@ def prediction_mlp(in_features: int, hidden: int, out_features: int) -> Layer:
         Chen, He. Exploring simple Siamese representation learning. arXiv:2011.10566, section 3, "Prediction MLP".
         Grill et al. Bootstrap your own latent. arXiv:2006.07733, section 3.3.
     """
-    return projection_mlp(in_features, (hidden, out_features), batch_norm=True)
+    return projection_mlp(in_features, (hidden, out_features), batch_norm=True, last_bias=last_bias)
 
 
 def s5_decoder(latent_dim: int = 4, *, out_channels: int = 1) -> Layer:

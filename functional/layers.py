@@ -87,6 +87,54 @@ def serial(**layers: Layer) -> Layer:
     return Layer(init, apply)
 
 
+def split_batch(layer: Layer, groups: int) -> Layer:
+    """The layer, which in train mode sees the batch in groups: each is normalised by its own statistics.
+
+    Running statistics advance to the mean of those of the groups. In evaluation mode nothing changes.
+
+    Args:
+        layer: a network with batch norm in it.
+        groups: 1 or more, of equal size; group i has the rows `i * B / groups` and on.
+
+    Raises:
+        ValueError: if `groups` is not above 0; in train mode, if they do not divide the batch.
+
+    Example:
+        >>> layer = split_batch(batch_norm(1), groups=2)
+        >>> inputs = torch.tensor([[1.0], [3.0], [10.0], [30.0]])
+        >>> layer.apply(*layer.init(random.key(0)), inputs, train=True)[0].flatten()
+        tensor([-1.0000,  1.0000, -1.0000,  1.0000])
+
+    References:
+        Hoffer, Hubara, Soudry. Train longer, generalize better. arXiv:1705.08741, section 4 ("ghost batch norm").
+    """
+    check_positive("groups", groups)
+    if groups == 1:
+        return layer
+
+    def apply(
+        params: Params, batch_stats: BatchStats, inputs: Tensor, /, *, train: bool = False, key: Key | None = None
+    ) -> tuple[Tensor, BatchStats]:
+        if not train:
+            return layer.apply(params, batch_stats, inputs, train=train, key=key)
+        if len(inputs) % groups:
+            raise ValueError(f"inputs: expected a batch that {groups} groups divide, got {len(inputs)} rows")
+        if key is None or key.ndim == 1:
+            keys = groups * [None] if key is None else random.split(key, groups).unbind(0)
+        else:
+            keys = key.chunk(groups)
+        outputs, new_stats = zip(
+            *(
+                layer.apply(params, batch_stats, part, train=train, key=own_key)
+                for part, own_key in zip(inputs.chunk(groups), keys, strict=True)
+            ),
+            strict=True,
+        )
+        return torch.cat(outputs), tree.map(lambda *parts: torch.stack(parts).mean(0), *new_stats)
+
+    return Layer(layer.init, apply)
+
+
 def cast(layer: Layer, dtype: torch.dtype | None) -> Layer:
     """The layer with its parameters and inputs cast to `dtype`, and its outputs raised to float32 at least.
 
@@ -269,16 +317,24 @@ def layer_norm(features: int, *, eps: float = 1e-5) -> Layer:
 # --- layers with statistics or draws --------------------------------------------------------------------------
 
 
-def batch_norm(features: int, *, momentum: float = 0.1, eps: float = 1e-5, affine: bool = True) -> Layer:
+def batch_norm(
+    features: int,
+    *,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+    affine: bool = True,
+    track_running_stats: bool = True,
+) -> Layer:
     r"""$(x - \mu) / \sqrt{\sigma^2 + \epsilon} \cdot \gamma + \beta$ per channel, over `[B, C]` or `[B, C, H, W]`.
 
     In train mode the moments are those of the batch, and the running ones come back as
     `(1 - momentum) * running + momentum * batch`, the variance unbiased; in evaluation mode the running ones are used.
-    Statistics are float32 at least, and carry no gradient.
+    Statistics are float32 at least, and carry no gradient. Without running statistics (`track_running_stats=False`, for
+    heads that are thrown away) the moments are those of the batch in both modes.
 
     Raises:
-        ValueError: for another number of channels than `features`; in train mode, from a batch with one value per
-            channel, whose variance is undefined.
+        ValueError: for another number of channels than `features`; where the moments are the batch's, from a batch
+            with one value per channel, whose variance is undefined.
 
     Example:
         >>> layer = batch_norm(1)
@@ -295,16 +351,17 @@ def batch_norm(features: int, *, momentum: float = 0.1, eps: float = 1e-5, affin
     def init(key: Key, /) -> tuple[Params, BatchStats]:
         zeros, ones = initializers.zeros(key, (features,)), initializers.ones(key, (features,))
         params = {"weight": ones, "bias": zeros} if affine else {}
-        return params, {"running_mean": zeros.clone(), "running_var": ones.clone()}
+        running = {"running_mean": zeros.clone(), "running_var": ones.clone()}
+        return params, running if track_running_stats else {}
 
     def apply(
         params: Params, batch_stats: BatchStats, inputs: Tensor, /, *, train: bool = False, key: Key | None = None
     ) -> tuple[Tensor, BatchStats]:
         check_channels("inputs", inputs, features)
-        mean, var = batch_stats["running_mean"], batch_stats["running_var"]
         # torch takes half-precision inputs with float32 moments only if weight and bias are float32 too.
         weight, bias = (promote_half(params[name]) if affine else None for name in ("weight", "bias"))
-        if not train:
+        if track_running_stats and not train:
+            mean, var = batch_stats["running_mean"], batch_stats["running_var"]
             return F.batch_norm(inputs, mean, var, weight, bias, False, 0.0, eps), batch_stats
         if inputs.numel() == features:
             raise ValueError(
@@ -312,6 +369,9 @@ def batch_norm(features: int, *, momentum: float = 0.1, eps: float = 1e-5, affin
             )
         # torch's kernel hands out the moments that it normalises by: no second pass over the inputs for them.
         outputs, batch_mean, inverse_std = torch.native_batch_norm(inputs, weight, bias, None, None, True, 0.0, eps)
+        if not track_running_stats:
+            return outputs, {}
+        mean, var = batch_stats["running_mean"], batch_stats["running_var"]
         n = inputs.numel() // features
         batch_var = (inverse_std.detach() ** -2 - eps).clamp_min(0) * (n / (n - 1))
         new_stats = {

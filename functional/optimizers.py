@@ -7,15 +7,20 @@ r"""Optimizers as pairs of pure functions: `init(params) -> opt_state` and `upda
     >>> params, int(opt_state.step)
     ({'weight': tensor([0.5000, 0.5000])}, 1)
 
-What comes back are the new parameters, of the dtypes of the old ones; moments and sums are float32 at least. A
-learning rate is a number or a schedule `step -> value`, asked with the number of updates made before.
+What comes back are the new parameters, of the dtypes of the old ones; moments and sums are float32 at least. The
+learning rate, and the weight decay, is a number or a schedule `step -> value`, asked with the number of updates made
+before.
 
 **Masks.** Weight decay, and the adaptation of `lars`, apply where a mask says True. A mask is a function from params
 to a tree of bools of the same structure: `include_all`, `exclude_bias_and_norm`, or one's own.
+
+**Optimizers of optimizers.** `grouped` gives parameters optimizers of their own by name, `freeze` keeps them where they
+are, `clip_by_global_norm` and `clip_by_norm` limit gradients, `project` maps the new parameters.
 """
 
 import math
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 import torch
@@ -80,7 +85,7 @@ def sgd(
     *,
     momentum: float = 0.0,
     nesterov: bool = False,
-    weight_decay: float = 0.0,
+    weight_decay: Schedule | float = 0.0,
     mask: Mask = include_all,
 ) -> Optimizer:
     r"""Stochastic gradient descent: $g \leftarrow g + \lambda p$, $v \leftarrow m v + g$, $p \leftarrow p - \eta v$.
@@ -121,7 +126,7 @@ def sgd(
         return SgdState(_zero_step(params), _zeros_like(params) if momentum else {})
 
     def update(grads: Params, opt_state: SgdState, params: Params, /) -> tuple[Params, SgdState]:
-        grads = _decay(grads, params, weight_decay, mask)
+        grads = _decay(grads, params, schedules.at(weight_decay, opt_state.step), mask)
         velocity = _accelerate(opt_state.velocity, grads, momentum) if momentum else {}
         direction = _accelerate(velocity, grads, momentum) if nesterov else velocity or grads
         return _descend(params, direction, learning_rate(opt_state.step)), SgdState(opt_state.step + 1, velocity)
@@ -134,7 +139,7 @@ def adam(
     *,
     betas: tuple[float, float] = (0.9, 0.999),
     eps: float = 1e-8,
-    weight_decay: float = 0.0,
+    weight_decay: Schedule | float = 0.0,
     mask: Mask = include_all,
 ) -> Optimizer:
     r"""Adam: a step along the running mean of the gradient over the root of that of its square.
@@ -165,7 +170,7 @@ def adam(
     _check_adam(betas, eps, weight_decay)
 
     def update(grads: Params, opt_state: AdamState, params: Params, /) -> tuple[Params, AdamState]:
-        grads = _decay(grads, params, weight_decay, mask)
+        grads = _decay(grads, params, schedules.at(weight_decay, opt_state.step), mask)
         direction, new_state = _adam_direction(grads, opt_state, betas, eps)
         return _descend(params, direction, learning_rate(opt_state.step)), new_state
 
@@ -177,7 +182,7 @@ def adamw(
     *,
     betas: tuple[float, float] = (0.9, 0.999),
     eps: float = 1e-8,
-    weight_decay: float = 0.01,
+    weight_decay: Schedule | float = 0.01,
     mask: Mask = include_all,
 ) -> Optimizer:
     r"""Adam with decoupled weight decay: $p \leftarrow p - \eta \, (d + \lambda p)$, $d$ the direction of `adam`.
@@ -210,7 +215,7 @@ def adamw(
 
     def update(grads: Params, opt_state: AdamState, params: Params, /) -> tuple[Params, AdamState]:
         direction, new_state = _adam_direction(grads, opt_state, betas, eps)
-        direction = _decay(direction, params, weight_decay, mask)
+        direction = _decay(direction, params, schedules.at(weight_decay, opt_state.step), mask)
         return _descend(params, direction, learning_rate(opt_state.step)), new_state
 
     return Optimizer(_adam_init, update)
@@ -220,7 +225,7 @@ def lars(
     schedule: Schedule | float,
     *,
     momentum: float = 0.9,
-    weight_decay: float = 1e-6,
+    weight_decay: Schedule | float = 1e-6,
     trust_coefficient: float = 0.001,
     mask: Mask = exclude_bias_and_norm,
 ) -> Optimizer:
@@ -262,20 +267,22 @@ def lars(
     check_between("weight_decay", weight_decay, 0, math.inf)
     check_positive("trust_coefficient", trust_coefficient)
 
-    def adapt(g: Tensor, p: Tensor, included: bool) -> Tensor:
-        if not included:
-            return promote_half(g)
+    def adapt(g: Tensor, p: Tensor, decay: float | Tensor) -> Tensor:
         g, p = promote_half(g), promote_half(p)
         norm_p = torch.linalg.vector_norm(p)
-        denominator = torch.linalg.vector_norm(g) + weight_decay * norm_p
+        denominator = torch.linalg.vector_norm(g) + decay * norm_p
         ratio = trust_coefficient * norm_p / denominator
-        return torch.where((norm_p > 0) & (denominator > 0), ratio, 1) * (g + weight_decay * p)
+        return torch.where((norm_p > 0) & (denominator > 0), ratio, 1) * (g + decay * p)
 
     def init(params: Params, /) -> SgdState:
         return SgdState(_zero_step(params), _zeros_like(params))
 
     def update(grads: Params, opt_state: SgdState, params: Params, /) -> tuple[Params, SgdState]:
-        velocity = _accelerate(opt_state.velocity, tree.map(adapt, grads, params, mask(params)), momentum)
+        decay = schedules.at(weight_decay, opt_state.step)
+        adapted = tree.map(
+            lambda g, p, included: adapt(g, p, decay) if included else promote_half(g), grads, params, mask(params)
+        )
+        velocity = _accelerate(opt_state.velocity, adapted, momentum)
         return _descend(params, velocity, learning_rate(opt_state.step)), SgdState(opt_state.step + 1, velocity)
 
     return Optimizer(init, update)
@@ -315,6 +322,157 @@ def clip_by_global_norm(optimizer: Optimizer, max_norm: float) -> Optimizer:
     return Optimizer(optimizer.init, update)
 
 
+def clip_by_norm(optimizer: Optimizer, max_norm: float) -> Optimizer:
+    r"""The optimizer, given gradients each of whose leaves has a norm of at most `max_norm`: $g \min(1, c / \|g\|)$.
+
+    Args:
+        optimizer: what uses the gradients.
+        max_norm: c > 0.
+
+    Raises:
+        ValueError: if `max_norm` is not above 0.
+
+    Example:
+        >>> optimizer = clip_by_norm(sgd(1.0), max_norm=1.0)
+        >>> params = {"w": torch.zeros(2), "b": torch.zeros(1)}
+        >>> grads = {"w": torch.tensor([3.0, 4.0]), "b": torch.tensor([0.5])}
+        >>> optimizer.update(grads, optimizer.init(params), params)[0]
+        {'w': tensor([-0.6000, -0.8000]), 'b': tensor([-0.5000])}
+
+    Note:
+        DINO's code clips like this, per tensor (`clip_gradients`), where most others clip the norm over all leaves.
+    """
+    check_positive("max_norm", max_norm)
+
+    def clip(g: Tensor) -> Tensor:
+        norm = torch.linalg.vector_norm(promote_half(g))
+        return g * torch.where(norm > max_norm, max_norm / norm, 1)
+
+    def update(grads: Params, opt_state: Any, params: Params, /) -> tuple[Params, Any]:
+        return optimizer.update(tree.map(clip, grads), opt_state, params)
+
+    return Optimizer(optimizer.init, update)
+
+
+def grouped(*groups: tuple[str, Optimizer]) -> Optimizer:
+    """Optimizers by the names of parameters: each parameter has that of the first pattern that its name matches.
+
+    Args:
+        groups: pairs of a pattern and an optimizer. A pattern is a name with `*` for any characters, over the dotted
+            names of `tree.flatten`: `"predictor.*"`, `"*.bias"`, and `"*"` for all that is left.
+
+    Raises:
+        ValueError: at `init`, if a pattern matches nothing that is left, or a parameter matches no pattern.
+
+    Example:
+        >>> optimizer = grouped(("head.*", sgd(1.0)), ("*", sgd(0.1)))
+        >>> params = {"encoder": {"w": torch.ones(1)}, "head": {"w": torch.ones(1)}}
+        >>> optimizer.update(params, optimizer.init(params), params)[0]
+        {'encoder': {'w': tensor([0.9000])}, 'head': {'w': tensor([0.])}}
+    """
+
+    def parts(trees: Params) -> list[Params]:
+        left, found = tree.flatten(trees), []
+        for pattern, _ in groups:
+            names = [name for name in left if fnmatchcase(name, pattern)]
+            if not names:
+                raise ValueError(
+                    f"groups: {pattern!r} matches no parameter; there are {', '.join(left) or 'none left'}"
+                )
+            found.append(tree.unflatten({name: left.pop(name) for name in names}))
+        if left:
+            raise ValueError(f"groups: no pattern matches {', '.join(left)}; add ('*', optimizer) for the rest")
+        return found
+
+    def init(params: Params, /) -> tuple[Any, ...]:
+        return tuple(optimizer.init(part) for (_, optimizer), part in zip(groups, parts(params), strict=True))
+
+    def update(grads: Params, opt_state: tuple[Any, ...], params: Params, /) -> tuple[Params, tuple[Any, ...]]:
+        moved: dict[str, Tensor] = {}
+        states = []
+        for (_, optimizer), *part in zip(groups, parts(grads), opt_state, parts(params), strict=True):
+            new_params, new_state = optimizer.update(*part)
+            moved |= tree.flatten(new_params)
+            states.append(new_state)
+        return tree.unflatten_like(params, moved), tuple(states)
+
+    return Optimizer(init, update)
+
+
+class FreezeState(NamedTuple):
+    """The state of `freeze`.
+
+    Attributes:
+        step: int64 scalar, the number of updates asked for.
+        inner: the state of the optimizer, which counts those that it made.
+    """
+
+    step: Tensor
+    inner: Any
+
+
+def freeze(optimizer: Optimizer, steps: float) -> Optimizer:
+    """The optimizer after a while: for the first `steps` updates nothing moves at all.
+
+    No decay, no momentum: parameters and the inner state come back as they went in. Afterwards the optimizer starts at
+    its own step 0; give it `schedules.shift(schedule, steps)` for a rate that keeps the time of the whole run.
+
+    Args:
+        optimizer: what moves the parameters later.
+        steps: >= 0; `math.inf` for ever.
+
+    Raises:
+        ValueError: for a negative number of steps.
+
+    Example:
+        >>> optimizer = freeze(sgd(0.1, weight_decay=1.0), steps=1)
+        >>> params = {"w": torch.ones(1)}
+        >>> opt_state = optimizer.init(params)
+        >>> for _ in range(2):
+        ...     params, opt_state = optimizer.update({"w": torch.ones(1)}, opt_state, params)
+        ...     print(params)
+        {'w': tensor([1.])}
+        {'w': tensor([0.8000])}
+
+    References:
+        Caron et al. Unsupervised learning of visual features by contrasting cluster assignments. arXiv:2006.09882,
+        appendix A: the prototypes are frozen during the first epoch.
+    """
+    check_between("steps", steps, 0, math.inf)
+
+    def init(params: Params, /) -> FreezeState:
+        return FreezeState(_zero_step(params), optimizer.init(params))
+
+    def update(grads: Params, opt_state: FreezeState, params: Params, /) -> tuple[Params, FreezeState]:
+        frozen = opt_state.step < steps
+        moved = optimizer.update(grads, opt_state.inner, params)
+        new_params, inner = tree.map(lambda old, new: torch.where(frozen, old, new), (params, opt_state.inner), moved)
+        return new_params, FreezeState(opt_state.step + 1, inner)
+
+    return Optimizer(init, update)
+
+
+def project(optimizer: Optimizer, projection: Callable[[Params], Params]) -> Optimizer:
+    """The optimizer, whose new parameters are mapped by a function: onto a set that they must lie in.
+
+    Args:
+        optimizer: what moves the parameters.
+        projection: `params -> params`.
+
+    Example:
+        >>> optimizer = project(sgd(1.0), lambda params: tree.map(lambda p: p.clamp_min(0), params))
+        >>> params = {"w": torch.ones(2)}
+        >>> optimizer.update({"w": torch.tensor([0.5, 3.0])}, optimizer.init(params), params)[0]
+        {'w': tensor([0.5000, 0.0000])}
+    """
+
+    def update(grads: Params, opt_state: Any, params: Params, /) -> tuple[Params, Any]:
+        params, opt_state = optimizer.update(grads, opt_state, params)
+        return projection(params), opt_state
+
+    return Optimizer(optimizer.init, update)
+
+
 def _as_schedule(schedule: Schedule | float) -> Schedule:
     return schedule if callable(schedule) else schedules.constant(schedule)
 
@@ -328,12 +486,16 @@ def _zeros_like(params: Params) -> Params:
     return tree.map(lambda p: torch.zeros_like(promote_half(p)), params)
 
 
-def _decay(grads: Params, params: Params, weight_decay: float, mask: Mask) -> Params:
+def _decay(grads: Params, params: Params, weight_decay: float | Tensor, mask: Mask) -> Params:
     """`grads + weight_decay * params` where the mask is True, in at least float32."""
 
     def decay(g: Tensor, p: Tensor, included: bool) -> Tensor:
         g = promote_half(g)
-        return torch.add(g, promote_half(p), alpha=weight_decay) if included and weight_decay else g
+        if not included:
+            return g
+        if isinstance(weight_decay, Tensor):
+            return g + weight_decay * promote_half(p)
+        return torch.add(g, promote_half(p), alpha=weight_decay) if weight_decay else g
 
     return tree.map(decay, grads, params, mask(params))
 
@@ -348,7 +510,7 @@ def _descend(params: Params, direction: Params, learning_rate: Tensor | float) -
     return tree.map(lambda p, d: (promote_half(p) - learning_rate * d).to(p.dtype), params, direction)
 
 
-def _check_adam(betas: tuple[float, float], eps: float, weight_decay: float) -> None:
+def _check_adam(betas: tuple[float, float], eps: float, weight_decay: Schedule | float) -> None:
     for beta in betas:
         check_fraction("betas", beta)
     check_positive("eps", eps)

@@ -13,12 +13,27 @@ rounds them to the dtype of the parameters.
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from functional.base import Schedule
 from functional.checks import check_between, check_integer, check_positive
+
+
+def at(value: float | Schedule, step: int | Tensor) -> Any:
+    """A hyperparameter at a step: a schedule's value there, and a number as it is.
+
+    Args:
+        value: a number, or a schedule `step -> value`.
+        step: the number of updates made, an int or an integer tensor.
+
+    Example:
+        >>> at(0.5, 3), at(linear(0.0, 1.0, 4), torch.tensor(3))
+        (0.5, tensor(0.7500, dtype=torch.float64))
+    """
+    return value(step) if callable(value) else value
 
 
 def constant(value: float) -> Schedule:
@@ -147,6 +162,24 @@ def step(value: float, *, boundaries: tuple[int, ...], factor: float) -> Schedul
         return value * factor**passed
 
     return schedule
+
+
+def shift(schedule: Schedule, steps: int) -> Schedule:
+    r"""The schedule of a clock that starts later, $v_k = u_{k + s}$.
+
+    Args:
+        schedule: $u$.
+        steps: $s$ >= 0.
+
+    Raises:
+        ValueError: for a negative number of steps.
+
+    Example:
+        >>> shift(linear(0.0, 1.0, 4), 2)(torch.arange(3))
+        tensor([0.5000, 0.7500, 1.0000], dtype=torch.float64)
+    """
+    check_between("steps", steps, 0, math.inf)
+    return lambda step, /: schedule(torch.as_tensor(step) + steps)
 
 
 def _count(step: int | Tensor) -> Tensor:

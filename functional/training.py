@@ -19,6 +19,9 @@ from functional import tree
 from functional.base import Batch, Info, Key, Loss, Method, Optimizer, Params
 
 
+RESERVED = {"loss", "grad_norm"}  # the names in an info that are the training step's
+
+
 class TrainState(NamedTuple):
     """What training changes.
 
@@ -65,9 +68,12 @@ def make_train_step(
         compile: as for `value_and_grad`.
 
     Returns:
-        `step(train_state, key, batch) -> (train_state, info)`; the key is that of the epoch. The info is the loss's
-        own with `"loss"` and `"grad_norm"`, the norm over all parameters before the update. Nothing that comes back
-        carries a graph.
+        `step(train_state, key, batch) -> (train_state, info)`; the key is that of the epoch. The loss sees the batch
+        with `batch.step` set to the number of updates made. The info is the loss's own with `"loss"` and
+        `"grad_norm"`, the norm over all parameters before the update. Nothing that comes back carries a graph.
+
+    Raises:
+        ValueError: at the first step, if the loss's own info has one of these two names.
 
     Example:
         >>> from functional import encoders, methods, optimizers, random
@@ -83,7 +89,10 @@ def make_train_step(
     gradient = value_and_grad(loss, compile=compile)
 
     def step(train_state: TrainState, key: Key, batch: Batch) -> tuple[TrainState, Info]:
+        batch = batch._replace(step=train_state.step)
         (value, (state, info)), grads = gradient(train_state.params, train_state.state, key, batch)
+        if taken := RESERVED & info.keys():
+            raise ValueError(f"info: {', '.join(sorted(taken))} belongs to the training step; rename it in the method")
         params, opt_state = optimizer.update(grads, train_state.opt_state, train_state.params)
         info = {**info, "loss": value, "grad_norm": tree.norm(grads)}
         return tree.detach((TrainState(params, state, opt_state, train_state.step + 1), info))

@@ -55,6 +55,7 @@ from functional.augmentations.geometry import vertical_flip as vertical_flip
 from functional.augmentations.pipelines import compose as compose
 from functional.augmentations.pipelines import draw_views as draw_views
 from functional.augmentations.pipelines import normalize as normalize
+from functional.augmentations.pipelines import per_view as per_view
 from functional.augmentations.pipelines import random_apply as random_apply
 from functional.augmentations.pipelines import to_float as to_float
 from functional.augmentations.policies import apply_rand_augment as apply_rand_augment

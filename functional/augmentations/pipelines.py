@@ -1,13 +1,13 @@
 """Augmentations put together: from a batch and the key of an epoch to its views."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
-from functional import random
+from functional import random, streams
 from functional.augmentations._shared import per_image
-from functional.base import Batch, Images, Key, Views
+from functional.base import Augmentation, Batch, Images, Key, Views
 from functional.checks import check_between, check_images, check_keys, check_positive, check_rank, check_same_shape
 
 
@@ -33,7 +33,7 @@ def to_float(images: Tensor) -> Images:
     return images.float() / 255
 
 
-def compose(*functions: Views) -> Views:
+def compose(*functions: Augmentation) -> Augmentation:
     """One augmentation of several, applied in order: function i draws with `fold_in(keys, i)`.
 
     Args:
@@ -58,7 +58,7 @@ def compose(*functions: Views) -> Views:
     return composed
 
 
-def random_apply(function: Views, *, p: float) -> Views:
+def random_apply(function: Augmentation, *, p: float) -> Augmentation:
     """The augmentation that applies `function` to each image with probability `p`, and else leaves it as it is.
 
     Args:
@@ -85,34 +85,63 @@ def random_apply(function: Views, *, p: float) -> Views:
     return applied
 
 
-def draw_views(views: Views, key: Key, batch: Batch, n: int = 2) -> list[Tensor]:
-    """`n` random views of every image of a batch.
+def per_view(views: Views, n: int) -> tuple[Augmentation, ...]:
+    """The augmentation of each of `n` views: one for all of them, or one given for each.
+
+    Args:
+        views: an augmentation, or a sequence of n of them.
+        n: how many views a method takes.
+
+    Raises:
+        ValueError: for a sequence of another length.
+
+    Example:
+        >>> from functional.augmentations import horizontal_flip, vertical_flip
+        >>> len(per_view(horizontal_flip, 2)), len(per_view((horizontal_flip, vertical_flip), 2))
+        (2, 2)
+    """
+    if isinstance(views, Callable):
+        return n * (views,)
+    if len(views) != n:
+        raise ValueError(f"views: expected one augmentation, or one for each of {n} views, got {len(views)}")
+    return tuple(views)
+
+
+def draw_views(views: Views, key: Key, batch: Batch, n: int = 2, *, first: int = 0) -> list[Tensor]:
+    """Random views of every image of a batch.
 
     View v of an image is drawn with `fold_in(fold_in(key, index), v)`: it depends on the key, the image's position in
     the dataset and v alone, not on the batch that the image came in.
 
     Args:
-        views: `(keys [B, 2], images [B, C, H, W]) -> images`.
+        views: an augmentation `(keys [B, 2], images [B, C, H, W]) -> images`, drawn n times; or a sequence of them, one
+            per view, whose outputs may differ in size. Neighbours that are the same object are drawn in one call.
         key: of the epoch, `[2]`.
         batch: images as uint8 or floating point, and their positions.
-        n: how many views.
+        n: how many views of one augmentation; a sequence has as many as it is long.
+        first: the number of the first view. A second call with the same key needs another one: equal numbers give
+            equal views.
 
     Returns:
-        A list of n tensors `[B, C, H', W']`.
+        A list of tensors `[B, C, H', W']`, one per view.
 
     Example:
         >>> from functools import partial
-        >>> from functional.augmentations import gaussian_noise
+        >>> from functional.augmentations import gaussian_noise, random_resized_crop
         >>> batch = Batch(torch.zeros(4, 1, 8, 8, dtype=torch.uint8), None, torch.arange(4))
         >>> a, b = draw_views(partial(gaussian_noise, std=0.1), random.key(0), batch)
         >>> a.shape, bool((a == b).any())
         (torch.Size([4, 1, 8, 8]), False)
+        >>> large, small = partial(random_resized_crop, size=8), partial(random_resized_crop, size=4)
+        >>> [x.shape[-1] for x in draw_views((large, large, small, small, small), random.key(0), batch)]
+        [8, 8, 4, 4, 4]
     """
-    images = to_float(batch.images)
-    keys = random.fold_in(random.fold_in(key, batch.index), torch.arange(n, device=key.device)[:, None])  # [n, B, 2]
-    # In one call, so that a compiler sees the views once, and small batches cost half.
-    drawn = views(keys.flatten(0, 1), images.repeat(n, 1, 1, 1))
-    return list(drawn.chunk(n))
+    images, drawn = to_float(batch.images), []
+    for function, count in _runs(n * (views,) if isinstance(views, Callable) else views):
+        keys = streams.view_keys(key, batch.index, count, first=first + len(drawn))
+        # In one call, so that a compiler sees the views once, and small batches cost half.
+        drawn += function(keys.flatten(0, 1), images.repeat(count, 1, 1, 1)).chunk(count)
+    return drawn
 
 
 def normalize(
@@ -137,6 +166,17 @@ def normalize(
     check_positive("std", std if isinstance(std, int | float) else min(std))
     centre, spread = _per_channel("mean", mean, images), _per_channel("std", std, images)
     return torch.addcmul(-centre / spread, images, 1 / spread)  # in one pass
+
+
+def _runs(functions: Sequence[Augmentation]) -> list[tuple[Augmentation, int]]:
+    """Each function with how many neighbours in a row it is the same object as."""
+    runs: list[tuple[Augmentation, int]] = []
+    for function in functions:
+        if runs and runs[-1][0] is function:
+            runs[-1] = (function, runs[-1][1] + 1)
+        else:
+            runs.append((function, 1))
+    return runs
 
 
 def _per_channel(name: str, values: float | Sequence[float], images: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from functional.losses.contrastive import decoupled_contrastive as decoupled_contrastive
 from functional.losses.contrastive import info_nce as info_nce
+from functional.losses.contrastive import mocov3 as mocov3
 from functional.losses.contrastive import nt_xent as nt_xent
 from functional.losses.contrastive import supervised_contrastive as supervised_contrastive
 from functional.losses.distillation import negative_cosine as negative_cosine

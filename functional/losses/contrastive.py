@@ -13,7 +13,7 @@ from functional.checks import check_integer, check_positive, check_rank, check_s
 from functional.numerics import l2_normalize
 
 
-def nt_xent(a: Features, b: Features, *, temperature: float) -> Float[Tensor, " two_batch"]:
+def nt_xent(a: Features, b: Features, *, temperature: float | Tensor) -> Float[Tensor, " two_batch"]:
     r"""Normalised temperature-scaled cross-entropy: find the other view of an image among all other views (SimCLR).
 
     $$\ell_i = -\log \frac{\exp(s(z_i, z_{p(i)}))}{\sum_{k \ne i} \exp(s(z_i, z_k))},
@@ -58,7 +58,7 @@ def nt_xent(a: Features, b: Features, *, temperature: float) -> Float[Tensor, " 
     return torch.logsumexp(s.masked_fill(itself, -torch.inf), dim=1) - positive
 
 
-def decoupled_contrastive(a: Features, b: Features, *, temperature: float) -> Float[Tensor, " two_batch"]:
+def decoupled_contrastive(a: Features, b: Features, *, temperature: float | Tensor) -> Float[Tensor, " two_batch"]:
     r"""Decoupled contrastive loss: `nt_xent` with the positive pair left out of the denominator.
 
     $$\ell_i = -s(z_i, z_{p(i)}) + \log \sum_{k \ne i,\, p(i)} \exp(s(z_i, z_k)),
@@ -104,7 +104,7 @@ def decoupled_contrastive(a: Features, b: Features, *, temperature: float) -> Fl
 
 
 def info_nce(
-    query: Features, positive: Features, negatives: Float[Tensor, "negatives dim"], *, temperature: float
+    query: Features, positive: Features, negatives: Float[Tensor, "negatives dim"], *, temperature: float | Tensor
 ) -> Float[Tensor, " batch"]:
     r"""InfoNCE against a common set of negatives: find the positive of a query among them (MoCo).
 
@@ -134,8 +134,7 @@ def info_nce(
         arXiv:1911.05722, equation 1. The name is from van den Oord, Li, Vinyals, arXiv:1807.03748, equation 4.
 
     Note:
-        MoCo v3 (arXiv:2104.02057) takes the other positives of the batch as negatives and multiplies the mean by
-        $2 \tau$.
+        MoCo v3 takes the other positives of the batch as negatives: `mocov3`.
     """
     check_rank("query", query, "batch dim")
     check_same_shape(query=query, positive=positive)
@@ -149,8 +148,45 @@ def info_nce(
     return torch.logsumexp(torch.cat([s_positive[:, None], s_negative], dim=1), dim=1) - s_positive
 
 
+def mocov3(query: Features, key: Features, *, temperature: float | Tensor) -> Float[Tensor, " batch"]:
+    r"""The loss of MoCo v3: find the key of a query among the keys of the batch; one direction of the symmetric loss.
+
+    $$\ell_i = -2 \tau \log \frac{\exp(s(q_i, k_i))}{\sum_{j=1}^{B} \exp(s(q_i, k_j))},
+    \qquad s(x, y) = x^\top y / \tau$$
+
+    Args:
+        query: predictions from one view, `[B, D]`.
+        key: projections of the other view by the momentum encoder, row by row, `[B, D]`; pass `key.detach()`.
+        temperature: $\tau$ > 0; 1 for ResNets in the authors' code, .2 for vision transformers.
+
+    Returns:
+        `[B]`, in at least float32, between 0 and $2 \tau \log B + 4$.
+
+    Raises:
+        ValueError: if the shapes differ, the rank is not 2, or the temperature is not above 0.
+
+    Example:
+        >>> query = torch.eye(3)
+        >>> mocov3(query, query, temperature=0.5)  # log(1 + 2 exp(-2)) each
+        tensor([0.2395, 0.2395, 0.2395])
+
+    References:
+        Chen, Xie, He. An empirical study of training self-supervised vision transformers. arXiv:2104.02057,
+        algorithm 1.
+
+    Note:
+        The factor $2 \tau$ keeps the gradient's size over temperatures. stable-pretraining leaves it out and halves the
+        sum over both directions, which is $1 / (4 \tau)$ of the authors' loss.
+    """
+    check_rank("query", query, "batch dim")
+    check_same_shape(query=query, key=key)
+    check_positive("temperature", temperature)
+    s = l2_normalize(query) @ l2_normalize(key).T / temperature
+    return 2 * temperature * (torch.logsumexp(s, dim=1) - s.diagonal())
+
+
 def supervised_contrastive(
-    z: Features, labels: Int[Tensor, " batch"], *, temperature: float
+    z: Features, labels: Int[Tensor, " batch"], *, temperature: float | Tensor
 ) -> Float[Tensor, " batch"]:
     r"""Supervised contrastive loss: all rows of a class are each other's positives.
 

@@ -1,9 +1,9 @@
 r"""SimCLR: two random views of an image are each other's positive, all other views of the batch the negatives.
 
-    views      x_1 = t_1(x), x_2 = t_2(x)           t drawn per image from the key
-    features   h = f(x_1, x_2)                      one batch of 2B: batch norm sees both views
-    projection z = g(h)                             linear, ReLU, linear: used in training, then thrown away
-    loss       mean of nt_xent(z_1, z_2)
+    views        x_1 = t_1(x), x_2 = t_2(x)         t drawn per image from the key
+    features     h = f(x_1, x_2)                    one batch of 2B: batch norm sees both views
+    projections  z = g(h)                           linear, ReLU, linear: used in training, then thrown away
+    loss         mean of nt_xent(z_1, z_2)
 
 References:
     Chen, Kornblith, Norouzi, Hinton. A simple framework for contrastive learning of visual representations.
@@ -18,9 +18,10 @@ from typing import NamedTuple
 
 import torch
 
-from functional import augmentations, heads, losses, random, tree
-from functional.base import Batch, BatchStats, Encoder, Info, Key, Method, Params, Views
+from functional import augmentations, heads, losses, random, schedules, tree
+from functional.base import Batch, BatchStats, Encoder, Info, Key, Method, Params, Schedule, Views
 from functional.checks import check_positive
+from functional.streams import Stream, image_keys
 
 
 class State(NamedTuple):
@@ -34,22 +35,26 @@ class State(NamedTuple):
 
 
 def simclr(
-    encoder: Encoder, *, views: Views, projector: tuple[int, ...] = (2048, 256), temperature: float = 0.2
+    encoder: Encoder,
+    *,
+    views: Views,
+    projector: tuple[int, ...] = (2048, 256),
+    temperature: float | Schedule = 0.2,
 ) -> Method:
     r"""The method for an encoder and a distribution of views.
 
     Args:
         encoder: any `Encoder`; its features, not the projection, are what is used afterwards.
-        views: `(keys [B, 2], images [B, C, H, W]) -> images`, one random view per key.
+        views: one augmentation for both views, or one for each, of one size.
         projector: widths of the projection head's layers, the last one the dimension of the loss.
-        temperature: $\tau$ > 0 of `losses.nt_xent`.
+        temperature: $\tau$ > 0 of `losses.nt_xent`, a number or a schedule.
 
     Returns:
-        `Method(init, loss)`. `params` has `"encoder"` and `"projector"`; `info` has the mean cosine of the positives,
-        1 where both views agree.
+        A `Method`. `params` has `"encoder"` and `"projector"`; `info` has `positive_cosine`, the mean cosine of the
+        two projections of an image: 1 where both views agree, and at once where the encoder has collapsed.
 
     Raises:
-        ValueError: if the temperature is not above 0.
+        ValueError: if the temperature is not above 0, or there is neither one augmentation nor two.
 
     Example:
         >>> from functional import encoders
@@ -61,6 +66,7 @@ def simclr(
         torch.Size([])
     """
     check_positive("temperature", temperature)
+    views = augmentations.per_view(views, 2)
     projection = heads.projection_mlp(encoder.feature_dim, projector)
 
     def init(key: Key, /) -> tuple[Params, State]:
@@ -70,14 +76,12 @@ def simclr(
         return {"encoder": encoder_params, "projector": projector_params}, State(batch_stats)
 
     def loss(params: Params, state: State, key: Key, batch: Batch, /) -> tuple[torch.Tensor, tuple[State, Info]]:
-        x = torch.cat(augmentations.draw_views(views, key, batch))  # views 0 and 1 of each image's key
-        key_image = random.fold_in(key, batch.index)
-        key_encoder = torch.cat([random.fold_in(key_image, 2), random.fold_in(key_image, 3)])
-        h, batch_stats = encoder.apply(params["encoder"], state.batch_stats, x, train=True, key=key_encoder)
-        z, _ = projection.apply(params["projector"], {}, h, train=True)
-        z_1, z_2 = z.chunk(2)
-        value = losses.nt_xent(z_1, z_2, temperature=temperature).mean()
+        x = torch.cat(augmentations.draw_views(views, key, batch))
+        keys = image_keys(key, Stream.ENCODER, batch.index, 2).flatten(0, 1)
+        h, batch_stats = encoder.apply(params["encoder"], state.batch_stats, x, train=True, key=keys)
+        z_1, z_2 = projection.apply(params["projector"], {}, h, train=True)[0].chunk(2)
+        value = losses.nt_xent(z_1, z_2, temperature=schedules.at(temperature, batch.step)).mean()
         info = {"positive_cosine": torch.cosine_similarity(z_1, z_2).mean()}
         return value, tree.detach((State(batch_stats), info))
 
-    return Method(init, loss)
+    return Method(init, loss, advice="Raise the temperature, or lower the learning rate or the weight decay.")

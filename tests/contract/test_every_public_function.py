@@ -30,16 +30,19 @@ from functional import (
     numerics,
     optimizers,
     probes,
+    queues,
     random,
     schedules,
+    streams,
     training,
     tree,
 )
-from functional.base import Batch, Encoder
+from functional.base import Batch, Encoder, online
 
 EXEMPT = {
     "random.key": "takes a number and no tensor",
     "checks": "return nothing",
+    "augmentations.per_view": "takes functions and no tensor",
     "encoders.resnet18": "resnet8 with other sizes",
     "encoders.resnet34": "resnet8 with other sizes",
     "encoders.resnet50": "resnet8 with other sizes and blocks",
@@ -96,6 +99,10 @@ def labelled(function, count, **hyperparameters):
 
 def drawn(function, *shape):
     return Case(lambda key: function(key, *shape), lambda seed: (random.key(seed),), draws=True)
+
+
+def keyed(function, *data):
+    return Case(function, lambda seed: (random.key(seed), *data), draws=True)
 
 
 def views(function, *, draws=True, half=torch.bfloat16, **hyperparameters):
@@ -200,7 +207,7 @@ def pretext(make, **hyperparameters):
         return method.loss(params, state, key, batch)
 
     def arguments(seed):
-        batch = Batch(images(seed, batch=4), torch.tensor([0, 1, 0, 1]), torch.arange(4))
+        batch = Batch(images(seed, batch=4), torch.tensor([0, 1, 0, 1]), torch.arange(4), torch.tensor(seed))
         return random.key(seed), *method.init(random.key(seed)), batch
 
     return {
@@ -211,6 +218,13 @@ def pretext(make, **hyperparameters):
 
 METHOD = methods.simclr(ENCODER, views=FLIP, projector=(3,))
 SGD = optimizers.sgd(0.1, momentum=0.9)
+
+
+def queue_of(rows):
+    """A full queue whose next place is the second."""
+    return queues.empty(*rows.shape, device=rows.device)._replace(
+        rows=rows, position=torch.ones((), dtype=torch.int64, device=rows.device)
+    )
 
 
 def one_training_step(key, images):
@@ -272,8 +286,16 @@ CASES = {
     ),
     "kernels.max_pool2d": adjusted(kernels.max_pool2d, kernel=2),
     "kernels.bilinear_sample": adjusted(kernels.bilinear_sample, places)._replace(half=None),
+    "streams.view_keys": keyed(lambda key, index: streams.view_keys(key, index, 2), torch.arange(3)),
+    "streams.image_keys": keyed(
+        lambda key, index: streams.image_keys(key, streams.Stream.ENCODER, index, 2), torch.arange(3)
+    ),
+    "streams.batch_key": keyed(
+        lambda key, step: streams.batch_key(key, streams.Stream.SHUFFLE, step), torch.tensor(3)
+    ),
     # networks
     **network("layers.serial", layers.serial(fc=layers.linear(4, 3), gelu=layers.activation(torch.tanh)), 2, 4),
+    **network("layers.split_batch", layers.split_batch(layers.batch_norm(3), 2), 4, 3, 2, 2, init_draws=False),
     **network("layers.cast", layers.cast(layers.linear(4, 3), None), 2, 4),
     **network("layers.stateless", SCALE, 2, 3, init_draws=False),
     **network("layers.activation", layers.activation(torch.tanh), 2, 4, init_draws=False),
@@ -354,6 +376,7 @@ CASES = {
     "losses.nt_xent": loss(losses.nt_xent, temperature=0.5),
     "losses.decoupled_contrastive": loss(losses.decoupled_contrastive, temperature=0.5),
     "losses.info_nce": loss(losses.info_nce, 3, temperature=0.5),
+    "losses.mocov3": loss(losses.mocov3, temperature=0.5),
     "losses.supervised_contrastive": labelled(losses.supervised_contrastive, 1, temperature=0.5),
     "losses.negative_cosine": loss(losses.negative_cosine),
     "losses.pairwise_contrastive": labelled(losses.pairwise_contrastive, 2, margin=1.0),
@@ -380,6 +403,8 @@ CASES = {
     "schedules.linear": scheduled(schedules.linear(0.1, 0.2, 5)),
     "schedules.cosine": scheduled(schedules.cosine(0.1, 5)),
     "schedules.warmup_cosine": scheduled(schedules.warmup_cosine(0.1, warmup_steps=2, steps=5)),
+    "schedules.at": scheduled(partial(schedules.at, schedules.linear(0.1, 0.2, 5))),
+    "schedules.shift": scheduled(schedules.shift(schedules.linear(0.1, 0.2, 5), 1)),
     "schedules.step": scheduled(schedules.step(0.1, boundaries=(1,), factor=0.5)),
     "optimizers.include_all": masked(optimizers.include_all),
     "optimizers.exclude_bias_and_norm": masked(optimizers.exclude_bias_and_norm),
@@ -388,6 +413,20 @@ CASES = {
     "optimizers.adamw": moved(optimizers.adamw(0.1)),
     "optimizers.lars": moved(optimizers.lars(0.1)),
     "optimizers.clip_by_global_norm": moved(optimizers.clip_by_global_norm(SGD, 0.1)),
+    "optimizers.clip_by_norm": moved(optimizers.clip_by_norm(SGD, 0.1)),
+    "optimizers.grouped": moved(optimizers.grouped(("*.bias", SGD), ("*", optimizers.adam(0.1)))),
+    "optimizers.freeze": moved(optimizers.freeze(SGD, 1)),
+    "optimizers.project": moved(optimizers.project(SGD, partial(tree.map, torch.relu))),
+    "averaging.follow": Case(
+        lambda target, params, step: averaging.follow(target, params, momentum=0.9, step=step),
+        lambda seed: (*nested(2)(seed), torch.tensor(1 + seed)),
+        half=torch.bfloat16,
+    ),
+    "queues.empty": drawn(lambda key: queues.empty(3, 2, device=key.device))._replace(draws=False),
+    "queues.random_rows": drawn(queues.random_rows, 4, 2),
+    "queues.enqueue": Case(lambda x, y: queues.enqueue(queue_of(x), y), rows(2)),
+    "queues.newest_first": Case(lambda x: queues.newest_first(queue_of(x)), rows(1)),
+    "base.online": Case(online, lambda seed: ({"encoder": normal(seed, 2)}, METHOD.init(random.key(seed))[1])),
     "averaging.ema": Case(partial(averaging.ema, momentum=0.9), nested(2), half=torch.bfloat16),
     **pretext(methods.simclr, views=FLIP, projector=(3,)),
     "training.init": drawn(lambda key: training.init(METHOD, SGD, key)),

@@ -62,3 +62,24 @@ def test_a_scheduled_momentum_under_vmap_equals_the_loop():
 def test_a_momentum_out_of_range_is_named():
     with pytest.raises(ValueError, match="momentum: expected a number in 0..1, got 1.5"):
         averaging.ema({}, {}, momentum=1.5)
+
+
+# --- target networks -------------------------------------------------------------------------------------------
+
+
+def test_a_target_that_follows_equals_the_update_after_each_step():
+    """The papers' order: the optimizer moves theta, then the target follows with the momentum of that step."""
+    momentum = schedules.cosine(0.5, 4, final=1.0)
+    thetas = [{"w": torch.full((2,), float(k * k), dtype=torch.float64)} for k in range(5)]
+    theirs = ours = {"w": torch.full((2,), 3.0, dtype=torch.float64)}
+    for k in range(4):
+        ours = averaging.follow(ours, thetas[k], momentum=momentum, step=torch.tensor(k))
+        torch.testing.assert_close(ours, theirs)
+        tau = 1 - (1 - 0.5) * (1 + torch.cos(torch.tensor(torch.pi * k / 4, dtype=torch.float64))) / 2
+        theirs = {"w": tau * theirs["w"] + (1 - tau) * thetas[k + 1]["w"]}
+
+
+def test_at_step_0_the_target_is_exactly_as_it_started():
+    target = {"w": torch.tensor([0.1, 1e8])}
+    followed = averaging.follow(target, {"w": torch.ones(2)}, momentum=0.5, step=torch.tensor(0))
+    assert torch.equal(followed["w"], target["w"])

@@ -12,13 +12,16 @@ def inputs(*shape):
 
 
 def assert_equals(head, module, x):
-    """Weights from ours to theirs, then outputs and running statistics after one train step, and evaluation."""
+    """Weights from ours to theirs, then outputs in train mode; where ours keeps running statistics, evaluation too."""
     params, batch_stats = head.init(random.key(0))
     with torch.no_grad():
         for theirs, ours in zip(module.parameters(), tree.leaves(params), strict=True):
             theirs.copy_(ours)
         outputs, batch_stats = head.apply(params, batch_stats, x, train=True)
         torch.testing.assert_close(outputs, module.train()(x), rtol=1e-5, atol=1e-5)
+        if not batch_stats:
+            torch.testing.assert_close(head.apply(params, {}, x)[0], outputs, rtol=0, atol=0)
+            return
         running = [s for n, s in module.named_buffers() if not n.endswith("num_batches_tracked")]
         torch.testing.assert_close(tree.leaves(batch_stats), running, rtol=1e-5, atol=1e-5)
         torch.testing.assert_close(head.apply(params, batch_stats, x)[0], module.eval()(x), rtol=1e-5, atol=1e-5)

@@ -1,9 +1,13 @@
 """Optimizers: 50 steps beside torch.optim and lightly's LARS, steps worked by hand, and what the contract promises."""
 
+import math
+from functools import partial
+
 import pytest
 import torch
 
 from functional import optimizers, random, schedules, tree
+from functional.base import Optimizer
 
 STEPS = 50
 
@@ -242,3 +246,81 @@ def test_wrong_arguments_are_named(call, words):
     with pytest.raises(ValueError) as error:
         call()
     assert words in str(error.value)
+
+
+# --- groups, freezing, projections -----------------------------------------------------------------------------
+
+NESTED = {"encoder": {"fc": {"weight": torch.ones(2, 2), "bias": torch.ones(2)}}, "head": {"weight": torch.ones(1, 2)}}
+
+
+def test_groups_move_as_each_optimizer_alone_and_keep_the_order():
+    fast, slow = optimizers.adamw(0.1, weight_decay=0.5), optimizers.sgd(0.01, momentum=0.9)
+    grouped = optimizers.grouped(("head.*", fast), ("*", slow))
+    params, opt_state = NESTED, grouped.init(NESTED)
+    head, head_state = {"head": NESTED["head"]}, fast.init({"head": NESTED["head"]})
+    rest, rest_state = {"encoder": NESTED["encoder"]}, slow.init({"encoder": NESTED["encoder"]})
+    for _ in range(3):
+        grads = tree.map(lambda p: p.square() + 0.1, params)
+        head, head_state = fast.update({"head": grads["head"]}, head_state, head)
+        rest, rest_state = slow.update({"encoder": grads["encoder"]}, rest_state, rest)
+        params, opt_state = grouped.update(grads, opt_state, params)
+    torch.testing.assert_close(params, {**rest, **head}, rtol=0, atol=0)
+    assert list(tree.flatten(params)) == list(tree.flatten(NESTED))
+
+
+@pytest.mark.parametrize(
+    "groups,words",
+    [
+        ((("hed.*", optimizers.sgd(0.1)), ("*", optimizers.sgd(0.1))), "'hed.*' matches no parameter"),
+        ((("head.*", optimizers.sgd(0.1)),), "no pattern matches encoder.fc.weight, encoder.fc.bias"),
+    ],
+)
+def test_a_group_of_nothing_and_a_parameter_of_no_group_are_named(groups, words):
+    with pytest.raises(ValueError) as raised:
+        optimizers.grouped(*groups).init(NESTED)
+    assert words in str(raised.value)
+
+
+@pytest.mark.parametrize("make", [partial(optimizers.sgd, momentum=0.9, weight_decay=0.1), optimizers.adamw])
+def test_frozen_parameters_do_not_move_at_all_and_then_start_afresh(make):
+    schedule = schedules.linear(0.1, 0.0, 10)
+    frozen = optimizers.freeze(make(schedules.shift(schedule, 2)), 2)
+    params, opt_state = NESTED, frozen.init(NESTED)
+    started = tree.map(torch.clone, opt_state.inner)
+    for step in range(2):
+        params, opt_state = frozen.update(tree.map(torch.ones_like, params), opt_state, params)
+        assert all(torch.equal(a, b) for a, b in zip(tree.leaves(params), tree.leaves(NESTED), strict=True))
+        assert all(torch.equal(a, b) for a, b in zip(tree.leaves(opt_state.inner), tree.leaves(started), strict=True))
+        assert opt_state.step == step + 1
+    twin = make(lambda k: schedule(k + 2))
+    expected, _ = twin.update(tree.map(torch.ones_like, params), twin.init(params), params)
+    torch.testing.assert_close(frozen.update(tree.map(torch.ones_like, params), opt_state, params)[0], expected)
+
+
+def test_frozen_for_ever_is_as_if_it_were_not_there():
+    frozen = optimizers.freeze(optimizers.sgd(0.1), math.inf)
+    params, opt_state = NESTED, frozen.init(NESTED)
+    for _ in range(3):
+        params, opt_state = frozen.update(NESTED, opt_state, params)
+    assert all(torch.equal(a, b) for a, b in zip(tree.leaves(params), tree.leaves(NESTED), strict=True))
+
+
+@pytest.mark.parametrize("make", [optimizers.sgd, optimizers.adam, optimizers.adamw, optimizers.lars])
+def test_a_weight_decay_on_a_schedule_is_that_of_the_step(make):
+    scheduled = make(0.1, weight_decay=schedules.linear(0.4, 0.0, 4))
+    params, opt_state = NESTED, scheduled.init(NESTED)
+    expected = NESTED
+    for weight_decay in (0.4, 0.3, 0.2):
+        grads = tree.map(lambda p: p.square() + 0.1, params)
+        expected, _ = make(0.1, weight_decay=weight_decay).update(grads, opt_state, params)
+        params, opt_state = scheduled.update(grads, opt_state, params)
+        torch.testing.assert_close(params, expected)
+
+
+def test_each_leaf_is_clipped_by_its_own_norm_as_dino_does():
+    grads = {"a": torch.tensor([3.0, 4.0]), "b": torch.tensor([0.3, 0.4]), "c": torch.zeros(2)}
+    seen = []
+    spy = Optimizer(lambda params: (), lambda grads, state, params: (seen.append(grads), state))
+    optimizers.clip_by_norm(spy, 3.0).update(grads, (), grads)
+    expected = {"a": torch.tensor([1.8, 2.4]), "b": grads["b"], "c": grads["c"]}
+    torch.testing.assert_close(seen[0], expected)

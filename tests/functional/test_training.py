@@ -156,3 +156,30 @@ def test_a_compiled_simclr_step_equals_an_eager_one():
         for compile in (True, False)
     )
     torch.testing.assert_close(tree.flatten(compiled), tree.flatten(eager), rtol=1e-5, atol=1e-6)
+
+
+# --- the clock, and names in the info --------------------------------------------------------------------------
+
+
+def test_the_loss_sees_the_number_of_updates_made():
+    def loss(params, state, key, batch):
+        return params["w"].square().sum(), (state, {"step": batch.step.float()})
+
+    optimizer = optimizers.sgd(0.1)
+    method = Method(lambda key: ({"w": torch.ones(1)}, {}), loss)
+    state, step = training.init(method, optimizer, random.key(0)), training.make_train_step(loss, optimizer)
+    for expected in range(3):
+        state, info = step(state, random.key(1), BATCH)
+        assert info["step"] == expected
+    assert Batch(IMAGES, None, torch.arange(6)).step == 0
+
+
+@pytest.mark.parametrize("name", ["loss", "grad_norm"])
+def test_an_info_that_takes_the_steps_own_names_is_refused(name):
+    def loss(params, state, key, batch):
+        return params["w"].square().sum(), (state, {name: torch.zeros(())})
+
+    method = Method(lambda key: ({"w": torch.ones(1)}, {}), loss)
+    step = training.make_train_step(loss, OPTIMIZER)
+    with pytest.raises(ValueError, match=f"info: {name} belongs to the training step"):
+        step(training.init(method, OPTIMIZER, random.key(0)), random.key(1), BATCH)

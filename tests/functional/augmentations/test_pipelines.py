@@ -107,3 +107,41 @@ def test_wrong_arguments_are_named(call, error, words):
 def halved(images):
     halve = augmentations.random_apply(lambda keys, images: images[..., ::2, ::2], p=0.5)
     return halve(random.split(random.key(0), 2), images)
+
+
+# --- views of several kinds ------------------------------------------------------------------------------------
+
+
+def test_views_of_several_sizes_are_numbered_through():
+    batch, key = draw_batch(), random.key(7)
+    large, small = (partial(augmentations.random_resized_crop, size=size, flip=0.5) for size in (8, 5))
+    drawn = augmentations.draw_views((large, large, small, large), key, batch)
+    images = augmentations.to_float(batch.images)
+    for v, function in enumerate((large, large, small, large)):
+        keys = random.fold_in(random.fold_in(key, batch.index), v)
+        torch.testing.assert_close(drawn[v], function(keys, images), atol=1e-6, rtol=0)
+
+
+def test_neighbours_of_one_augmentation_are_drawn_in_one_call():
+    calls = []
+
+    def spy(name):
+        return lambda keys, images: calls.append((name, len(images))) or images
+
+    a, b = spy("a"), spy("b")
+    augmentations.draw_views((a, a, b, b, b, a), random.key(0), draw_batch(4))
+    assert calls == [("a", 8), ("b", 12), ("a", 4)]
+
+
+def test_one_augmentation_twice_equals_the_pair_and_a_later_call_goes_on_counting():
+    batch, key = draw_batch(), random.key(7)
+    three = augmentations.draw_views(VIEWS, key, batch, n=3)
+    pair = augmentations.draw_views((VIEWS, VIEWS), key, batch)
+    later = augmentations.draw_views(VIEWS, key, batch, n=1, first=2)
+    for expected, found in zip(three, (*pair, *later), strict=True):
+        torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+
+
+def test_a_wrong_number_of_views_is_named():
+    with pytest.raises(ValueError, match="expected one augmentation, or one for each of 2 views, got 3"):
+        augmentations.per_view((VIEWS, VIEWS, VIEWS), 2)
