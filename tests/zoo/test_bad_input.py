@@ -2,6 +2,7 @@
 
 import json
 import os
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 
 import zoo
 from zoo.commands import main
+from zoo.data.datasets import channel_statistics
 
 MODEL = "simclr-resnet8-digits"
 RNG = np.random.default_rng(0)
@@ -161,8 +163,24 @@ def test_labels_for_half_of_the_images(rows):
     result = zoo_command("probe", MODEL, "--data", half, "--json", "--baselines", "")
     assert result.stderr == "left out of labels.csv, having no label: 10 images\n"
     assert sum(row["images"] for row in json.loads(result.stdout)["per_class"].values()) == 10
-    words = refused("pretrain", "recipe.json", "--out", "run", "--data", half)
-    assert "10 of 20 images have no label (line 12, " in words and "or leave out the column for images" in words
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        result = zoo_command("pretrain", "recipe.json", "--out", "run", "--data", half)
+    (line,) = [line for line in result.stderr.splitlines() if "labels.csv" in line]
+    assert line.startswith("zoo: warning: labels.csv: only 10 of 20 training images have a label; ")
+    assert result.exit_code == 0 and zoo.load("./run").config["dataset"]["images"] == 20
+
+
+def test_test_images_of_a_csv_are_not_trained_on(rows):
+    table("path,label,split", [f"{row},{'test' if i >= 16 else ''}" for i, row in enumerate(rows)])
+    result = zoo_command("pretrain", "recipe.json", "--out", "run", "--data", "labels.csv")
+    assert result.exit_code == 0, result.stderr
+    trained = zoo.load("./run").config["dataset"]
+    table("path,label", rows[:16])
+    alone = zoo.load_dataset("labels.csv", size=8)
+    assert trained["images"] == len(alone.train.images) == 16
+    mean, std = channel_statistics(alone.train.images)
+    assert tuple(zoo.load("./run").config["mean"]) == mean and tuple(zoo.load("./run").config["std"]) == std
 
 
 def test_names_that_are_not_utf8_are_trained_on_and_probed(rows):

@@ -44,7 +44,9 @@ def model_and_data(model: str, data: str | None, skip_bad: bool) -> tuple[Any, A
     from zoo.models.loading import load
 
     loaded = load(model_argument(model))
-    dataset, left_out = labelled_dataset(loaded, data or loaded.config["recipe"]["dataset"], skip_bad=skip_bad)
+    dataset, left_out = labelled_dataset(
+        data or loaded.config["recipe"]["dataset"], loaded.input_shape, skip_bad=skip_bad
+    )
     if left_out:
         click.echo(f"left out of {dataset.name}, having no label: {left_out:,} images", err=True)
     return loaded, dataset, left_out

@@ -1,19 +1,11 @@
-"""One's own images: a folder or a CSV in, uint8 arrays of one size out.
-
-    photos/*.jpg                          no labels
-    photos/cat/*.jpg  photos/dog/*.jpg    the folder is the label; what lies deeper in it belongs to it
-    photos/train/...  photos/test/...     two of the above: the official splits
-    photos.csv                            columns path, relative to the CSV, and label; path alone for no labels
-
-The order is that of the paths as bytes, or of the CSV's lines. Hidden files (.name) are not looked at. All other files
-must be whole images: those that are not are named, and left out only on request.
+"""Decode images: files in, uint8 arrays of one size out.
 
 Images are grey if every file stores grey, else RGB; transparency is dropped, EXIF orientation applied, the upper byte
 taken of 16 bits, and the first picture of an animation. Each is resized once, its shorter side to `size` with
-antialiasing, and its centre cut out. The default size is the median shorter side, at most 224.
+antialiasing, and its centre cut out. The default size is the median shorter side, at most 224. An unreadable or
+truncated image is an error that names it, or is left out on request.
 """
 
-import csv
 import os
 import statistics
 import warnings
@@ -26,22 +18,14 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
-from zoo.errors import ZooError, unknown
+from zoo.data.listing import ListedFile, list_images
+from zoo.errors import ZooError
 from zoo.files import printable
 
 LARGEST_DEFAULT = 224
 _GREY = ("1", "L", "LA", "La", "I;16", "I;16B", "I;16L", "I;16N", "I")
-_SPLITS = {"train", "test"}
-_OTHER_SPLITS = {"val", "valid", "validation", "dev"}
+_IN_WORDS = {"train": "training", "test": "test"}
 _NAMED = 5  # bad files that a message names
-
-
-class _File(NamedTuple):
-    """A file that should be an image; `fault` says why it cannot be one of the dataset, whatever is in it."""
-
-    path: Path
-    label: str | None = None
-    fault: str = ""
 
 
 class _Header(NamedTuple):
@@ -58,35 +42,44 @@ def read_images(path: Path, *, size: int | None = None, skip_bad: bool = False) 
     Args:
         path: of the folder or CSV.
         size: of the square images, in pixels, >= 1; None for the module's rule.
-        skip_bad: leave out files that are no whole images, with a warning, where they would be an error.
+        skip_bad: leave out unreadable or truncated images with a warning, instead of an error.
 
     Returns:
-        `train_images`, uint8 `[N, C, size, size]`, and where there are such `train_labels`, strings `[N]`,
-        `test_images` and `test_labels`.
+        `train_images`, uint8 `[N, C, size, size]`; `test_images` where there are any; `train_labels` and `test_labels`,
+        strings `[N]`, where every image of the split has a label. If only some have one, a warning counts them.
 
     Raises:
-        ZooError: if there are no images, if a file is not a whole one, or for a CSV that is not as the module says.
+        ZooError: if there are no training images, if one is unreadable or truncated, and as `list_images`.
     """
     if size is not None and size < 1:
         raise ZooError(f"size: expected 1 pixel or more, got {size}")
-    splits = list_folder(path) if path.is_dir() else {"train": _list_csv(path)}
-    files = [file for split in splits.values() for file in split]
+    files = sorted(list_images(path), key=lambda file: file.split != "train")  # stable: the splits stay in order
     headers = list(_each(_read_header, files, "look"))
     sides = [header.shorter_side for header in headers if not header.fault]
     size = size or min(statistics.median_low(sides or [1]), LARGEST_DEFAULT)
     images = np.zeros((len(files), 1 if all(header.grey for header in headers) else 3, size, size), np.uint8)
     faults = list(_each(lambda i: headers[i].fault or _decode(files[i].path, images[i]), range(len(files)), "read"))
     _refuse_or_warn(path, files, faults, skip_bad)
-    arrays, start = {}, 0
-    for split, members in splits.items():
-        stop = start + len(members)
+    arrays, tests = {}, [file.split for file in files].count("test")
+    if tests == len(files):
+        raise ZooError(f"{printable(path)}: all {tests} images are test images; expected training images, too")
+    bounds = {"train": (0, len(files) - tests), "test": (len(files) - tests, len(files))}
+    for split, (start, stop) in bounds.items():
         kept = [i for i in range(start, stop) if not faults[i]]
+        if start == stop:
+            continue
         if not kept:
-            raise ZooError(f"{printable(path)}: none of the {len(members)} files for {split} is a whole image")
-        arrays[f"{split}_images"] = images[start:stop] if len(kept) == len(members) else images[kept]
-        if files[kept[0]].label is not None:
-            arrays[f"{split}_labels"] = np.array([files[i].label for i in kept])
-        start = stop
+            raise ZooError(f"{printable(path)}: none of the {stop - start} files for {split} is a whole image")
+        arrays[f"{split}_images"] = images[start:stop] if len(kept) == stop - start else images[kept]
+        labels = [label for i in kept if (label := files[i].label) is not None]
+        if len(labels) == len(kept):
+            arrays[f"{split}_labels"] = np.array(labels)
+        elif labels:
+            warnings.warn(
+                f"{printable(path)}: only {len(labels)} of {len(kept)} {_IN_WORDS[split]} images have a label; "
+                "the labels of this split are not used",
+                stacklevel=3,
+            )
     return arrays
 
 
@@ -101,7 +94,7 @@ def read_image(image: str | Path | Image.Image, shape: tuple[int, int, int]) -> 
         uint8 `[C, H, W]`.
 
     Raises:
-        ZooError: if it is not a whole image, or has 32 bits per pixel.
+        ZooError: if it is unreadable or truncated, or has 32 bits per pixel.
     """
     try:
         return _fit(image, shape)
@@ -110,129 +103,13 @@ def read_image(image: str | Path | Image.Image, shape: tuple[int, int, int]) -> 
         raise ZooError(f"{name}: not a readable image ({_reason(error)})") from error
 
 
-def list_folder(root: Path) -> dict[str, list[_File]]:
-    """The files of a folder by split, with their labels, as the module says.
-
-    Raises:
-        ZooError: if it holds nothing, or has other splits.
-    """
-    folders, strays = _entries(root)
-    names = {folder.name for folder in folders}
-    if "train" not in names or not names <= _SPLITS | _OTHER_SPLITS:
-        return {"train": _list_split(root, root)}
-    if others := sorted(names - _SPLITS):
-        raise ZooError(
-            f"{printable(root)}: has the folders train and {', '.join(others)}; only train and test are read as "
-            "splits, so rename the others or move them away"
-        )
-    splits = {split: _list_split(root / split, root) for split in ("train", "test") if split in names}
-    splits["train"] += [_File(path, fault="beside the folder train") for path in strays]
-    return splits
-
-
-def _list_split(folder: Path, root: Path) -> list[_File]:
-    folders, files = _entries(folder)
-    if not folders and not files:
-        raise ZooError(
-            f"{printable(folder)}: holds no images; expected images, a folder of images for each class, or folders "
-            "train and test of those"
-        )
-    if not folders:
-        return [_File(path) for path in files]
-    listed = [_File(path, fault="beside the class folders, so it has no class") for path in files]
-    for class_folder in folders:
-        label = printable(class_folder.name)
-        members = _walk(class_folder, {_identity(root), _identity(folder)})
-        listed += [_File(path, label) for path in members] or [_File(class_folder, fault="a class folder of nothing")]
-    return sorted(listed, key=lambda file: os.fsencode(file.path))
-
-
-def _walk(folder: Path, seen: set[tuple[int, int]]) -> list[Path]:
-    """The files in a folder at any depth. A folder that a link leads to again is not entered again."""
-    if _identity(folder) in seen:
-        return []
-    seen.add(_identity(folder))
-    folders, files = _entries(folder)
-    return files + [path for inner in folders for path in _walk(inner, seen)]
-
-
-def _entries(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The folders and the other files in a folder that are not hidden, by their names as bytes."""
-    names = sorted((name for name in os.listdir(folder) if not name.startswith(".")), key=os.fsencode)
-    paths = [folder / name for name in names]
-    return [path for path in paths if os.path.isdir(path)], [path for path in paths if not os.path.isdir(path)]
-
-
-def _identity(folder: Path) -> tuple[int, int]:
-    status = os.stat(folder)
-    return status.st_dev, status.st_ino
-
-
-def _list_csv(path: Path) -> list[_File]:
-    if not path.is_file():
-        raise ZooError(f"{printable(path)}: no such file")
-    try:
-        # Names on disk are bytes, so what is not UTF-8 is kept as it is.
-        with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-            reader = csv.reader(file)
-            header = [name.strip() for name in next(reader, [])]
-            rows = [(reader.line_num, row) for row in reader if row]
-    except csv.Error as error:
-        raise ZooError(f"{printable(path)}: not a CSV ({error})") from error
-    columns = _columns(path, header)
-    if not rows:
-        raise ZooError(f"{printable(path)}: has no lines below its header; expected a line per image")
-    for line, row in rows:
-        if len(row) != len(header):
-            raise ZooError(f"{printable(path)}: line {line}: expected {len(header)} fields, got {len(row)}")
-    paths = [path.parent / row[columns[0]].strip() for _, row in rows]
-    refuse_duplicates(path, paths, [line for line, _ in rows])
-    if len(columns) == 1:
-        return [_File(image) for image in paths]
-    labels = [printable(row[columns[1]].strip()) for _, row in rows]
-    if missing := [str(line) for (line, _), label in zip(rows, labels, strict=True) if not label]:
-        raise ZooError(
-            f"{printable(path)}: {len(missing)} of {len(rows)} images have no label "
-            f"({first_few(missing, 'line ')}); give each one, or leave out the column for images without labels"
-        )
-    return [_File(image, label) for image, label in zip(paths, labels, strict=True)]
-
-
-def refuse_duplicates(path: Path, images: Sequence[Path], lines: Sequence[int]) -> None:
-    """An image that is listed twice would be in training and test images at once, or have two labels.
-
-    Raises:
-        ZooError: which names both lines.
-    """
-    first: dict[str, int] = {}
-    for image, line in zip(images, lines, strict=True):
-        if (before := first.setdefault(os.path.abspath(image), line)) != line:
-            raise ZooError(
-                f"{printable(path)}: line {line} names the same image as line {before}, {printable(image)}; "
-                "expected a line per image, so take one of them out"
-            )
-
-
-def _columns(path: Path, header: Sequence[str]) -> list[int]:
-    """Where the columns path and label are; a file of paths alone has no labels."""
-    wanted = ("path",) if list(header) == ["path"] else ("path", "label")
-    others = [name for name in header if name not in wanted]
-    for name in wanted:
-        if name not in header:
-            raise ZooError(
-                f"{printable(path)}: expected the columns path and label in the first line; "
-                + (str(unknown("column", others[0], wanted)) if others else f"{name} is missing")
-            )
-    return [header.index(name) for name in wanted]
-
-
 def _each(function: Callable[[Any], Any], items: Sequence[Any], doing: str) -> Iterator[Any]:
     """Map over threads, in order: Pillow decodes outside Python's lock. The bar shows itself when it takes long."""
     with ThreadPoolExecutor() as pool:
         yield from tqdm(pool.map(function, items), total=len(items), desc=doing, unit=" images", delay=2, disable=None)
 
 
-def _read_header(file: _File) -> _Header:
+def _read_header(file: ListedFile) -> _Header:
     if file.fault:
         return _Header(fault=file.fault)
     if not os.path.isfile(file.path):  # opening a pipe would wait for ever
@@ -288,7 +165,7 @@ def _reason(error: Exception) -> str:
     return text.splitlines()[0]
 
 
-def _refuse_or_warn(root: Path, files: Sequence[_File], faults: Sequence[str], skip_bad: bool) -> None:
+def _refuse_or_warn(root: Path, files: Sequence[ListedFile], faults: Sequence[str], skip_bad: bool) -> None:
     folder = root if root.is_dir() else root.parent
     bad = [
         f"{printable(os.path.relpath(file.path, folder))} ({fault})"

@@ -54,12 +54,12 @@ def embed(model: PretrainedEncoder, sources: Sequence[str | Path], *, skip_bad: 
     Args:
         model: the encoder.
         sources: as `zoo.data.sources.read_source` takes them.
-        skip_bad: leave out files that are no images, with a warning.
+        skip_bad: leave out unreadable or truncated images, with a warning.
 
     Raises:
         ZooError: as `read_source`, and for arrays of another size than the encoder's.
     """
-    found = read_source(model, sources, skip_bad=skip_bad)
+    found = read_source(sources, model.input_shape, skip_bad=skip_bad)
     parts = found.images.split(_AT_ONCE)
     features = torch.cat([model.features(part) for part in tqdm(parts, desc="features", delay=2, disable=None)])
     return Embedding(model.name, model.config["sha256"], features, found.paths, found.splits, found.labels)

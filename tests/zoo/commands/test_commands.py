@@ -170,7 +170,7 @@ def test_a_name_that_is_a_folder_too_is_refused(own):
 @pytest.mark.parametrize(
     "text,words",
     [
-        ("label\ncat", "expected the columns path, and where they are known label and split"),
+        ("label\ncat", "expected the columns path, and optionally label and split, in the first line; path is missing"),
         ("path,label\na.png", "line 2: expected 2 fields, got 1"),
         ("path,split\na.png,val", "line 2: split: expected train or test, got 'val'"),
         ("path,label\n", "has no lines below its header"),
@@ -198,7 +198,7 @@ def test_files_are_read_as_a_dataset_of_them_is(tmp_path, digits):
     turned = Image.Exif()
     turned[0x0112] = 6
     image.save(tmp_path / "f/1/turned.png", exif=turned)
-    found = read_source(zoo.load(MODEL), [tmp_path / "f"])
+    found = read_source([tmp_path / "f"], zoo.load(MODEL).input_shape)
     assert torch.equal(found.images, zoo.load_dataset(tmp_path / "f").train.images[:, :1])  # a palette counts as RGB
     assert found.labels == ("0", "0", "1") and [Path(path).name for path in found.paths][0] == "bits.png"
 
@@ -242,7 +242,7 @@ def test_env_says_what_bits_depend_on():
         (("embed", MODEL, "digits", "--out", "x.parquet"), "expected a path ending in .npz, .safetensors, .csv, .tsv"),
         (("embed", MODEL, "digts", "--out", "x.npz"), "did you mean 'digits'"),
         (("embed", MODEL, "digits", "mnist", "--out", "x.npz"), "digits: expected image files, or one dataset"),
-        (("embed", MODEL, "none.csv", "--out", "x.npz"), "none.csv: No such file"),
+        (("embed", MODEL, "none.csv", "--out", "x.npz"), "none.csv: no such file"),
         (("resume", "nowhere"), "nowhere: not a run directory"),
         (("plot", "nowhere"), "unknown model 'nowhere'"),
     ],

@@ -223,7 +223,7 @@ def table(path, text):
 
 def test_a_csv_of_paths_and_labels(tmp_path):
     photos(tmp_path / "photos")
-    rows = "\ufeffname,label, path\nx,dog,photos/dog/3.png\ny,cat,photos/cat/1.png\n\n"
+    rows = "\ufefflabel, path\ndog,photos/dog/3.png\ncat,photos/cat/1.png\n\n"
     data = load_dataset(table(tmp_path / "labels.csv", rows))
     assert data.classes == ("cat", "dog") and data.train.labels.tolist() == [1, 0]
     assert torch.equal(data.train.images, load_dataset(tmp_path / "photos").train.images[[2, 0]])
@@ -234,15 +234,17 @@ def test_a_csv_of_paths_and_labels(tmp_path):
 @pytest.mark.parametrize(
     "text,words",
     [
-        ("", "label in the first line; path is missing"),
+        ("", "expected the columns path, and optionally label and split, in the first line; got nothing"),
         ("path,label\n", "has no lines below its header"),
         ("path,lable\na.png,x\n", "unknown column 'lable'; did you mean 'label'?"),
-        ("file,label\na.png,x\n", "unknown column 'file'; known: label, path"),
-        ("a.png,x\n", "expected the columns path and label in the first line"),
-        ("label\nx\n", "path is missing"),
+        ("path,lable\na.png,x\n", "expected the columns path, and optionally label and split"),
+        ("file,label\na.png,x\n", "unknown column 'file'; known: label, path, split"),
+        ("a.png,x\n", "expected the columns path, and optionally label and split, in the first line; unknown column"),
+        ("label\nx\n", "in the first line; path is missing"),
+        ("path,split\na.png,val\n", "line 2: split: expected train or test, got 'val'"),
+        ("path,split\na.png,test\nb.png,test\n", "all 2 images are test images; expected training images"),
         ("path,label\na.png,x\nb.png,y\n./a.png,x\n", "line 4 names the same image as line 2"),
         ("path,label\na.png,x\nb.png\n", "line 3: expected 2 fields, got 1"),
-        ("path,label\na.png,x\nb.png,\nc.png,y\nd.png, \n", "2 of 4 images have no label (line 3, line 5)"),
         ("path,label\na.png,x\nnone.png,x\n", "1 of 2 files cannot be used: none.png (no such file)"),
         ('path,label\n"a.png,x\n', "expected 2 fields, got 1"),
     ],
@@ -254,6 +256,28 @@ def test_a_csv_that_is_not_one_says_why(tmp_path, text, words):
     assert words in str(error.value) and "labels.csv" in str(error.value)
     with pytest.raises(zoo.ZooError, match="none.csv: no such file"):
         load_dataset(tmp_path / "none.csv")
+
+
+def test_a_csv_has_splits(tmp_path):
+    photos(tmp_path / "photos")
+    rows = "path,split,label\nphotos/dog/3.png,test,dog\nphotos/cat/1.png,train,cat\nphotos/cat/deep/2.jpg,,dog\n"
+    data, whole = load_dataset(table(tmp_path / "splits.csv", rows)), load_dataset(tmp_path / "photos").train.images
+    assert data.classes == ("cat", "dog") and data.train.labels.tolist() == [0, 1] and data.test.labels.tolist() == [1]
+    assert torch.equal(data.train.images, whole[:2]) and torch.equal(data.test.images, whole[2:])
+    data = load_dataset(table(tmp_path / "paths.csv", "split,path\ntest,photos/dog/3.png\n,photos/cat/1.png\n"))
+    assert data.train.labels is data.test.labels is None and len(data.train.images) == len(data.test.images) == 1
+
+
+def test_labels_of_a_split_are_kept_where_all_of_its_images_have_one(tmp_path):
+    photos(tmp_path, [f"{name}.png" for name in "abcde"])
+    text = "path,label,split\na.png,x,\nb.png,,\nc.png, ,\nd.png,y,test\ne.png,x,test\n"
+    words = re.escape("labels.csv: only 1 of 3 training images have a label; the labels of this split are not used")
+    with pytest.warns(UserWarning, match=words) as warned:
+        data = load_dataset(table(tmp_path / "labels.csv", text))
+    assert len(warned) == 1 and data.train.labels is None and len(data.train.images) == 3
+    assert data.test.labels.tolist() == [1, 0] and data.classes == ("x", "y")
+    data = load_dataset(table(tmp_path / "none.csv", "path,label\na.png,\nb.png,\n"))  # no warning
+    assert data.train.labels is None and data.classes == ()
 
 
 def test_import_writes_one_file_of_the_same_content(tmp_path):

@@ -1,0 +1,159 @@
+"""Which images a folder or a CSV lists, with path, split and label.
+
+    photos/*.jpg                          no labels
+    photos/cat/*.jpg  photos/dog/*.jpg    the folder is the label, at any depth below it
+    photos/train/...  photos/test/...     two of the above: the official splits
+    photos.csv                            the columns below
+
+    path      of the image, relative to the CSV
+    label     its class, optional; empty, or no such column, for an image without a label
+    split     train or test, optional; empty, or no such column, for train
+
+The order is that of the paths as bytes, or of the CSV's lines. Hidden files (.name) are ignored. No image is opened.
+"""
+
+import csv
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from zoo.errors import ZooError, unknown
+from zoo.files import printable
+
+_SPLITS = {"train", "test"}
+_OTHER_SPLITS = {"val", "valid", "validation", "dev"}
+_COLUMNS = ("path", "label", "split")
+
+
+class ListedFile(NamedTuple):
+    """A file that should be an image.
+
+    Attributes:
+        path: of the file.
+        split: `"train"` or `"test"`.
+        label: the name of its class, or None.
+        fault: why it cannot belong to a dataset, whatever it holds; empty if nothing is wrong.
+    """
+
+    path: Path
+    split: str = "train"
+    label: str | None = None
+    fault: str = ""
+
+
+def list_images(path: Path) -> list[ListedFile]:
+    """The files that a folder or a CSV lists.
+
+    Raises:
+        ZooError: if it lists nothing, and for splits or columns other than the module's.
+    """
+    return _list_folder(path) if path.is_dir() else _list_csv(path)
+
+
+def _list_folder(root: Path) -> list[ListedFile]:
+    folders, strays = _entries(root)
+    names = {folder.name for folder in folders}
+    if "train" not in names or not names <= _SPLITS | _OTHER_SPLITS:
+        return _list_split(root, root, "train")
+    if others := sorted(names - _SPLITS):
+        raise ZooError(
+            f"{printable(root)}: has the folders train and {', '.join(others)}; only train and test are read as "
+            "splits, so rename the others or move them away"
+        )
+    listed = _list_split(root / "train", root, "train")
+    listed += [ListedFile(path, fault="beside the folder train") for path in strays]
+    return listed + (_list_split(root / "test", root, "test") if "test" in names else [])
+
+
+def _list_split(folder: Path, root: Path, split: str) -> list[ListedFile]:
+    folders, files = _entries(folder)
+    if not folders and not files:
+        raise ZooError(
+            f"{printable(folder)}: holds no images; expected images, a folder of images for each class, or folders "
+            "train and test of those"
+        )
+    if not folders:
+        return [ListedFile(path, split) for path in files]
+    listed = [ListedFile(path, split, fault="beside the class folders, so it has no class") for path in files]
+    for class_folder in folders:
+        label = printable(class_folder.name)
+        members = _walk(class_folder, {_identity(root), _identity(folder)})
+        listed += [ListedFile(path, split, label) for path in members] or [
+            ListedFile(class_folder, split, fault="a class folder of nothing")
+        ]
+    return sorted(listed, key=lambda file: os.fsencode(file.path))
+
+
+def _walk(folder: Path, seen: set[tuple[int, int]]) -> list[Path]:
+    """The files in a folder at any depth. A folder that a link leads to again is not entered again."""
+    if _identity(folder) in seen:
+        return []
+    seen.add(_identity(folder))
+    folders, files = _entries(folder)
+    return files + [path for inner in folders for path in _walk(inner, seen)]
+
+
+def _entries(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The folders and the other files in a folder that are not hidden, by their names as bytes."""
+    names = sorted((name for name in os.listdir(folder) if not name.startswith(".")), key=os.fsencode)
+    paths = [folder / name for name in names]
+    return [path for path in paths if os.path.isdir(path)], [path for path in paths if not os.path.isdir(path)]
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    status = os.stat(folder)
+    return status.st_dev, status.st_ino
+
+
+def _list_csv(path: Path) -> list[ListedFile]:
+    if not path.is_file():
+        raise ZooError(f"{printable(path)}: no such file")
+    try:
+        # Paths on disk are bytes: what is not UTF-8 is kept as it is.
+        with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+            reader = csv.reader(file)
+            header = [name.strip() for name in next(reader, [])]
+            rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if row]
+    except csv.Error as error:
+        raise ZooError(f"{printable(path)}: not a CSV ({error})") from error
+    _check_columns(path, header)
+    if not rows:
+        raise ZooError(f"{printable(path)}: has no lines below its header; expected a line per image")
+    listed = []
+    for line, row in rows:
+        if len(row) != len(header):
+            raise ZooError(f"{printable(path)}: line {line}: expected {len(header)} fields, got {len(row)}")
+        cells = dict(zip(header, row, strict=True))
+        split = cells.get("split") or "train"
+        if split not in _SPLITS:
+            raise ZooError(f"{printable(path)}: line {line}: split: expected train or test, got {split!r}")
+        listed.append(ListedFile(path.parent / cells["path"], split, printable(cells.get("label", "")) or None))
+    _refuse_duplicates(path, [file.path for file in listed], [line for line, _ in rows])
+    return listed
+
+
+def _check_columns(path: Path, header: Sequence[str]) -> None:
+    strange = [name for name in header if name not in _COLUMNS]
+    if strange or "path" not in header:
+        raise ZooError(
+            f"{printable(path)}: expected the columns path, and optionally label and split, in the first line; "
+            + (
+                str(unknown("column", strange[0], _COLUMNS))
+                if strange
+                else "path is missing"
+                if header
+                else "got nothing"
+            )
+        )
+
+
+def _refuse_duplicates(path: Path, images: Sequence[Path], lines: Sequence[int]) -> None:
+    """Refuse an image that is listed twice: it could be in both splits, or have two labels."""
+    first: dict[str, int] = {}
+    for image, line in zip(images, lines, strict=True):
+        if (before := first.setdefault(os.path.abspath(image), line)) != line:
+            raise ZooError(
+                f"{printable(path)}: line {line} names the same image as line {before}, {printable(image)}; "
+                "expected a line per image, so take one of them out"
+            )
