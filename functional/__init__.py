@@ -5,6 +5,7 @@ from functional import averaging as averaging
 from functional import encoders as encoders
 from functional import heads as heads
 from functional import initializers as initializers
+from functional import kernels as kernels
 from functional import layers as layers
 from functional import losses as losses
 from functional import methods as methods
@@ -14,6 +15,7 @@ from functional import probes as probes
 from functional import queues as queues
 from functional import random as random
 from functional import schedules as schedules
+from functional import solvers as solvers
 from functional import streams as streams
 from functional import training as training
 from functional import tree as tree

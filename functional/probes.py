@@ -16,20 +16,20 @@ Unlike the rest of `functional`, probes read values: they refuse features that a
 be class numbers, and iterate until they have converged. They are not for `vmap`.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, Int64
 from torch import Tensor
 
-from functional import tree
 from functional.base import Features
 from functional.checks import check_floating, check_integer, check_positive, check_rank, check_same_length
 from functional.kernels import inner_products
 from functional.metrics import accuracy
 from functional.numerics import l2_normalize, promote_half
+from functional.solvers import logistic_regression
 
 
 def standardize(train_x: Features, *others: Features) -> tuple[Features, ...]:
@@ -119,10 +119,9 @@ def logistic(
         tensor([[-0.9236,  0.9236],
                 [-0.3574,  0.3574]])
 
-    References:
-        Liu, Nocedal. On the limited memory BFGS method for large scale optimization. Mathematical Programming 45, 1989.
-
     Note:
+        `solvers.logistic_regression` is the solver.
+
         scikit-learn's `LogisticRegression` adds the losses up: its C is $1 / (N \lambda)$. With two classes it has one
         column of weights instead of two opposite ones, whose penalty is twice as large: there C is $2 / (N \lambda)$,
         and its weights are the difference of our columns.
@@ -132,19 +131,14 @@ def logistic(
     _check_training(train_x, train_y, strengths)
     strength = torch.tensor(strengths, dtype=torch.float64, device=train_x.device)
     classes, y = torch.unique(train_y.long(), return_inverse=True)
-    x = promote_half(train_x)
-    mean = x.mean(0)
-    basis, x = _fewer_columns(x - mean)
-    solution, objective, converged = _minimize(x, y, strength, max_iterations)
-    weights = solution[..., :-1] @ basis.T.double()
-    bias = solution[..., -1] - weights @ mean.double()
+    solution = logistic_regression(train_x, y, strengths=strength, max_iterations=max_iterations)
     # A class without a row has no best bias but minus infinity.
-    k = int(classes[-1]) + 1
-    all_weights = train_x.new_zeros(len(strength), train_x.shape[1], k, dtype=x.dtype)
-    all_bias = train_x.new_full((len(strength), k), -torch.inf, dtype=x.dtype)
-    all_weights[..., classes] = weights.mT.to(x.dtype)
-    all_bias[..., classes] = bias.to(x.dtype)
-    return LogisticFit(all_weights, all_bias, objective, converged)
+    k, dtype = int(classes[-1]) + 1, promote_half(train_x).dtype
+    weights = train_x.new_zeros(len(strength), train_x.shape[1], k, dtype=dtype)
+    bias = train_x.new_full((len(strength), k), -torch.inf, dtype=dtype)
+    weights[..., classes] = solution.weights.mT.to(dtype)
+    bias[..., classes] = solution.bias.to(dtype)
+    return LogisticFit(weights, bias, solution.objective, solution.converged)
 
 
 class RidgeFit(NamedTuple):
@@ -265,60 +259,6 @@ def knn(
 
 _SIMILARITIES_AT_ONCE = 2**25  # 128 MiB of float32
 _BLOCK = 32  # similarities of which only the largest is looked at first
-_TOLERANCE = 1e-7  # on the estimated distance to the minimum, as a part of the objective
-_MEMORY = 20  # pairs of changes that L-BFGS remembers
-_TRIALS = 20  # lengths that a line search tries
-
-
-class _Problem(NamedTuple):
-    """The data, and what is computed of them once."""
-
-    x: Tensor  # [N, D], the last column 1 and the others of mean 0
-    y: Tensor  # [N]
-    indicators: Tensor  # [K, N]
-    spectrum: Tensor  # [D], the variances of x along its axes
-    axes: Tensor  # [D, D], as columns
-
-
-class _State(NamedTuple):
-    """Where the minimisation stands, for the S strengths that still run."""
-
-    penalty: Tensor  # [S, 1, D]: the strength, and 0 for the bias
-    weights: Tensor  # [S, K, D]
-    logits: Tensor  # [S, K, N]
-    loss: Tensor  # [S]
-    residual: Tensor  # [S, K, N]: probabilities less indicators
-    gradient: Tensor  # [S, K, D]
-    pairs: tuple[tuple[Tensor, Tensor, Tensor], ...]  # changes of weights and gradient, and 1 over their product
-    length: Tensor  # [S], of the last step; 0 where no length was any good
-
-
-def _minimize(x: Tensor, y: Tensor, strength: Tensor, max_iterations: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Weights `[S, K, D]` with the bias last, objectives `[S]`, and whether they converged `[S]`; `x` has mean 0.
-
-    L-BFGS for all strengths together; those that are done drop out. Two things make it fast. Logits are linear in the
-    weights, so that another length of a step costs no product with `x`: an iteration has two, one for the direction
-    and one for the gradient. And L-BFGS starts from the inverse of nearly the right Hessian (`_descent`).
-
-    Products with `x` are in the dtype of the features; weights and sums are float64.
-    """
-    problem = _problem(x, y)
-    state = _start(problem, strength)
-    weights, objectives, converged = state.weights.clone(), state.loss.clone(), strength < 0
-    running = torch.arange(len(strength), device=x.device)
-    for _ in range(max_iterations + 1):
-        direction = _descent(problem, state)
-        objective = state.loss + _dot(state.penalty * state.weights, state.weights) / 2
-        # By Newton's model of the function, its distance to the minimum is half of this product.
-        done = -_dot(state.gradient, direction) <= _TOLERANCE * objective
-        weights[running], objectives[running], converged[running] = state.weights, objective, done
-        go_on = ~done & (state.length > 0)
-        if not go_on.any():
-            break
-        if not go_on.all():
-            state, direction, running = _keep(go_on, (state, direction, running))
-        state = _step(problem, state, direction)
-    return weights, objectives, converged
 
 
 def _nearest(train: Tensor, rows: Tensor, k: int) -> Tensor:
@@ -334,145 +274,6 @@ def _nearest(train: Tensor, rows: Tensor, k: int) -> Tensor:
     candidates = blocks[best, :, torch.arange(len(rows), device=rows.device)[:, None]].flatten(1)  # [m, blocks * 32]
     position = candidates.topk(k, dim=1).indices
     return best.gather(1, position // _BLOCK) * _BLOCK + position % _BLOCK
-
-
-def _keep(rows: Tensor, leaves: Any) -> Any:
-    return tree.map(lambda leaf: leaf[rows], leaves)
-
-
-def _problem(x: Tensor, y: Tensor) -> _Problem:
-    spectrum, axes = torch.linalg.eigh((x.T @ x).double() / len(x))
-    # A column of ones is one more axis, because the others have mean 0.
-    spectrum = F.pad(spectrum.clamp_min(0), (0, 1), value=1)
-    axes = torch.block_diag(axes, axes.new_ones(1, 1)).to(x.dtype)
-    return _Problem(F.pad(x, (0, 1), value=1), y, F.one_hot(y).T.to(x.dtype), spectrum, axes)
-
-
-def _start(problem: _Problem, strength: Tensor) -> _State:
-    """All weights 0."""
-    s, (n, d), k = len(strength), problem.x.shape, len(problem.indicators)
-    penalty = F.pad(strength[:, None, None].expand(s, 1, d - 1), (0, 1))
-    weights, logits = penalty.new_zeros(s, k, d), problem.x.new_zeros(s, k, n)
-    loss, residual = _loss_and_residual(logits, problem.y)
-    gradient = _gradient(problem, residual, weights, penalty)
-    return _State(penalty, weights, logits, loss, residual, gradient, (), torch.ones_like(strength))
-
-
-def _descent(problem: _Problem, state: _State) -> Tensor:
-    r"""The direction of L-BFGS `[S, K, D]`.
-
-    The Hessian is the mean over the rows of $(\mathrm{diag}(p) - p p^\top) \otimes x x^\top$, plus the strength. The
-    product of the means stands for the mean of the products here, which is exact at zero weights. It is diagonal in
-    the principal axes of the classes (K x K, found anew for each state) and those of the features.
-    """
-    class_spectrum, class_axes = torch.linalg.eigh(_class_hessian(state.residual + problem.indicators).double())
-    class_spectrum = class_spectrum.clamp_min(1e-9 * class_spectrum[:, -1:])
-    inverse = 1 / (class_spectrum[:, :, None] * problem.spectrum + state.penalty)
-    # Along the first axis all classes change alike, which changes no probability: no curvature, and no gradient.
-    inverse[:, 0] = 0
-
-    def precondition(v: Tensor) -> Tensor:
-        coordinates = (class_axes.mT @ v).to(problem.x.dtype) @ problem.axes
-        return class_axes @ ((coordinates * inverse).to(problem.x.dtype) @ problem.axes.T).double()
-
-    # The two loops of Liu and Nocedal.
-    v, alphas = -state.gradient, []
-    for dw, dg, rho in reversed(state.pairs):
-        alphas.append((rho * _dot(dw, v))[:, None, None])
-        v = v - alphas[-1] * dg
-    v = precondition(v)
-    for dw, dg, rho in state.pairs:
-        v = v + (alphas.pop() - (rho * _dot(dg, v))[:, None, None]) * dw
-    return v
-
-
-def _step(problem: _Problem, state: _State, direction: Tensor) -> _State:
-    """The state at a good length of the direction."""
-    x, dtype = problem.x, problem.x.dtype
-    change = direction.to(dtype) @ x.T
-    penalty_slope, penalty_curvature = (_dot(state.penalty * v, direction) for v in (state.weights, direction))
-
-    def at(t: Tensor) -> tuple[Tensor, ...]:
-        logits = torch.addcmul(state.logits, change, t.to(dtype)[:, None, None])
-        loss, residual = _loss_and_residual(logits, problem.y)
-        slope = (residual * change).sum((1, 2), dtype=torch.float64) / len(x) + penalty_slope + t * penalty_curvature
-        return slope, logits, loss, residual
-
-    slope = _dot(state.gradient, direction)
-    t, (_, logits, loss, residual) = _line_search(at, slope, state.length)
-    dw = t[:, None, None] * direction
-    weights = state.weights + dw
-    gradient = _gradient(problem, residual, weights, state.penalty)
-    dg = gradient - state.gradient
-    # The line search leaves -t * slope / 2 or more; much less is rounding, and the pair does not count.
-    product = _dot(dw, dg)
-    rho = torch.where(product > -0.1 * t * slope, 1 / product, 0)
-    pairs = (*state.pairs, (dw, dg, rho))[-_MEMORY:]
-    return _State(state.penalty, weights, logits, loss, residual, gradient, pairs, t)
-
-
-def _line_search(
-    at: Callable[[Tensor], tuple[Tensor, ...]], slope: Tensor, t: Tensor
-) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Lengths `[S]` at which the slope of a convex function has halved, 0 where none was found, and `at` them.
-
-    `at` gives the slope `[S]` first; `t` are the lengths to begin with. Only slopes are compared: near a minimum,
-    values differ by less than rounding.
-    """
-    low, slope_low = torch.zeros_like(t), slope
-    high, slope_high = torch.full_like(t, torch.inf), torch.zeros_like(t)
-    point = at(t)
-    for _ in range(_TRIALS):
-        found = point[0].abs() <= -0.5 * slope
-        if found.all():
-            return t, point
-        short = point[0] < 0
-        low, slope_low = torch.where(short, t, low), torch.where(short, point[0], slope_low)
-        high, slope_high = torch.where(short, high, t), torch.where(short, slope_high, point[0])
-        secant = low + (high - low) * (slope_low / (slope_low - slope_high)).clamp(0.1, 0.9)
-        beyond = t * (slope / (slope - slope_low)).clamp(2, 10)
-        t = torch.where(found, t, torch.where(high.isinf(), beyond, secant))
-        point = at(t)
-    t = torch.where(point[0].abs() <= -0.5 * slope, t, 0)
-    return t, at(t)
-
-
-def _loss_and_residual(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean cross-entropies `[S]`, and probabilities less indicators `[S, K, N]`, of logits `[S, K, N]`.
-
-    By the odds against the right class, so that both are exact to rounding even where its probability is nearly 1.
-    """
-    own = y.expand(len(logits), 1, -1)
-    margins = (logits - logits.gather(1, own)).scatter(1, own, -torch.inf)
-    log_odds = margins.logsumexp(1, keepdim=True)
-    loss = F.softplus(log_odds)
-    residual = (margins - loss).exp().scatter(1, own, -log_odds.sigmoid())
-    return loss.mean((1, 2), dtype=torch.float64), residual
-
-
-def _gradient(problem: _Problem, residual: Tensor, weights: Tensor, penalty: Tensor) -> Tensor:
-    return (residual @ problem.x).double() / len(problem.x) + penalty * weights
-
-
-def _class_hessian(p: Tensor) -> Tensor:
-    """The mean over the rows of diag(p) - p p', `[S, K, K]`, of probabilities `[S, K, N]`.
-
-    As the Laplacian of the off-diagonal products: nothing cancels when the probabilities are near 0 and 1.
-    """
-    products = (p @ p.mT / p.shape[-1]) * (1 - torch.eye(p.shape[1], dtype=p.dtype, device=p.device))
-    return torch.diag_embed(products.sum(-1)) - products
-
-
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    return (a * b).sum((1, 2))
-
-
-def _fewer_columns(x: Tensor) -> tuple[Tensor, Tensor]:
-    """`basis, coordinates` with `x = coordinates @ basis.T`: the best weights lie in the span of the rows."""
-    if len(x) >= x.shape[1]:
-        return torch.eye(x.shape[1], dtype=x.dtype, device=x.device), x
-    basis, triangle = torch.linalg.qr(x.T)
-    return basis, triangle.T
 
 
 def _scores(weights: Tensor, bias: Tensor, x: Tensor) -> Tensor:

@@ -33,6 +33,7 @@ from functional import (
     queues,
     random,
     schedules,
+    solvers,
     streams,
     training,
     tree,
@@ -244,6 +245,22 @@ def probe(function):
     return Case(function, rows(2), smooth=False, **READS)
 
 
+def minimum_of_squares(centres):
+    """Of 1 + |w - c|^2 / 2, by L-BFGS with a preconditioner three times too small."""
+
+    def point(weights, centres):
+        return solvers.Point(weights, 1 + (weights - centres).square().sum((1, 2)) / 2, weights - centres, centres)
+
+    def along(point, direction):
+        return lambda t: (((point.gradient + t[:, None, None] * direction) * direction).sum((1, 2)),)
+
+    def arrive(old, change, found):
+        return point(old.weights + change, old.kept)
+
+    objective = solvers.Objective(along, arrive, precondition=lambda point: lambda v: v / 3)
+    return solvers.lbfgs(objective, point(torch.zeros_like(centres), centres))
+
+
 LABELS = torch.tensor([0, 1, 0, 1])
 SCALE = layers.stateless(lambda key: {"scale": normal(0, 3)}, lambda params, x: x * params["scale"])
 MODULE = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 4), torch.nn.BatchNorm2d(2), torch.nn.Flatten())
@@ -436,7 +453,15 @@ CASES = {
     "training.value_and_grad": Case(
         training.value_and_grad(squares), lambda seed: ({"w": normal(seed, 3)}, normal(seed + 1, 3)), blind=False
     ),
-    # probes
+    # solvers and probes
+    "solvers.lbfgs": Case(minimum_of_squares, lambda seed: (normal(seed, 2, 3, 4),), smooth=False, **READS),
+    "solvers.line_search": Case(
+        lambda centre: solvers.line_search(lambda t: (t - centre,), -centre, torch.ones_like(centre)),
+        lambda seed: (normal(seed, 4).exp(),), smooth=False, **READS,
+    ),
+    "solvers.logistic_regression": probe(
+        lambda x, _: solvers.logistic_regression(x, LABELS, strengths=torch.tensor([0.1, 1.0]))
+    ),
     "probes.standardize": Case(probes.standardize, rows(2), half=torch.float32),
     "probes.logistic": probe(lambda x, _: probes.logistic(x, LABELS, strengths=(0.1, 1.0))),
     "probes.ridge": probe(lambda x, _: probes.ridge(x, LABELS, strengths=(0.1, 1.0))),
