@@ -1,4 +1,4 @@
-"""Kill `zoo pretrain` with SIGKILL at random moments, go on each time, and compare the bits with a run never killed.
+"""Kill `zoo pretrain` with SIGKILL at random moments, resume each time, and compare the bits with a run never killed.
 
     python scripts/kill_test.py --kills 20 --seed 0
 
@@ -78,15 +78,15 @@ def main() -> None:
 
 
 def start(recipe: Path, out: Path) -> subprocess.Popen[bytes]:
-    """A process that pretrains; it goes on where the last one in this directory was stopped."""
+    """A process that pretrains, or resumes the run in this directory."""
     command = [sys.executable, "-m", "zoo", "pretrain", str(recipe), "--out", str(out)]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL)
 
 
 def finish(recipe: Path, out: Path) -> None:
-    """Let a run go on to its end."""
+    """Resume a run to its end."""
     if start(recipe, out).wait():
-        sys.exit(f"{out}: the run cannot be gone on with")
+        sys.exit(f"{out}: the run cannot be resumed")
 
 
 def killed(recipe: Path, out: Path, epochs: int, later: float) -> str:

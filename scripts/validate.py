@@ -35,7 +35,7 @@ def main() -> None:
     )
     parser.add_argument("--every", type=int, default=0, help="epochs between probes; 0 for one at the end")
     parser.add_argument("--until", type=float, default=101, help="stop when all labels give this accuracy in %%")
-    parser.add_argument("--out", type=Path, help="the run directory, to go on with later")
+    parser.add_argument("--out", type=Path, help="the run directory, to resume later")
     arguments = parser.parse_args()
     recipe = read_recipe(arguments.recipe).replace(**dict(read_change(change) for change in arguments.set))
     data = held_out(arguments.labels)
