@@ -51,13 +51,14 @@ def _compiled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 def _max_of_tiles(x: Tensor, side: int) -> Tensor:
-    tiles = _tiles(x, side)
-    return functools.reduce(torch.maximum, [tiles[:, :, i, :, j] for i, j in _pixels(side)]).movedim(-1, 1)
+    """`[B, C, H', W']`, channels last in memory whatever the order of `x`: the order that a compiler is told."""
+    return _largest(_tiles(x, side), side).contiguous().movedim(-1, 1)
 
 
 def _gradient_to_the_first(gradient: Tensor, x: Tensor, side: int) -> Tensor:
     """As torch's: of the pixels of a tile that equal its maximum, the first in reading order has the gradient."""
-    tiles, largest, gradient = _tiles(x, side), _max_of_tiles(x, side).movedim(1, -1), gradient.movedim(1, -1)
+    tiles, gradient = _tiles(x, side), gradient.movedim(1, -1)
+    largest = _largest(tiles, side)
     to_come, parts = torch.ones_like(largest, dtype=torch.bool), []
     for i, j in _pixels(side):
         here = to_come & (tiles[:, :, i, :, j] == largest)
@@ -70,6 +71,11 @@ def _gradient_to_the_first(gradient: Tensor, x: Tensor, side: int) -> Tensor:
 def _tiles(x: Tensor, side: int) -> Tensor:
     """`[B, H', side, W', side, C]`: channels last, so that what lies side by side in memory is compared at once."""
     return x.movedim(1, -1).unflatten(2, (-1, side)).unflatten(1, (-1, side))
+
+
+def _largest(tiles: Tensor, side: int) -> Tensor:
+    """`[B, H', W', C]`."""
+    return functools.reduce(torch.maximum, [tiles[:, :, i, :, j] for i, j in _pixels(side)])
 
 
 def _pixels(side: int) -> list[tuple[int, int]]:

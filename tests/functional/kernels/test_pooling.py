@@ -46,6 +46,17 @@ def test_the_node_maps():
     torch.testing.assert_close(mapped, torch.stack([F.max_pool2d(one, 2) for one in x]), equal_nan=True)
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
+def test_the_nodes_have_the_order_of_memory_that_a_compiler_is_told(order):
+    """As a compiler checks it, and stops."""
+    x = levels(4, 3, 8, 6).nan_to_num(1).contiguous(memory_format=order).requires_grad_()
+    pooled = torch.compile(lambda x: max_pool2d(x, 2).sin(), fullgraph=True)(x)
+    gradients = [torch.autograd.grad(y.sum(), x)[0] for y in (pooled, F.max_pool2d(x, 2).sin())]
+    torch.testing.assert_close(*gradients)
+
+
 def test_other_squares_are_torchs():
     x = levels(2, 3, 7, 7)
     torch.testing.assert_close(max_pool2d(x, 3, 2, 1), F.max_pool2d(x, 3, 2, 1), equal_nan=True)
