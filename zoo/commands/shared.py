@@ -1,7 +1,9 @@
 """What the commands share: options, their group, and how they print."""
 
+import functools
 import io
 import json
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any
 
 import click
 
-from zoo.errors import exit_on_bad_input, unknown
+from zoo.errors import ZooError, exit_on_bad_input, unknown
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
 skip_bad = click.option("--skip-bad", is_flag=True, help="Leave out unreadable or truncated images.")
@@ -18,6 +20,35 @@ data_option = click.option(
 )
 baselines_option = click.option(
     "--baselines", default="pixels,untrained", show_default=True, help="Comma-separated; '' for none."
+)
+code_option = click.option(
+    "--code",
+    type=click.Path(),
+    metavar="FILE.py",
+    help="The Python file that defines an encoder or method of your own.",
+)
+
+
+def _use_threads(ctx: click.Context, param: click.Parameter, value: int | None) -> None:
+    if value is None:
+        return
+    if value < 1:
+        raise ZooError(f"--threads: expected 1 or more, got {value}")
+    if "torch" not in sys.modules:
+        os.environ["OMP_NUM_THREADS"] = str(value)  # for numpy and scikit-learn, which read it once
+    import torch
+
+    ctx.call_on_close(functools.partial(torch.set_num_threads, torch.get_num_threads()))
+    torch.set_num_threads(value)
+
+
+threads_option = click.option(
+    "--threads",
+    type=int,
+    metavar="N",
+    expose_value=False,  # a command takes no argument for it
+    callback=_use_threads,
+    help="Compute with N threads [default: torch's, one per core].",
 )
 
 
