@@ -15,7 +15,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -85,6 +85,36 @@ def load_dataset(name: str | Path, *, size: int | None = None, skip_bad: bool = 
     if size is not None:
         raise ZooError(f"size: is for a folder or CSV of images; {name} holds arrays, whose size is what it is")
     return dataset_of_arrays(str(name) if is_name else str(path), arrays)
+
+
+def as_dataset(data: Any) -> Dataset:
+    """The dataset of arrays in memory; their name is `arrays`, and they are all training images.
+
+    Args:
+        data: a `Dataset`, which is returned as it is; images, uint8 `[N, C, H, W]` or `[N, H, W]`, as a tensor or an
+            array; or a pair (images, labels), with an integer or a string for each image, or None for no labels.
+
+    Raises:
+        ZooError: for anything else; the message names the type.
+
+    Example:
+        >>> images = torch.zeros(2, 8, 8, dtype=torch.uint8)
+        >>> as_dataset((images, ["cat", "dog"])).classes
+        ('cat', 'dog')
+    """
+    if isinstance(data, Dataset):
+        return data
+    images, labels = data if isinstance(data, tuple | list) and len(data) == 2 else (data, None)
+    if not isinstance(images, Tensor | np.ndarray):
+        hint = "; zoo.load_dataset reads a name or a path" if isinstance(data, str | Path) else ""
+        raise ZooError(
+            "data: expected a Dataset, images as a uint8 tensor or array [N, C, H, W] or [N, H, W], or a pair "
+            f"(images, labels), got {_type_in_words(data)}{hint}"
+        )
+    arrays = {"images": _as_array(images)}
+    if labels is not None:
+        arrays["labels"] = _label_array(labels)
+    return dataset_of_arrays("arrays", arrays)
 
 
 def save_dataset(dataset: Dataset, path: str | Path, *, source: str) -> None:
@@ -245,6 +275,30 @@ def _labels(name: str, split: str, arrays: Mapping[str, np.ndarray], n: int) -> 
     if len(labels) != n:
         raise ZooError(f"{name}: {split}: {n} images but {len(labels)} labels; row i of each must belong together")
     return labels
+
+
+def _as_array(values: Any) -> np.ndarray:
+    return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+
+
+def _label_array(labels: Any) -> np.ndarray:
+    try:
+        values = _as_array(labels)
+    except (TypeError, ValueError) as error:  # torch has bfloat16, which numpy has not; lists can be ragged
+        raise ZooError(
+            f"arrays: train_labels: expected integers or strings [N], got {_type_in_words(labels)}"
+        ) from error
+    if values.dtype == object and all(isinstance(value, str) for value in values.flat):  # as pandas keeps strings
+        return values.astype(str)
+    return values
+
+
+def _type_in_words(value: Any) -> str:
+    kind = f"{type(value).__name__} of {len(value)}" if isinstance(value, tuple | list) else type(value).__name__
+    inside = (
+        ", ".join(dict.fromkeys(type(item).__name__ for item in value[:9])) if isinstance(value, tuple | list) else ""
+    )
+    return f"{kind} ({inside})" if inside else kind
 
 
 def _number_classes(

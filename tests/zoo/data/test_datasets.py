@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 from safetensors.torch import save_file as save_torch_file
 
 import zoo
-from zoo.data.datasets import channel_statistics, load_dataset
+from zoo.data.datasets import as_dataset, channel_statistics, load_dataset
 from zoo.data.downloads import official_source
 from zoo.data.names import SUBSETS, cache_path
 
@@ -84,6 +84,52 @@ def test_arrays_that_are_no_dataset_are_named(tmp_path, arrays, words):
     with pytest.raises(zoo.ZooError) as error:
         load_dataset(tmp_path / "d.npz")
     assert words in str(error.value) and "d.npz" in str(error.value)
+
+
+def test_arrays_in_memory_are_a_dataset(digits):
+    assert as_dataset(digits) is digits
+    grey, tensor = IMAGES[:, 0], torch.from_numpy(IMAGES)
+    for images in (IMAGES, tensor, grey, tensor[:, 0]):
+        data = as_dataset(images)
+        assert data.name == "arrays" and data.test is None and data.train.labels is None and data.classes == ()
+        assert torch.equal(data.train.images, tensor if images.ndim == 4 else tensor[:, :1])
+    strings = (LABELS, LABELS.astype(object), LABELS.tolist(), tuple(LABELS.tolist()))
+    numbers = ([5, 7, 5, 2, 7, 2], np.array([5, 7, 5, 2, 7, 2], np.uint8), torch.tensor([5, 7, 5, 2, 7, 2]))
+    for classes, forms in ((("ant", "cat", "dog"), strings), (("2", "5", "7"), numbers)):
+        for labels in forms:
+            data = as_dataset((tensor, labels))
+            assert data.train.labels.tolist() == [1, 2, 1, 0, 2, 0] and data.classes == classes
+    assert as_dataset(digits.train).digest == as_dataset((digits.train.images, digits.train.labels)).digest
+    assert as_dataset((tensor, None)).train.labels is None
+    frozen = IMAGES.copy()
+    frozen.flags.writeable = False
+    assert torch.equal(as_dataset(frozen).train.images, tensor)
+
+
+@pytest.mark.parametrize(
+    "data,words",
+    [
+        (None, "got NoneType"),
+        ("digits", "got str; zoo.load_dataset reads a name or a path"),
+        ([IMAGES[0]] * 3, "got list of 3 (ndarray)"),
+        ((LABELS.tolist(), LABELS), "got tuple of 2 (list, ndarray)"),
+        ({"images": IMAGES}, "got dict"),
+        (IMAGES.astype(np.float32), "train_images: expected uint8 in 0..255, got float32"),
+        (torch.zeros(2, 3, 4), "train_images: expected uint8 in 0..255, got float32"),
+        (IMAGES.transpose(0, 2, 3, 1), ".transpose(0, 3, 1, 2)"),
+        (IMAGES[:0], "got an empty array"),
+        ((IMAGES, LABELS[:3]), "6 images but 3 labels"),
+        ((IMAGES, np.zeros(6)), "train_labels: expected integers or strings [N], got float64 [6]"),
+        ((IMAGES, [[1], [1, 2]]), "train_labels: expected integers or strings [N], got list of 2 (list)"),
+        ((IMAGES, torch.zeros(6).bfloat16()), "train_labels: expected integers or strings [N], got Tensor"),
+        ((IMAGES, [None] * 6), "train_labels: expected integers or strings [N], got object [6]"),
+        ((IMAGES, 3), "train_labels: expected integers or strings [N], got int64 []"),
+    ],
+)
+def test_other_data_in_memory_is_named_by_its_type(data, words):
+    with pytest.raises(zoo.ZooError) as error:
+        as_dataset(data)
+    assert words in str(error.value) and len(str(error.value)) < 250 and "\n" not in str(error.value)
 
 
 def test_objects_are_never_unpickled(tmp_path):
