@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import sys
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +29,17 @@ def environment() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
     }
+
+
+def wait_passively() -> None:
+    """Let threads that have nothing to do sleep, unless the user's environment says otherwise.
+
+    OpenMP's threads wait for each other at the end of every operation, and by default spin while they do. Beside other
+    busy programs, a spinning thread keeps the core from the one that it waits for, and small operations become many
+    times slower. OpenMP reads the setting when torch loads it, so this does nothing afterwards.
+    """
+    if "torch" not in sys.modules:
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def has_bfloat16(device: str | torch.device = "cpu") -> bool:

@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import json
 import sys
 from collections.abc import Iterable, Iterator
 
@@ -11,20 +12,31 @@ class ZooError(ValueError):
 
 
 @contextlib.contextmanager
-def exit_on_bad_input() -> Iterator[None]:
+def exit_on_bad_input(*, as_json: bool = False) -> Iterator[None]:
     """For a command: an error that its user can mend becomes one line on stderr and exit code 2.
 
-    That is a `ZooError`, or an `OSError` of a file. Anything else is a bug, and keeps its traceback.
+    That is a `ZooError`, or an `OSError` of a file. Anything else is a bug, and keeps its traceback; so does a pipe
+    whose reader is gone, which is nobody's error.
+
+    Args:
+        as_json: write the line as `{"error": "..."}`.
     """
     try:
         yield
         return
+    except BrokenPipeError:
+        raise
     except ZooError as error:
         message = str(error)
     except OSError as error:
         message = f"{error.filename or 'file system'}: {error.strerror or error}"
-    print(f"zoo: {message}", file=sys.stderr)
+    print(error_line(message, as_json=as_json), file=sys.stderr)
     sys.exit(2)
+
+
+def error_line(message: str, *, as_json: bool) -> str:
+    """What a command writes on stderr for an error."""
+    return json.dumps({"error": message}) if as_json else f"zoo: {message}"
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> ZooError:

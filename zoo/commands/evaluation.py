@@ -8,11 +8,13 @@ import click
 from zoo.commands.shared import (
     as_json,
     baselines_option,
+    code_option,
     data_option,
     model_and_data,
     model_argument,
     print_json,
     skip_bad,
+    threads_option,
 )
 from zoo.errors import ZooError
 
@@ -28,6 +30,8 @@ from zoo.errors import ZooError
 @baselines_option
 @click.option("--report", is_flag=True, help="Print scores per class and the confusion matrix, for the most labels.")
 @skip_bad
+@code_option
+@threads_option
 @as_json
 def probe(
     model: str,
@@ -38,6 +42,7 @@ def probe(
     baselines: str,
     report: bool,
     skip_bad: bool,
+    code: str | None,
     as_json: bool,
 ) -> None:
     """Probe the features of MODEL with a few labels of the data's training images, on its test images.
@@ -48,7 +53,7 @@ def probe(
     from zoo.reports.cards import report_section
     from zoo.reports.tables import results_table
 
-    loaded, dataset, left_out = model_and_data(model, data, skip_bad)
+    loaded, dataset, left_out = model_and_data(model, data, skip_bad, code)
     if dataset.test is None or dataset.test.labels is None:
         if labels_per_class is not None or draws is not None:
             raise ZooError(
@@ -85,15 +90,19 @@ def probe(
 @click.option("--seed", default=0, show_default=True, help="Of the untrained encoder, and of folds.")
 @baselines_option
 @skip_bad
+@code_option
+@threads_option
 @as_json
-def knn(model: str, data: str | None, k: int, seed: int, baselines: str, skip_bad: bool, as_json: bool) -> None:
+def knn(
+    model: str, data: str | None, k: int, seed: int, baselines: str, skip_bad: bool, code: str | None, as_json: bool
+) -> None:
     """Classify the data's test images by their nearest training images in the features of MODEL; nothing is tuned.
 
     Nearest by cosine on standardised features. Data without labelled test images are cross-validated.
     """
     from zoo.evaluation.protocol import knn_dataset
 
-    loaded, dataset, left_out = model_and_data(model, data, skip_bad)
+    loaded, dataset, left_out = model_and_data(model, data, skip_bad, code)
     found = knn_dataset(loaded, dataset, k=k, seed=seed, baselines=_items(baselines))
     _print_report(loaded, dataset, found, True, {"k": k, "seed": seed, "unlabelled_left_out": left_out}, as_json)
 
@@ -105,13 +114,17 @@ def knn(model: str, data: str | None, k: int, seed: int, baselines: str, skip_ba
 @click.option("--seed", default=0, show_default=True, help="Of the untrained encoder.")
 @baselines_option
 @skip_bad
+@code_option
+@threads_option
 @as_json
-def cluster(model: str, data: str | None, seeds: int, seed: int, baselines: str, skip_bad: bool, as_json: bool) -> None:
+def cluster(
+    model: str, data: str | None, seeds: int, seed: int, baselines: str, skip_bad: bool, code: str | None, as_json: bool
+) -> None:
     """Find clusters in the features of MODEL without labels, and compare them with the classes of the test images."""
     from zoo.evaluation.clustering import cluster
     from zoo.reports.cards import clusters_section
 
-    loaded, dataset, _ = model_and_data(model, data, skip_bad)
+    loaded, dataset, _ = model_and_data(model, data, skip_bad, code)
     record = cluster(loaded, dataset, seeds=range(seeds), seed=seed, baselines=_items(baselines))
     if as_json:
         print_json(record)
@@ -126,8 +139,10 @@ def cluster(model: str, data: str | None, seeds: int, seed: int, baselines: str,
     "--out", required=True, type=click.Path(path_type=Path), metavar="FILE", help=".npz, .safetensors, .csv or .tsv."
 )
 @skip_bad
+@code_option
+@threads_option
 @as_json
-def embed(model: str, images: tuple[str, ...], out: Path, skip_bad: bool, as_json: bool) -> None:
+def embed(model: str, images: tuple[str, ...], out: Path, skip_bad: bool, code: str | None, as_json: bool) -> None:
     """Write the features of IMAGES with their paths and labels: image files, or a dataset's name, a folder or a CSV.
 
     A .tsv holds the features alone, and a second file beside it paths and labels, as embedding viewers ask for.
@@ -136,7 +151,7 @@ def embed(model: str, images: tuple[str, ...], out: Path, skip_bad: bool, as_jso
     from zoo.models.loading import load
 
     check_output(out)
-    loaded = load(model_argument(model))
+    loaded = load(model_argument(model), code=code)
     embedding = embed(loaded, images, skip_bad=skip_bad)
     written = [str(path) for path in write_embedding(embedding, out)]
     n, dim = embedding.features.shape
@@ -153,8 +168,10 @@ def embed(model: str, images: tuple[str, ...], out: Path, skip_bad: bool, as_jso
 @click.argument("target", metavar="RUN|MODEL")
 @data_option
 @click.option("--out", type=click.Path(path_type=Path), help="Where the pictures go [default: beside the run].")
+@code_option
+@threads_option
 @as_json
-def plot(target: str, data: str | None, out: Path | None, as_json: bool) -> None:
+def plot(target: str, data: str | None, out: Path | None, code: str | None, as_json: bool) -> None:
     """Draw the loss curve of a run, and what a model's features tell of classes.
 
     That is their t-SNE, and for data with labelled test images the confusion matrix of a linear probe on all training
@@ -169,7 +186,7 @@ def plot(target: str, data: str | None, out: Path | None, as_json: bool) -> None
     if (Path(target) / "metrics.jsonl").is_file():
         written.append(loss_curve(read_metrics(target), Path(target).name, out / "loss.png"))
     if not written or (Path(target) / "encoder" / "config.json").is_file():
-        model, dataset, _ = model_and_data(target, data, skip_bad=False)
+        model, dataset, _ = model_and_data(target, data, skip_bad=False, code=code)
         split = dataset.test or dataset.train
         if split.labels is None:
             raise ZooError(f"{dataset.name}: has no labels to colour the t-SNE by; pass --data with some")

@@ -4,7 +4,7 @@ import json
 
 import click
 
-from zoo.commands.shared import as_json, model_argument, print_json
+from zoo.commands.shared import as_json, code_option, model_argument, print_json
 
 
 @click.command("list")
@@ -23,12 +23,13 @@ def list_command(as_json: bool) -> None:
 
 @click.command()
 @click.argument("model")
+@code_option
 @as_json
-def show(model: str, as_json: bool) -> None:
+def show(model: str, code: str | None, as_json: bool) -> None:
     """Show the configuration of MODEL, a name or a directory: architecture, recipe, digests."""
     from zoo.models.loading import load
 
-    loaded = load(model_argument(model))
+    loaded = load(model_argument(model), code=code)
     if as_json:
         print_json(loaded.config)
         return

@@ -2,6 +2,7 @@
 
 import functools
 import io
+import itertools
 import json
 import os
 import sys
@@ -11,7 +12,8 @@ from typing import Any
 
 import click
 
-from zoo.errors import ZooError, exit_on_bad_input, unknown
+from zoo.environment import wait_passively
+from zoo.errors import ZooError, error_line, exit_on_bad_input, unknown
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
 skip_bad = click.option("--skip-bad", is_flag=True, help="Leave out unreadable or truncated images.")
@@ -55,11 +57,29 @@ threads_option = click.option(
 class Group(click.Group):
     """Bad input becomes one line and exit code 2; any other error is a bug and keeps its traceback."""
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def main(self, args: Any = None, prog_name: str | None = None, *rest: Any, **extra: Any) -> Any:
+        wait_passively()
+        arguments = sys.argv[1:] if args is None else [str(argument) for argument in args]
+        as_json = "--json" in itertools.takewhile(lambda argument: argument != "--", arguments)
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")  # the names of files need not be UTF-8
-        with exit_on_bad_input(), warnings.catch_warnings():
+        try:
+            with exit_on_bad_input(as_json=as_json):
+                code = super().main(args, prog_name, *rest, **{**extra, "standalone_mode": False})
+                sys.exit(code if isinstance(code, int) else 0)
+        except click.Abort:
+            click.echo("Aborted!", err=True)
+            sys.exit(1)
+        except click.ClickException as error:
+            if as_json:
+                click.echo(error_line(error.format_message(), as_json=True), err=True)
+            else:
+                error.show()
+            sys.exit(error.exit_code)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_: click.echo(f"zoo: warning: {message}", err=True)
             return super().invoke(ctx)
 
@@ -69,12 +89,12 @@ class Group(click.Group):
         return super().resolve_command(ctx, args)
 
 
-def model_and_data(model: str, data: str | None, skip_bad: bool) -> tuple[Any, Any, int]:
+def model_and_data(model: str, data: str | None, skip_bad: bool, code: str | None = None) -> tuple[Any, Any, int]:
     """The encoder, the data to probe it with, and the number of images left out."""
     from zoo.data.sources import labelled_dataset
     from zoo.models.loading import load
 
-    loaded = load(model_argument(model))
+    loaded = load(model_argument(model), code=code)
     dataset, left_out = labelled_dataset(
         data or loaded.config["recipe"]["dataset"], loaded.input_shape, skip_bad=skip_bad
     )
