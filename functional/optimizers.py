@@ -359,7 +359,7 @@ def grouped(*groups: tuple[str, Optimizer]) -> Optimizer:
 
     Args:
         groups: pairs of a pattern and an optimizer. A pattern is a name with `*` for any characters, over the dotted
-            names of `tree.flatten`: `"predictor.*"`, `"*.bias"`, and `"*"` for all that is left.
+            names of `tree.flatten`: `"predictor.*"`, `"*.bias"`, and `"*"` for all that is left, if anything is.
 
     Raises:
         ValueError: at `init`, if a pattern matches nothing that is left, or a parameter matches no pattern.
@@ -375,7 +375,7 @@ def grouped(*groups: tuple[str, Optimizer]) -> Optimizer:
         left, found = tree.flatten(trees), []
         for pattern, _ in groups:
             names = [name for name in left if fnmatchcase(name, pattern)]
-            if not names:
+            if not names and pattern != "*":
                 raise ValueError(
                     f"groups: {pattern!r} matches no parameter; there are {', '.join(left) or 'none left'}"
                 )
@@ -385,13 +385,14 @@ def grouped(*groups: tuple[str, Optimizer]) -> Optimizer:
         return found
 
     def init(params: Params, /) -> tuple[Any, ...]:
-        return tuple(optimizer.init(part) for (_, optimizer), part in zip(groups, parts(params), strict=True))
+        both = zip(groups, parts(params), strict=True)
+        return tuple(optimizer.init(part) if part else () for (_, optimizer), part in both)
 
     def update(grads: Params, opt_state: tuple[Any, ...], params: Params, /) -> tuple[Params, tuple[Any, ...]]:
         moved: dict[str, Tensor] = {}
         states = []
         for (_, optimizer), *part in zip(groups, parts(grads), opt_state, parts(params), strict=True):
-            new_params, new_state = optimizer.update(*part)
+            new_params, new_state = optimizer.update(*part) if part[0] else ({}, ())
             moved |= tree.flatten(new_params)
             states.append(new_state)
         return tree.unflatten_like(params, moved), tuple(states)

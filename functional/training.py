@@ -18,7 +18,6 @@ from torch import Tensor
 from functional import tree
 from functional.base import Batch, Info, Key, Loss, Method, Optimizer, Params
 
-
 RESERVED = {"loss", "grad_norm"}  # the names in an info that are the training step's
 
 

@@ -24,7 +24,7 @@ from functional.base import Batch, Method, Optimizer, Views
 from functional.training import TrainState
 from zoo.environment import has_bfloat16
 from zoo.models.architectures import build_encoder
-from zoo.training.plan import build_method, build_optimizer, build_views, in_precision
+from zoo.training.plan import Clock, build_method, build_optimizer, build_views, in_precision
 from zoo.training.recipe import Recipe
 
 LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 0.06, 0.9, 5e-4
@@ -114,7 +114,7 @@ def ours(network: Network, form: str, device: str = "cpu") -> Ours:
     views = build_views(recipe, setting.mean, setting.std)
     encoder = build_encoder(recipe.encoder, setting.channels, recipe.encoder_options)
     method = build_method(recipe, in_precision(encoder, recipe.precision), views)
-    optimizer = build_optimizer(recipe, lambda step: recipe.learning_rate)
+    optimizer = build_optimizer(recipe, Clock(steps_per_epoch=1000, epochs=recipe.epochs))
     state = training.init(method, optimizer, random.key(0, device=device))
     return Ours(
         views, method, optimizer, state, training.make_train_step(method.loss, optimizer, compile=recipe.compile)

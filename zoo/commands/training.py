@@ -6,7 +6,9 @@ from typing import Any
 
 import click
 
-from zoo.commands.shared import as_json, data_option, print_json, skip_bad
+from zoo.commands.shared import as_json, code_option, data_option, print_json, skip_bad
+
+device_option = click.option("--device", default="cpu", show_default=True, metavar="cpu|cuda", help="Where to train.")
 
 
 @click.command()
@@ -16,47 +18,68 @@ from zoo.commands.shared import as_json, data_option, print_json, skip_bad
 @click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Change a field: --set epochs=3.")
 @click.option("--precision", type=click.Choice(["auto", "float32", "bfloat16"]), help="In which the encoder computes.")
 @click.option("--compile/--no-compile", default=None, help="Compile the loss: half a minute, then faster steps.")
-@click.option("--device", metavar="cpu|cuda", help="Where to train.")
+@device_option
+@code_option
 @skip_bad
 @as_json
 def pretrain(
-    recipe: str, out: Path, data: str | None, changes: tuple[str, ...], skip_bad: bool, as_json: bool, **speed: Any
+    recipe: str,
+    out: Path,
+    data: str | None,
+    changes: tuple[str, ...],
+    device: str,
+    code: Path | None,
+    skip_bad: bool,
+    as_json: bool,
+    **fields: Any,
 ) -> None:
     """Pretrain an encoder by RECIPE: a .py or .json file, or the name of a model, whose recipe is run again.
 
-    The same command given again resumes a run that was stopped. Options that are not given are the recipe's.
+    The same command given again resumes a run that was stopped. Options that are not given are the recipe's. A .py file
+    can bring a method, an encoder or augmentations of your own.
     """
+    from zoo.models.code import read_code
     from zoo.training.loop import pretrain, resolve_recipe
     from zoo.training.recipe import read_change
 
-    given = {field: value for field, value in speed.items() if value is not None}
-    chosen = resolve_recipe(recipe).replace(**given, **dict(read_change(change) for change in changes))
-    model = _interruptible(out, lambda: pretrain(chosen, data=data, out=out, skip_bad=skip_bad, progress=True))
-    _print_run(model, out, as_json)
+    given = {field: value for field, value in fields.items() if value is not None}
+    chosen, own = resolve_recipe(recipe)
+    chosen = chosen.replace(**given, **dict(read_change(change) for change in changes))
+    functions = own if code is None else read_code(code)
+    options = {"data": data, "out": out, "code": functions, "device": device, "skip_bad": skip_bad, "progress": True}
+    _print_run(_interruptible(out, lambda: pretrain(chosen, **options)), out, as_json)
 
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
+@device_option
+@code_option
 @skip_bad
 @as_json
-def resume(run: Path, skip_bad: bool, as_json: bool) -> None:
+def resume(run: Path, device: str, code: Path | None, skip_bad: bool, as_json: bool) -> None:
     """Resume the run in the directory RUN."""
     from zoo.training.loop import resume
 
-    _print_run(_interruptible(run, lambda: resume(run, skip_bad=skip_bad, progress=True)), run, as_json)
+    options = {"device": device, "code": code, "skip_bad": skip_bad, "progress": True}
+    _print_run(_interruptible(run, lambda: resume(run, **options)), run, as_json)
 
 
 def _print_run(model: Any, out: Path, as_json: bool) -> None:
-    encoder = out / "encoder"
+    encoder, training = out / "encoder", model.config["training"]
     if as_json:
-        print_json({"name": model.name, "run": str(out), "encoder": str(encoder), **model.config["training"]})
-    else:
-        click.echo(f"{model!r}\n{encoder}")
+        about = {"name": model.name, "run": str(out), "encoder": str(encoder), "sha256": model.config["sha256"]}
+        print_json({**about, **training})
+        return
+    click.echo(f"{model!r}")
+    click.echo(f"{training['steps']:,} steps in {training['seconds']:,.0f} s, SHA-256 {model.config['sha256']}")
+    click.echo(encoder)
 
 
 def _interruptible(out: Path, call: Any) -> Any:
     try:
         return call()
     except KeyboardInterrupt:
-        click.echo(f"\nstopped; go on with: zoo resume {out}", err=True)
+        kept = (out / "checkpoint.safetensors").is_file()
+        way = f"resume with: zoo resume {out}" if kept else "no epoch was finished, so nothing is kept"
+        click.echo(f"\nstopped; {way}", err=True)
         sys.exit(1)

@@ -7,6 +7,7 @@ from typing import Any
 from functional import encoders
 from functional.base import Encoder
 from zoo.errors import ZooError, unknown
+from zoo.models.code import NO_CODE, Code
 
 ENCODERS: dict[str, Callable[..., Encoder]] = {
     "resnet8": encoders.resnet8,
@@ -23,13 +24,35 @@ ENCODERS: dict[str, Callable[..., Encoder]] = {
 Options = Mapping[str, Any]
 
 
-def build_encoder(name: str, in_channels: int, options: Options) -> Encoder:
+def known_encoders(code: Code = NO_CODE) -> dict[str, Callable[..., Encoder]]:
+    """The encoders of this package and those of a user's own code.
+
+    Raises:
+        ZooError: if both have one of the same name.
+    """
+    return merged("encoder", ENCODERS, code.encoders)
+
+
+def build_encoder(name: str, in_channels: int, options: Options, code: Code = NO_CODE) -> Encoder:
     """The encoder of a name, for images with `in_channels` channels.
 
     Raises:
         ZooError: if the name or an option is not known, or a value is refused.
     """
-    return call_named("encoder", ENCODERS, name, (in_channels,), options)
+    return call_named("encoder", known_encoders(code), name, (in_channels,), options)
+
+
+def merged(
+    kind: str, ours: Mapping[str, Callable[..., Any]], own: Mapping[str, Callable[..., Any]]
+) -> dict[str, Callable[..., Any]]:
+    """Functions by name, this package's and a user's own.
+
+    Raises:
+        ZooError: if both have one of the same name.
+    """
+    if both := sorted(ours.keys() & own.keys()):
+        raise ZooError(f"{kind} {both[0]!r}: this package has one of that name; give your own another one")
+    return {**ours, **own}
 
 
 def call_named(
@@ -40,15 +63,30 @@ def call_named(
     Raises:
         ZooError: if the name or an option is unknown, or the function refuses a value.
     """
-    check_options(kind, known, name, options)
+    if name not in known:
+        raise unknown(kind, name, known)
     try:
         return known[name](*args, **options)
     except (TypeError, ValueError) as error:
         raise ZooError(f"recipe: {kind} {name!r}: {error}") from error
 
 
-def check_options(kind: str, known: Mapping[str, Callable[..., Any]], name: str, options: Options) -> None:
+def check_options(
+    kind: str,
+    known: Mapping[str, Callable[..., Any]],
+    name: str,
+    options: Options,
+    *,
+    not_options: tuple[str, ...] = (),
+) -> None:
     """Look up a name and its options without calling anything.
+
+    Args:
+        kind: of the name, for the message.
+        known: functions by name; their keyword-only parameters are the options.
+        name: what is looked up.
+        options: likewise.
+        not_options: keyword-only parameters that are given in another way.
 
     Raises:
         ZooError: if one is unknown; similar names are listed.
@@ -56,7 +94,7 @@ def check_options(kind: str, known: Mapping[str, Callable[..., Any]], name: str,
     if name not in known:
         raise unknown(kind, name, known)
     parameters = inspect.signature(known[name]).parameters.values()
-    keywords = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+    keywords = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in not_options]
     for option in options:
         if option not in keywords:
             raise unknown(f"option of {kind} {name!r}:", option, keywords)

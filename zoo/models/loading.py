@@ -14,7 +14,8 @@ from typing import Any
 from functional import random, tree
 from zoo.errors import ZooError, unknown
 from zoo.files import load_tensors
-from zoo.models.architectures import ENCODERS, build_encoder
+from zoo.models.architectures import build_encoder, known_encoders
+from zoo.models.code import Code, read_code
 from zoo.models.entries import ENTRIES, entry
 from zoo.models.pretrained import PretrainedEncoder
 
@@ -22,12 +23,13 @@ FORMAT_VERSION = 1
 WEIGHTS = Path(__file__).parents[1] / "weights"
 
 
-def load(name: str | Path) -> PretrainedEncoder:
+def load(name: str | Path, *, code: Code | str | Path | None = None) -> PretrainedEncoder:
     """The encoder of a name in `list_models()`, or of a directory.
 
     Args:
         name: a name has no slash; a directory is written with one (`./encoder`), or passed as a `Path`. The directory
             of a finished run stands for the encoder in it.
+        code: the Python file that defines the encoder, if it is one of your own (`zoo.models.code`).
 
     Raises:
         ZooError: if there is no such model, if files are missing, cut short or changed since they were written, or if
@@ -42,16 +44,16 @@ def load(name: str | Path) -> PretrainedEncoder:
                 f"or {str(WEIGHTS / name)!r} for the model"
             )
         expected = entry(name)
-        return _load_directory(WEIGHTS / name, expected.sha256)
-    return _load_directory(Path(name).expanduser(), None)
+        return _load_directory(WEIGHTS / name, expected.sha256, read_code(None))
+    return _load_directory(Path(name).expanduser(), None, read_code(code))
 
 
-def _load_directory(directory: Path, sha256: str | None) -> PretrainedEncoder:
+def _load_directory(directory: Path, sha256: str | None, code: Code) -> PretrainedEncoder:
     if not directory.is_dir():
         raise ZooError(f"{directory}: no such directory; `zoo list` shows the models that can be loaded by name")
     if not (directory / "config.json").is_file() and (directory / "encoder" / "config.json").is_file():
         directory = directory / "encoder"
-    config = _read_config(directory)
+    config = _read_config(directory, code)
     path = directory / "model.safetensors"
     if not path.is_file():
         raise ZooError(f"{path}: no such file; an encoder directory holds model.safetensors and config.json")
@@ -64,7 +66,7 @@ def _load_directory(directory: Path, sha256: str | None) -> PretrainedEncoder:
             )
     flat, _ = load_tensors(path)
     architecture = config["architecture"]
-    encoder = build_encoder(architecture["encoder"], architecture["in_channels"], architecture["options"])
+    encoder = build_encoder(architecture["encoder"], architecture["in_channels"], architecture["options"], code)
     # On the meta device there are shapes and no numbers: nothing is drawn that the file then replaces.
     params, batch_stats = encoder.init(random.key(0, device="meta"))
     try:
@@ -75,7 +77,7 @@ def _load_directory(directory: Path, sha256: str | None) -> PretrainedEncoder:
     return PretrainedEncoder(encoder, params, batch_stats, config)
 
 
-def _read_config(directory: Path) -> dict[str, Any]:
+def _read_config(directory: Path, code: Code) -> dict[str, Any]:
     path = directory / "config.json"
     if not path.is_file():
         raise ZooError(f"{directory}: not an encoder directory: it has no config.json")
@@ -91,8 +93,12 @@ def _read_config(directory: Path) -> dict[str, Any]:
     required = {"name", "architecture", "input_shape", "mean", "std", "sha256"}
     if missing := required - config.keys():
         raise ZooError(f"{path}: missing {', '.join(sorted(missing))}")
-    if config["architecture"].get("encoder") not in ENCODERS:
-        raise unknown(f"encoder in {path}:", config["architecture"].get("encoder"), ENCODERS)
+    known = known_encoders(code)
+    if (encoder := config["architecture"].get("encoder")) not in known:
+        raise ZooError(
+            f"{unknown(f'encoder in {path}:', encoder, known)}; if it is one of your own, name the Python file that "
+            "defines it: code='FILE.py', or --code FILE.py"
+        )
     return config
 
 

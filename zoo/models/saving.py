@@ -5,18 +5,26 @@ from pathlib import Path
 
 from functional import tree
 from zoo.files import content_digest, save_tensors, write_atomically
+from zoo.models.code import Code
 from zoo.models.loading import FORMAT_VERSION, load
 from zoo.models.pretrained import PretrainedEncoder, fingerprint
 from zoo.reports.cards import render_card
 
 
-def save(model: PretrainedEncoder, directory: str | Path) -> PretrainedEncoder:
+def save(
+    model: PretrainedEncoder, directory: str | Path, *, code: Code | str | Path | None = None
+) -> PretrainedEncoder:
     """Write an encoder directory, and return the encoder as loaded from it.
 
     The configuration is written last: a directory without it is not taken for an encoder.
 
+    Args:
+        model: what to write.
+        directory: made if it is not there; an encoder in it is replaced.
+        code: the Python file that defines the encoder, if it is one of your own (`zoo.models.code`).
+
     Raises:
-        ZooError: if the directory holds another encoder's configuration already.
+        ZooError: if the encoder is one of your own, and its code is not given.
         OSError: if it cannot be written.
     """
     directory = Path(directory).expanduser()
@@ -32,4 +40,4 @@ def save(model: PretrainedEncoder, directory: str | Path) -> PretrainedEncoder:
     }
     write_atomically(directory / "README.md", render_card(config).encode())
     write_atomically(directory / "config.json", (json.dumps(config, indent=2) + "\n").encode())
-    return load(directory)
+    return load(directory, code=code)

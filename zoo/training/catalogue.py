@@ -1,22 +1,36 @@
 """The names that recipes use, and the functions that they stand for."""
 
-from collections.abc import Callable
-from typing import Any
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeGuard
 
 import torch
 
-from functional import augmentations, methods, optimizers
-from functional.base import Method, Optimizer
-from zoo.errors import unknown
-from zoo.models.architectures import ENCODERS, check_options
+from functional import augmentations, methods, optimizers, schedules
+from functional.base import Encoder, Method, Optimizer, Schedule
+from zoo.errors import ZooError, unknown
+from zoo.models.architectures import check_options, known_encoders, merged
+from zoo.models.code import NO_CODE, Code
 from zoo.training.recipe import Recipe
 
-METHODS: dict[str, Callable[..., Method]] = {"simclr": methods.simclr}
+# The list of methods is that of `functional.methods`: a method that is added there can be named here.
+METHODS: dict[str, Callable[..., Method]] = dict(inspect.getmembers(methods, inspect.isfunction))
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "sgd": optimizers.sgd,
     "adam": optimizers.adam,
     "adamw": optimizers.adamw,
     "lars": optimizers.lars,
+}
+MASKS: dict[str, optimizers.Mask] = {
+    "include_all": optimizers.include_all,
+    "exclude_bias_and_norm": optimizers.exclude_bias_and_norm,
+}
+SCHEDULES: dict[str, Callable[..., Schedule]] = {
+    "constant": schedules.constant,
+    "linear": schedules.linear,
+    "cosine": schedules.cosine,
+    "warmup_cosine": schedules.warmup_cosine,
+    "step": schedules.step,
 }
 AUGMENTATIONS: dict[str, Callable[..., Any]] = {
     "random_resized_crop": augmentations.random_resized_crop,
@@ -35,9 +49,38 @@ AUGMENTATIONS: dict[str, Callable[..., Any]] = {
 }
 PRECISIONS: dict[str, torch.dtype | None] = {"float32": None, "bfloat16": torch.bfloat16}
 TORCHVISION = ("torchvision:resnet18", "torchvision:resnet34", "torchvision:resnet50")  # networks for Recipe.start
+GROUP_OPTIONS = ("learning_rate", "schedule", "frozen_epochs")  # of parameter groups, beside the optimizer's own
+RATES = ("cosine", "constant")  # values of a group's `schedule`
 
 
-def check_names(recipe: Recipe) -> None:
+class Catalogue(NamedTuple):
+    """Functions by name, this package's and a user's own.
+
+    Attributes:
+        methods: `(encoder, *, views, ...) -> Method`.
+        encoders: `(in_channels, *, ...) -> Encoder`.
+        augmentations: `(keys, images, *, ...) -> images`.
+    """
+
+    methods: Mapping[str, Callable[..., Method]]
+    encoders: Mapping[str, Callable[..., Encoder]]
+    augmentations: Mapping[str, Callable[..., Any]]
+
+
+def catalogue(code: Code = NO_CODE) -> Catalogue:
+    """The names that a recipe can use, with those of a user's own code.
+
+    Raises:
+        ZooError: if the user's code takes a name of this package's.
+    """
+    return Catalogue(
+        merged("method", METHODS, code.methods),
+        known_encoders(code),
+        merged("augmentation", AUGMENTATIONS, code.augmentations),
+    )
+
+
+def check_names(recipe: Recipe, names: Catalogue) -> None:
     """Look up every name and option of a recipe, before any data is read.
 
     Raises:
@@ -47,8 +90,53 @@ def check_names(recipe: Recipe) -> None:
         raise unknown("precision", recipe.precision, [*PRECISIONS, "auto"])
     if recipe.start.startswith("torchvision:") and recipe.start not in TORCHVISION:
         raise unknown("start", recipe.start, TORCHVISION)
-    for name, options in recipe.views:
-        check_options("view", AUGMENTATIONS, name, options)
-    check_options("method", METHODS, recipe.method, recipe.method_options)
-    check_options("encoder", ENCODERS, recipe.encoder, recipe.encoder_options)
-    check_options("optimizer", OPTIMIZERS, recipe.optimizer, recipe.optimizer_options)
+    for pipeline in recipe.pipelines:
+        for name, options in pipeline:
+            check_options("view", names.augmentations, name, options)
+    # Views and the number of classes come from the recipe and the data, the precision is a field of its own.
+    check_options("method", names.methods, recipe.method, recipe.method_options, not_options=("views", "classes"))
+    check_options("encoder", names.encoders, recipe.encoder, recipe.encoder_options, not_options=("compute_dtype",))
+    for value in (*recipe.method_options.values(), recipe.optimizer_options.get("weight_decay")):
+        if is_schedule(value):
+            check_schedule(*value)
+    for options in (recipe.optimizer_options, *(options for _, options in recipe.parameter_groups)):
+        own = {name: value for name, value in options.items() if name not in GROUP_OPTIONS}
+        check_options("optimizer", OPTIMIZERS, recipe.optimizer, own)
+        if options.get("mask", "include_all") not in MASKS:
+            raise unknown("mask", options["mask"], MASKS)
+    for name in GROUP_OPTIONS:
+        if name in recipe.optimizer_options:
+            raise ZooError(f"recipe: optimizer_options: {name!r} is for parameter_groups")
+    for pattern, options in recipe.parameter_groups:
+        _check_group(pattern, options)
+
+
+def is_schedule(value: Any) -> TypeGuard[tuple[str, Mapping[str, Any]]]:
+    """Whether an option of a recipe is a schedule: a pair of a name and options."""
+    return isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], Mapping)
+
+
+def check_schedule(name: str, options: Mapping[str, Any]) -> None:
+    """Look up a schedule and its options, whose times are in epochs.
+
+    Raises:
+        ZooError: if one is unknown.
+    """
+    if name not in SCHEDULES:
+        raise unknown("schedule", name, SCHEDULES)
+    known = [parameter.replace("steps", "epochs") for parameter in inspect.signature(SCHEDULES[name]).parameters]
+    for option in options:
+        if option not in known:
+            raise unknown(f"option of schedule {name!r}:", option, known)
+
+
+def _check_group(pattern: str, options: Mapping[str, Any]) -> None:
+    where = f"recipe: parameter_groups: {pattern!r}:"
+    if options.get("schedule", "cosine") not in RATES:
+        raise ZooError(f"{where} schedule: expected {' or '.join(RATES)}, got {options['schedule']!r}")
+    rate = options.get("learning_rate", 1.0)
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not rate > 0:
+        raise ZooError(f"{where} learning_rate: expected a number above 0, got {rate!r}")
+    frozen = options.get("frozen_epochs", 0)
+    if frozen != "all" and (isinstance(frozen, bool) or not isinstance(frozen, int | float) or frozen < 0):
+        raise ZooError(f"{where} frozen_epochs: expected a number of 0 or more, or 'all', got {frozen!r}")

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -19,9 +20,10 @@ _WATCHED = 256  # training images whose features are measured after every epoch
 def watch(plan: Plan, state: TrainState, key_epoch: Key) -> dict[str, float]:
     """Statistics of the features of a few training images: alignment of two views, uniformity, spread and rank."""
     index = torch.arange(min(_WATCHED, len(plan.data.train.images)), device=key_epoch.device)
-    views = augmentations.draw_views(plan.views, key_epoch, Batch(plan.data.train.images[index], None, index))
+    view = plan.views[0] if isinstance(plan.views, Sequence) else plan.views
+    views = augmentations.draw_views(view, key_epoch, Batch(plan.data.train.images[index], None, index))
     with torch.no_grad():
-        a, b = (plan.encoder.apply(state.params["encoder"], state.state.batch_stats, view)[0] for view in views)
+        a, b = (plan.encoder.apply(*plan.method.encoder(state.params, state.state), x)[0] for x in views)
     return {
         "alignment": metrics.alignment(a, b).item(),
         "uniformity": metrics.uniformity(a).item(),
@@ -30,14 +32,13 @@ def watch(plan: Plan, state: TrainState, key_epoch: Key) -> dict[str, float]:
     }
 
 
-def warn_of_collapse(line: dict[str, float]) -> bool:
-    """Whether the features of an epoch have collapsed, with a warning if so."""
+def warn_of_collapse(line: dict[str, float], advice: str) -> bool:
+    """Whether the features of an epoch have collapsed, with a warning and the method's advice if so."""
     collapsed = line["feature_std"] < 0.01 or line["effective_rank"] < 1.5
     if collapsed:
         warnings.warn(
             f"epoch {line['epoch']}: the encoder has collapsed: it gives nearly the same features to all images "
-            f"(feature_std {line['feature_std']:.3g}, effective_rank {line['effective_rank']:.3g}). Lower the learning "
-            "rate or the weight decay, or raise the temperature",
+            f"(feature_std {line['feature_std']:.3g}, effective_rank {line['effective_rank']:.3g}). {advice}",
             stacklevel=4,
         )
     return collapsed
@@ -68,4 +69,4 @@ def require_finite_state(state: TrainState, out: Path) -> None:
 def _diverged(what: str, out: Path) -> ZooError:
     kept = out / "checkpoint.safetensors"
     where = f"the last good checkpoint is kept in {kept}" if kept.is_file() else "there is no checkpoint yet"
-    return ZooError(f"{what}; training stopped, {where}. Lower the learning rate, or raise the temperature")
+    return ZooError(f"{what}; training stopped, {where}. Lower the learning rate")

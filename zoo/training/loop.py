@@ -9,35 +9,39 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from functional import random, tree
 from functional.base import Batch
 from functional.training import TrainState
+from zoo.data.datasets import as_dataset
 from zoo.environment import environment, has_bfloat16
 from zoo.errors import ZooError
 from zoo.files import write_atomically
+from zoo.models.code import NO_CODE, Code, code_of, read_code, run_file
 from zoo.models.loading import load
 from zoo.models.pretrained import PretrainedEncoder
 from zoo.models.saving import save
 from zoo.training.batching import batches
-from zoo.training.catalogue import check_names
+from zoo.training.catalogue import catalogue, check_names
 from zoo.training.health import require_finite, require_finite_state, warn_of_collapse, watch
 from zoo.training.memory import keep_freed_memory, peak_memory_bytes
 from zoo.training.plan import Plan, find_device, make_plan
-from zoo.training.recipe import Recipe, read_recipe
+from zoo.training.progress import Progress
+from zoo.training.recipe import Recipe, read_recipe, recipe_of
 from zoo.training.run_directory import (
     START_AGAIN,
     kept_lines,
     kept_start,
     load_checkpoint,
     or_else,
+    own_recipe,
     read_metrics,
-    require_own,
     save_checkpoint,
+    warn_of_changes,
     writing,
 )
 
@@ -45,8 +49,10 @@ from zoo.training.run_directory import (
 def pretrain(
     recipe: Recipe | str | Path,
     *,
-    data: str | Path | None = None,
+    data: Any = None,
     out: str | Path,
+    code: Code | str | Path | None = None,
+    device: str = "cpu",
     skip_bad: bool = False,
     progress: bool = False,
     on_epoch: Callable[[int, PretrainedEncoder], None] | None = None,
@@ -55,10 +61,14 @@ def pretrain(
 
     Args:
         recipe: a `Recipe`, the name of a model (the recipe that made it), or the path of a `.json` or `.py`.
-        data: a dataset's name, file or folder in place of the recipe's.
+        data: what to train on in place of the recipe's: a dataset's name, a file or folder, a `Dataset`, uint8 images
+            `[N, C, H, W]`, or a pair of images and labels.
         out: the run directory; made if it is not there.
+        code: methods, encoders and augmentations of your own, as a Python file or a `Code` (`zoo.models.code`). A
+            recipe in a `.py` file brings those of that file.
+        device: where to train, "cpu" or a GPU as torch names it ("cuda"). A run can be resumed on another one.
         skip_bad: leave out unreadable or truncated images, with a warning that names them.
-        progress: show a bar with images/s and the time left on stderr.
+        progress: show the rate, the time left and the loss on stderr: a bar in a terminal, else a line per epoch.
         on_epoch: called with the number of completed epochs and the current encoder, after the checkpoint is
             written; for example to probe it. An exception stops the run, which can be resumed.
 
@@ -71,16 +81,22 @@ def pretrain(
         OSError: if the directory cannot be written, for example because the disk is full: the message says how to
             resume, and the last checkpoint is kept.
     """
-    recipe = resolve_recipe(recipe)
-    if data is not None:
+    recipe, own = resolve_recipe(recipe)
+    functions = own if code is None else read_code(code)
+    given = None
+    if isinstance(data, str | Path):
         recipe = recipe.replace(dataset=str(data))
-    check_names(recipe)
-    if recipe.precision == "auto":  # resolved once, so that the run directory and the encoder record it
-        recipe = recipe.replace(precision="bfloat16" if has_bfloat16(find_device(recipe.device)) else "float32")
+    elif data is not None:
+        given = as_dataset(data)
+        recipe = recipe.replace(dataset=given.name)
+    check_names(recipe, catalogue(functions))
     out = Path(out).expanduser()
-    require_own(out, recipe)
+    recipe = own_recipe(out, recipe)
+    if recipe.precision == "auto":  # resolved once, so that the run directory and the encoder record it
+        recipe = recipe.replace(precision="bfloat16" if has_bfloat16(find_device(device)) else "float32")
     keep_freed_memory()
-    plan = make_plan(recipe, start_record=kept_start(recipe, out), skip_bad=skip_bad)
+    record = kept_start(recipe, out)
+    plan = make_plan(recipe, data=given, code=functions, device=device, start_record=record, skip_bad=skip_bad)
     finished = (out / "encoder" / "config.json").is_file()
     if not finished:
         # Written at every start, so that a read-only directory is found before the first epoch.
@@ -91,13 +107,29 @@ def pretrain(
     if not finished:
         state = _train(plan, state, out, progress, on_epoch)
         with writing(out):
-            save(_encoder(plan, state, out), out / "encoder")
+            save(_encoder(plan, state, out), out / "encoder", code=functions)
     with or_else(f"delete {out / 'encoder'}, and `zoo resume {out}` writes it again from the checkpoint"):
-        return load(out / "encoder")
+        return load(out / "encoder", code=functions)
 
 
-def resume(out: str | Path, *, skip_bad: bool = False, progress: bool = False) -> PretrainedEncoder:
+def resume(
+    out: str | Path,
+    *,
+    data: Any = None,
+    code: Code | str | Path | None = None,
+    device: str = "cpu",
+    skip_bad: bool = False,
+    progress: bool = False,
+) -> PretrainedEncoder:
     """Resume the run in a directory; a finished run is loaded.
+
+    Args:
+        out: the run directory.
+        data: for a run on images in memory, the same ones; None for the recipe's.
+        code: as for `pretrain`; a run of your own code needs it again.
+        device: as for `pretrain`.
+        skip_bad: as for `pretrain`.
+        progress: as for `pretrain`.
 
     Raises:
         ZooError: if it holds no run, and as `pretrain`.
@@ -105,20 +137,25 @@ def resume(out: str | Path, *, skip_bad: bool = False, progress: bool = False) -
     path = Path(out).expanduser() / "recipe.json"
     if not path.is_file():
         raise ZooError(f"{out}: not a run directory: it has no recipe.json; start one with `zoo pretrain`")
-    return pretrain(read_recipe(path), out=out, skip_bad=skip_bad, progress=progress)
+    recipe = read_recipe(path)
+    return pretrain(recipe, data=data, out=out, code=code, device=device, skip_bad=skip_bad, progress=progress)
 
 
-def resolve_recipe(recipe: Recipe | str | Path) -> Recipe:
-    """The recipe itself, the one in a `.json` or `.py` file, or the one that made a model.
+def resolve_recipe(recipe: Recipe | str | Path) -> tuple[Recipe, Code]:
+    """The recipe itself, the one in a `.json` or `.py` file, or the one that made a model; with the code of a `.py`.
 
     Raises:
         ZooError: if there is no such file or model.
     """
     if isinstance(recipe, Recipe):
-        return recipe
-    if str(recipe).endswith((".json", ".py")):
-        return read_recipe(recipe)
-    return Recipe.from_dict(load(recipe).config["recipe"])
+        return recipe, NO_CODE
+    if str(recipe).endswith(".py"):
+        path = Path(recipe).expanduser()
+        variables = run_file(path)
+        return recipe_of(path, variables), code_of(path, variables)
+    if str(recipe).endswith(".json"):
+        return read_recipe(recipe), NO_CODE
+    return Recipe.from_record(load(recipe).config["recipe"]), NO_CODE
 
 
 def _last_state(plan: Plan, out: Path) -> TrainState:
@@ -130,6 +167,7 @@ def _last_state(plan: Plan, out: Path) -> TrainState:
         state, metadata = load_checkpoint(checkpoint, plan.init())
     if metadata.get("dataset_digest") != plan.digest:
         raise ZooError(f"{out}: its run was on other data than {plan.data.name} holds now; choose another directory")
+    warn_of_changes(metadata, device=plan.key_order.device.type, code=plan.code.sha256)
     return tree.map(lambda x: x.to(plan.key_order.device), state)
 
 
@@ -141,27 +179,21 @@ def _train(
     on_epoch: Callable[[int, PretrainedEncoder], None] | None,
 ) -> TrainState:
     recipe, images, labels = plan.recipe, plan.data.train.images, plan.data.train.labels
-    first_epoch = int(state.step) // plan.steps
+    steps, batch_size = plan.clock.steps_per_epoch, recipe.batch_size
+    first_epoch = int(state.step) // steps
     log = kept_lines(out, first_epoch)
     collapsed = False
-    with tqdm(
-        total=recipe.epochs * plan.steps * recipe.batch_size,
-        initial=first_epoch * plan.steps * recipe.batch_size,
-        desc=recipe.name,
-        unit=" images",
-        unit_scale=True,
-        disable=None if progress else True,  # None: off when stderr is not a terminal
-    ) as bar:
+    with Progress(recipe, steps, len(images), first_epoch=first_epoch, shown=progress) as shown:
         for epoch in range(first_epoch, recipe.epochs):
             key_epoch = random.fold_in(plan.key_views, epoch)
             infos: list[dict[str, Tensor]] = []
             started = time.perf_counter()
-            for index in batches(plan.key_order, epoch, len(images), recipe.batch_size):
+            for index in batches(plan.key_order, epoch, len(images), batch_size):
                 batch = Batch(images[index], None if labels is None else labels[index], index)
                 state, info = plan.step(state, key_epoch, batch)
                 require_finite(info, state, epoch, out)
                 infos.append(info)
-                bar.update(recipe.batch_size)
+                shown.step(epoch, info["loss"].item())
             require_finite_state(state, out)
             seconds = time.perf_counter() - started
             line = {
@@ -170,17 +202,22 @@ def _train(
                 "learning_rate": float(plan.schedule(int(state.step) - 1)),
                 **{name: torch.stack([info[name] for info in infos]).mean().item() for name in infos[0]},
                 **watch(plan, state, key_epoch),
-                "images_per_second": round(plan.steps * recipe.batch_size / seconds, 1),
+                "images_per_second": round(steps * batch_size / seconds, 1),
                 "seconds": round(seconds, 3),
                 "peak_memory_bytes": peak_memory_bytes(),
             }
-            bar.set_postfix(loss=f"{line['loss']:.3f}")
-            collapsed = warn_of_collapse(line) if not collapsed else collapsed
+            shown.epoch(line)
+            collapsed = warn_of_collapse(line, plan.method.advice) if not collapsed else collapsed
             # The metrics go first: lines of an epoch whose checkpoint was never written are dropped on resuming.
             log.append(json.dumps(line))
             with writing(out):
                 write_atomically(out / "metrics.jsonl", ("\n".join(log) + "\n").encode())
-                metadata = {"dataset_digest": plan.digest, "start": plan.start}
+                metadata = {
+                    "dataset_digest": plan.digest,
+                    "start": plan.start,
+                    "device": plan.key_order.device.type,
+                    "code": plan.code.sha256,
+                }
                 save_checkpoint(out / "checkpoint.safetensors", state, metadata)
             if on_epoch is not None:
                 on_epoch(epoch + 1, _encoder(plan, state, out))
@@ -211,5 +248,6 @@ def _encoder(plan: Plan, state: TrainState, out: Path) -> PretrainedEncoder:
         },
         "environment": environment(),
     }
-    params, batch_stats = tree.map(lambda x: x.detach().cpu(), (state.params["encoder"], state.state.batch_stats))
+    published = plan.method.encoder(state.params, state.state)
+    params, batch_stats = tree.map(lambda x: x.detach().cpu(), published)
     return PretrainedEncoder(plan.encoder, params, batch_stats, config)

@@ -1,24 +1,71 @@
 """A recipe made ready, once: its names become functions, its data are read, its keys are drawn."""
 
+import inspect
+import math
 import warnings
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from functional import augmentations, layers, random, schedules, training
-from functional.base import Batch, BatchStats, Encoder, Images, Key, Method, Optimizer, Params, Schedule, Views
+from functional import augmentations, layers, optimizers, random, schedules, training
+from functional.base import (
+    Augmentation,
+    Batch,
+    BatchStats,
+    Encoder,
+    Images,
+    Key,
+    Method,
+    Optimizer,
+    Params,
+    Schedule,
+    Views,
+)
 from functional.layers import Layer
 from functional.training import TrainState
 from zoo.data.datasets import Dataset, Split, channel_statistics, load_dataset
 from zoo.environment import has_bfloat16
 from zoo.errors import ZooError
-from zoo.models.architectures import build_encoder, call_named, check_options
+from zoo.models.architectures import build_encoder, call_named
+from zoo.models.code import NO_CODE, Code
 from zoo.training.batching import steps_per_epoch
-from zoo.training.catalogue import AUGMENTATIONS, METHODS, OPTIMIZERS, PRECISIONS
+from zoo.training.catalogue import (
+    GROUP_OPTIONS,
+    MASKS,
+    OPTIMIZERS,
+    PRECISIONS,
+    SCHEDULES,
+    Catalogue,
+    catalogue,
+    is_schedule,
+)
 from zoo.training.recipe import Options, Recipe
 from zoo.training.starting import read_start, start_from
+
+# What the loop writes into metrics.jsonl itself, so that no method can.
+LINE_FIELDS = {
+    *("epoch", "step", "learning_rate", "alignment", "uniformity", "feature_std", "effective_rank"),
+    *("images_per_second", "seconds", "peak_memory_bytes"),
+}
+
+
+class Clock(NamedTuple):
+    """How long a run is, in which the times of a recipe become steps.
+
+    Attributes:
+        steps_per_epoch: updates in a pass over the training images.
+        epochs: passes.
+    """
+
+    steps_per_epoch: int
+    epochs: int
+
+    def steps(self, epochs: float) -> int:
+        """The updates in so many epochs."""
+        return round(epochs * self.steps_per_epoch)
 
 
 class Plan(NamedTuple):
@@ -28,103 +75,153 @@ class Plan(NamedTuple):
     data: Dataset
     digest: str  # of the data, taken once
     encoder: Encoder
+    method: Method
+    code: Code  # the user's own, with which a saved encoder is loaded
     start: dict[str, Any] | None  # the record of `zoo.training.starting`, None for random weights
     views: Views
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    steps: int  # per epoch
-    schedule: Callable[[int], Any]
+    clock: Clock
+    schedule: Schedule
     init: Callable[[], TrainState]
     step: Callable[[TrainState, Key, Batch], tuple[TrainState, dict[str, Tensor]]]
     key_order: Key
     key_views: Key
 
 
-def make_plan(recipe: Recipe, *, start_record: dict[str, Any] | None = None, skip_bad: bool = False) -> Plan:
+def make_plan(
+    recipe: Recipe,
+    *,
+    data: Dataset | None = None,
+    code: Code = NO_CODE,
+    device: str = "cpu",
+    start_record: dict[str, Any] | None = None,
+    skip_bad: bool = False,
+) -> Plan:
     """Read the data of a recipe and build its functions.
 
     Args:
         recipe: whose names were checked, with a precision other than "auto".
+        data: in memory, in place of the recipe's.
+        code: a user's own functions.
+        device: where images, keys and all that is trained lie.
         start_record: of a run that is resumed; its starting weights are not read again.
         skip_bad: leave out unreadable or truncated images, with a warning.
 
     Raises:
         ZooError: if the data cannot be read, or the recipe cannot be trained on them.
     """
+    names = catalogue(code)
     start = None if recipe.start == "random" or start_record else read_start(recipe)
-    device = find_device(recipe.device)
-    _warn_of_slow_precision(recipe.precision, device)
-    data = load_dataset(recipe.dataset, size=recipe.image_size, skip_bad=skip_bad)
+    where = find_device(device)
+    _warn_of_slow_precision(recipe.precision, where)
+    data = data or load_dataset(recipe.dataset, size=recipe.image_size, skip_bad=skip_bad)
     images = data.train.images
-    encoder = build_encoder(recipe.encoder, images.shape[1], recipe.encoder_options)
+    encoder = build_encoder(recipe.encoder, images.shape[1], recipe.encoder_options, code)
     if start is not None:
+        _warn_of_another_size(start.source, start.input_shape, images)
         encoder, start_record = start_from(start, encoder, images.shape[1])
     measured, started = channel_statistics(images), start_record or {}
     mean = recipe.mean or tuple(started.get("mean") or measured[0])
     std = recipe.std or tuple(started.get("std") or measured[1])
     if not len(mean) == len(std) == images.shape[1]:
         raise ZooError(f"recipe: mean, std: expected {images.shape[1]} numbers each, got {len(mean)} and {len(std)}")
-    steps = steps_per_epoch(len(images), recipe.batch_size)
-    schedule = build_schedule(recipe, steps)
-    views = build_views(recipe, mean, std)
-    method = build_method(recipe, in_precision(encoder, recipe.precision), views)
-    optimizer = build_optimizer(recipe, schedule)
-    key_init, key_order, key_views = random.split(random.key(recipe.seed, device=device), 3)
-    step = training.make_train_step(method.loss, optimizer, compile=recipe.compile)
-    labels = None if data.train.labels is None else data.train.labels.to(device)
-    train = Split(images.to(device), labels)
-    _try(method, train.images, key_init)
+    clock = Clock(steps_per_epoch(len(images), recipe.batch_size), recipe.epochs)
+    views = build_views(recipe, mean, std, names)
+    trained = in_precision(encoder, recipe.precision)
+    method = build_method(recipe, trained, views, clock=clock, classes=len(data.classes), names=names)
+    optimizer = build_optimizer(recipe, clock)
+    if method.project is not None:
+        optimizer = optimizers.project(optimizer, method.project)
+    key_init, key_order, key_views = random.split(random.key(recipe.seed, device=where), 3)
+    labels = None if data.train.labels is None else data.train.labels.to(where)
+    digest, data = data.digest, data._replace(train=Split(images.to(where), labels))
+
+    def init() -> TrainState:
+        return training.init(method, optimizer, key_init)
+
+    own = recipe.method in code.methods or recipe.encoder in code.encoders or bool(code.augmentations)
+    _try_a_step(recipe, data.train, init, training.make_train_step(method.loss, optimizer), key_views, own)
     return Plan(
         recipe=recipe,
-        data=data._replace(train=train),
-        digest=data.digest,
+        data=data,
+        digest=digest,
         encoder=encoder,
+        method=method,
+        code=code,
         start=start_record,
         views=views,
         mean=mean,
         std=std,
-        steps=steps,
-        schedule=schedule,
-        init=lambda: training.init(method, optimizer, key_init),
-        step=step,
+        clock=clock,
+        schedule=build_schedule(recipe, clock),
+        init=init,
+        step=training.make_train_step(method.loss, optimizer, compile=recipe.compile),
         key_order=key_order,
         key_views=key_views,
     )
 
 
-def build_views(recipe: Recipe, mean: tuple[float, ...], std: tuple[float, ...]) -> Views:
-    """The recipe's views, normalised at the end.
+def build_views(
+    recipe: Recipe, mean: tuple[float, ...], std: tuple[float, ...], names: Catalogue | None = None
+) -> Views:
+    """The recipe's views, normalised at the end: one augmentation, or one per view.
+
+    Views with the same augmentations share one function, so that they are drawn in one call.
+    """
+    known = (names or catalogue()).augmentations
+    built: list[tuple[Any, Augmentation]] = []
+    for pipeline in recipe.pipelines:
+        if not any(pipeline == earlier for earlier, _ in built):
+            built.append((pipeline, _composed(pipeline, known, mean, std)))
+    views = tuple(next(f for earlier, f in built if earlier == pipeline) for pipeline in recipe.pipelines)
+    return views[0] if len(views) == 1 else views
+
+
+def build_method(
+    recipe: Recipe,
+    encoder: Encoder,
+    views: Views,
+    *,
+    clock: Clock | None = None,
+    classes: int = 0,
+    names: Catalogue | None = None,
+) -> Method:
+    """The method of a recipe; one that takes the number of classes gets that of the data.
+
+    Raises:
+        ZooError: as `zoo.models.architectures.build_encoder`; a temperature of 0, for one. And for a method of labels
+            where the data have none.
+    """
+    known = (names or catalogue()).methods
+    options = {name: _resolved(value, clock) for name, value in recipe.method_options.items()}
+    if recipe.method in known and "classes" in inspect.signature(known[recipe.method]).parameters:
+        if not classes:
+            raise ZooError(f"recipe: method {recipe.method!r} learns from labels, and {recipe.dataset} has none")
+        options["classes"] = classes
+    return call_named("method", known, recipe.method, (encoder,), {"views": views, **options})
+
+
+def build_schedule(
+    recipe: Recipe, clock: Clock, *, learning_rate: float | None = None, kind: str = "cosine"
+) -> Schedule:
+    """The learning rate: linear warm-up, then a cosine to 0 at the last step; or a constant."""
+    rate = recipe.learning_rate if learning_rate is None else learning_rate
+    if kind == "constant":
+        return schedules.constant(rate)
+    warmup_steps, steps = clock.steps(recipe.warmup_epochs), clock.steps(recipe.epochs)
+    return schedules.warmup_cosine(rate, warmup_steps=warmup_steps, steps=steps)
+
+
+def build_optimizer(recipe: Recipe, clock: Clock) -> Optimizer:
+    """The optimizer of a recipe, with its groups of parameters.
 
     Raises:
         ZooError: as `zoo.models.architectures.build_encoder`.
     """
-    steps = [_partial("view", AUGMENTATIONS, name, options) for name, options in recipe.views]
-    return augmentations.compose(*steps, lambda keys, images: augmentations.normalize(keys, images, mean=mean, std=std))
-
-
-def build_method(recipe: Recipe, encoder: Encoder, views: Views) -> Method:
-    """The method of a recipe.
-
-    Raises:
-        ZooError: as `zoo.models.architectures.build_encoder`; a temperature of 0, for one.
-    """
-    return call_named("method", METHODS, recipe.method, (encoder,), {"views": views, **recipe.method_options})
-
-
-def build_schedule(recipe: Recipe, steps_per_epoch: int) -> Schedule:
-    """Linear warm-up, then a cosine to 0 at the last step."""
-    steps = recipe.epochs * steps_per_epoch
-    warmup_steps = recipe.warmup_epochs * steps_per_epoch
-    return schedules.warmup_cosine(recipe.learning_rate, warmup_steps=warmup_steps, steps=steps)
-
-
-def build_optimizer(recipe: Recipe, schedule: Schedule) -> Optimizer:
-    """The optimizer of a recipe.
-
-    Raises:
-        ZooError: as `zoo.models.architectures.build_encoder`.
-    """
-    return call_named("optimizer", OPTIMIZERS, recipe.optimizer, (schedule,), recipe.optimizer_options)
+    groups = [(pattern, _group(recipe, options, clock)) for pattern, options in recipe.parameter_groups]
+    rest = _optimizer(recipe, {}, build_schedule(recipe, clock), clock)
+    return optimizers.grouped(*groups, ("*", rest)) if groups else rest
 
 
 def in_precision(encoder: Encoder, precision: str) -> Encoder:
@@ -142,7 +239,14 @@ def in_precision(encoder: Encoder, precision: str) -> Encoder:
         images = images.permute(0, 2, 3, 1).clone(memory_format=torch.contiguous_format).permute(0, 3, 1, 2)
         return layer.apply(params, batch_stats, images, train=train, key=key)
 
-    return Encoder(layer.init, apply, encoder.feature_dim)
+    def tokens(
+        params: Params, batch_stats: BatchStats, images: Images, /, *, keep: Tensor | None = None, **options: Any
+    ):
+        assert encoder.tokens is not None  # or this function is not handed out
+        shown = Layer(encoder.init, partial(encoder.tokens, keep=keep))
+        return layers.cast(shown, PRECISIONS[precision]).apply(params, batch_stats, images, **options)
+
+    return Encoder(layer.init, apply, encoder.feature_dim, tokens if encoder.tokens is not None else None)
 
 
 def find_device(name: str) -> torch.device:
@@ -156,13 +260,54 @@ def find_device(name: str) -> torch.device:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).partition("\n")[0]
-        raise ZooError(f"recipe: device: {name!r} cannot be used here ({reason}); --set device=cpu can") from error
+        raise ZooError(f"device: {name!r} cannot be used here ({reason}); --device cpu can") from error
     return device
 
 
-def _partial(kind: str, known: Mapping[str, Callable[..., Any]], name: str, options: Options) -> Any:
-    check_options(kind, known, name, options)
-    return lambda keys, images: known[name](keys, images, **options)
+def _composed(
+    pipeline: tuple[tuple[str, Options], ...],
+    known: Mapping[str, Callable[..., Any]],
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+) -> Augmentation:
+    steps = [partial(known[name], **options) for name, options in pipeline]
+    return augmentations.compose(*steps, partial(augmentations.normalize, mean=mean, std=std))
+
+
+def _resolved(value: Any, clock: Clock | None) -> Any:
+    """An option of a recipe as its function takes it: a pair of a name and options becomes a schedule."""
+    if not is_schedule(value):
+        return value
+    assert clock is not None  # whoever has a schedule has a run
+    name, options = value
+    wanted = inspect.signature(SCHEDULES[name]).parameters
+    times = {parameter for parameter in wanted if parameter.endswith("steps")}
+    given: dict[str, Any] = {"steps": clock.epochs} if "steps" in times else {}
+    given |= {option.replace("epochs", "steps"): number for option, number in options.items()}
+    given = {option: clock.steps(number) if option in times else number for option, number in given.items()}
+    if "boundaries" in given:
+        given["boundaries"] = tuple(clock.steps(epoch) for epoch in given["boundaries"])
+    return call_named("schedule", SCHEDULES, name, (), given)
+
+
+def _group(recipe: Recipe, options: Options, clock: Clock) -> Optimizer:
+    """The optimizer of a group: the recipe's, with options of its own."""
+    frozen = options.get("frozen_epochs", 0)
+    steps = math.inf if frozen == "all" else clock.steps(frozen)
+    kind, rate = options.get("schedule", "cosine"), options.get("learning_rate")
+    schedule = build_schedule(recipe, clock, learning_rate=rate, kind=kind)
+    if 0 < steps < math.inf:
+        schedule = schedules.shift(schedule, int(steps))  # the rate keeps the time of the whole run
+    own = {name: value for name, value in options.items() if name not in GROUP_OPTIONS}
+    optimizer = _optimizer(recipe, own, schedule, clock)
+    return optimizers.freeze(optimizer, steps) if steps else optimizer
+
+
+def _optimizer(recipe: Recipe, own: Options, schedule: Schedule, clock: Clock) -> Optimizer:
+    options = {name: _resolved(value, clock) for name, value in {**recipe.optimizer_options, **own}.items()}
+    if "mask" in options:
+        options["mask"] = MASKS[options["mask"]]
+    return call_named("optimizer", OPTIMIZERS, recipe.optimizer, (schedule,), options)
 
 
 def _warn_of_slow_precision(precision: str, device: torch.device) -> None:
@@ -174,11 +319,36 @@ def _warn_of_slow_precision(precision: str, device: torch.device) -> None:
         )
 
 
-def _try(method: Method, images: Tensor, key: Key) -> None:
-    """Compute one loss of two images, so that options that fail only in use are refused before a run starts."""
-    params, state = method.init(key)
+def _warn_of_another_size(source: str, shape: tuple[int, int, int] | None, images: Tensor) -> None:
+    if shape is not None and tuple(shape[1:]) != tuple(images.shape[2:]):
+        theirs, ours = ("x".join(map(str, sizes)) for sizes in (shape[1:], images.shape[2:]))
+        warnings.warn(
+            f"the images are {ours} pixels, and {source} was trained on {theirs}; it takes them as they are, and the "
+            f"new encoder will be for {ours}. --set image_size={shape[1]} resizes the images of a folder or CSV",
+            stacklevel=4,
+        )
+
+
+def _try_a_step(
+    recipe: Recipe,
+    train: Split,
+    init: Callable[[], TrainState],
+    step: Callable[[TrainState, Key, Batch], tuple[TrainState, dict[str, Tensor]]],
+    key: Key,
+    own: bool,
+) -> None:
+    """Make one step on the first images, so that what fails only in use is refused before a run starts.
+
+    The error of a user's own code keeps its traceback: it is a bug to be found, and no bad input.
+    """
+    first = slice(recipe.batch_size)
+    index = torch.arange(recipe.batch_size, device=key.device)
+    batch = Batch(train.images[first], None if train.labels is None else train.labels[first], index)
     try:
-        with torch.no_grad():
-            method.loss(params, state, key, Batch(images[:2], None, torch.arange(2, device=images.device)))
+        _, info = step(init(), key, batch)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise ZooError(f"recipe: it cannot be trained on images {list(images.shape[1:])}: {error}") from error
+        if own:
+            raise
+        raise ZooError(f"recipe: it cannot be trained on images {list(train.images.shape[1:])}: {error}") from error
+    if taken := sorted(LINE_FIELDS & info.keys()):
+        raise ZooError(f"method {recipe.method!r}: info: {', '.join(taken)} belongs to metrics.jsonl; rename it")

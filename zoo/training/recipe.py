@@ -23,13 +23,13 @@ settings table:
 import dataclasses
 import json
 import math
-import runpy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from zoo.errors import ZooError, unknown
+from zoo.models.code import run_file
 
 Options = Mapping[str, Any]
 
@@ -39,19 +39,28 @@ class Recipe:
     """What to pretrain, on what, and how.
 
     Attributes:
-        method: a name in `zoo.training.catalogue.METHODS`.
-        encoder: a name in `zoo.models.architectures.ENCODERS`; its input channels are read from the data.
+        method: the name of a function in `functional.methods`, or one of your own (`zoo.models.code`).
+        encoder: a name in `zoo.models.architectures.ENCODERS`, or one of your own; its input channels are read from the
+            data.
         dataset: a name, or the path of a file or folder; `zoo.data.datasets` says which.
-        views: pairs `(name, options)` of augmentations in `zoo.training.catalogue.AUGMENTATIONS`, applied in this
-            order. Normalisation by `mean` and `std` comes last.
+        views: pairs `(name, options)` of augmentations in `zoo.training.catalogue.AUGMENTATIONS`, or of your own,
+            applied in this order; or a list of such lists, one per view of the method. Normalisation by `mean` and
+            `std` comes last.
         optimizer: a name in `zoo.training.catalogue.OPTIMIZERS`.
         learning_rate: at its peak, > 0; used as it is, not scaled by the batch size.
         epochs: passes over the training images, >= 1.
         batch_size: images per step, >= 2. The last images of an epoch that fill no batch wait for the next epoch.
         warmup_epochs: fewer than the epochs, of linear growth before the cosine decay to 0.
-        method_options: keywords of the method, as `{"temperature": 0.2}`.
+        method_options: keywords of the method, as `{"temperature": 0.2}`. Where the method takes a schedule, a pair
+            `(name, options)` stands for one in `zoo.training.catalogue.SCHEDULES`, with times in epochs:
+            `{"momentum": ("cosine", {"value": 0.99, "final": 1.0})}` is over the whole run.
         encoder_options: keywords of the encoder, as `{"width": 32}`.
-        optimizer_options: keywords of the optimizer, as `{"weight_decay": 1e-4}`.
+        optimizer_options: keywords of the optimizer, as `{"weight_decay": 1e-4}`, which can be a schedule likewise; a
+            `"mask"` is a name in `zoo.training.catalogue.MASKS`.
+        parameter_groups: pairs `(pattern, options)` for parameters that are trained in another way, as
+            `("predictor.*", {"schedule": "constant"})`; the first pattern that a name matches counts. The options are
+            keywords of the optimizer, and `"learning_rate"`, `"schedule"` ("cosine", with the warm-up, or "constant")
+            and `"frozen_epochs"` (a number, or "all"), in which nothing moves.
         start: "random", or the encoder whose weights pretraining starts from: the name of a model, the path of an
             encoder directory or of a finished run, with a slash, or a name in `zoo.training.catalogue.TORCHVISION`.
             `encoder` and its options must be the same; the head is random in any case. `zoo.training.starting` has the
@@ -65,14 +74,13 @@ class Recipe:
             faster and trains as well (README, Speed), and else float32; a run keeps what it began with.
         compile: compile the loss with `torch.compile`: half a minute at the start, then faster steps, most for colour
             jitter and small networks (README, Speed).
-        device: "cpu", or a GPU as torch names it, "cuda" say: images, keys and all that is trained lie there.
         seed: 0 <= seed < 2**63, of everything that is drawn.
     """
 
     method: str
     encoder: str
     dataset: str
-    views: tuple[tuple[str, Options], ...]
+    views: tuple[Any, ...]
     optimizer: str
     learning_rate: float
     epochs: int
@@ -81,13 +89,13 @@ class Recipe:
     method_options: Options = field(default_factory=dict)
     encoder_options: Options = field(default_factory=dict)
     optimizer_options: Options = field(default_factory=dict)
+    parameter_groups: tuple[tuple[str, Options], ...] = ()
     start: str = "random"
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     image_size: int | None = None
     precision: str = "auto"
     compile: bool = False
-    device: str = "cpu"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -117,15 +125,23 @@ class Recipe:
         """Indented JSON in the order of the fields."""
         return json.dumps(self.to_dict(), indent=2) + "\n"
 
+    @property
+    def pipelines(self) -> tuple[tuple[tuple[str, Options], ...], ...]:
+        """The augmentations of each view; one entry where all views have the same."""
+        several = self.views and all(isinstance(v, tuple) and not (v and isinstance(v[0], str)) for v in self.views)
+        return self.views if several else (self.views,)
+
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> "Recipe":
-        """The recipe of plain values; without a precision, as records were before there was a choice, float32.
+        """The recipe of plain values.
 
         Raises:
-            ZooError: if a field is not known (the near ones are listed), missing, or holds what it cannot.
+            ZooError: if a field is unknown (similar ones are listed) or missing, or holds what it cannot.
         """
         fields = {f.name: f for f in dataclasses.fields(Recipe)}
         for name in values:
+            if name == "device":
+                raise ZooError("recipe: device is no field of a recipe; pass --device, or device= to zoo.pretrain")
             if name not in fields:
                 raise unknown("recipe field", name, fields)
         required = [
@@ -136,7 +152,21 @@ class Recipe:
         missing = [name for name in required if name not in values]
         if missing:
             raise ZooError(f"recipe: missing {', '.join(missing)}")
-        return Recipe(**{"precision": "float32", **values})
+        return Recipe(**values)
+
+    @staticmethod
+    def from_record(values: Mapping[str, Any]) -> "Recipe":
+        """The recipe of a record: a stored run or model, or a JSON file, also of an earlier version.
+
+        Records without a precision are from before there was a choice: float32. The device was a field once, and is no
+        part of what is trained.
+
+        Raises:
+            ZooError: as `from_dict`.
+        """
+        return Recipe.from_dict(
+            {"precision": "float32", **{name: value for name, value in values.items() if name != "device"}}
+        )
 
     @staticmethod
     def from_json(text: str, where: str = "recipe") -> "Recipe":
@@ -152,7 +182,7 @@ class Recipe:
         if not isinstance(values, dict):
             raise ZooError(f"{where}: expected a JSON object of recipe fields, got {type(values).__name__}")
         try:
-            return Recipe.from_dict(values)
+            return Recipe.from_record(values)
         except ZooError as error:
             raise ZooError(f"{where}: {error}") from error
 
@@ -174,7 +204,16 @@ def read_recipe(path: str | Path) -> Recipe:
         return Recipe.from_json(text, where=str(path))
     if path.suffix != ".py":
         raise ZooError(f"{path}: expected a recipe ending in .json or .py")
-    recipe = runpy.run_path(str(path)).get("recipe")
+    return recipe_of(path, run_file(path))
+
+
+def recipe_of(path: Path, variables: Mapping[str, Any]) -> Recipe:
+    """The variable `recipe` of a Python file that was run.
+
+    Raises:
+        ZooError: if there is none, or it holds something else.
+    """
+    recipe = variables.get("recipe")
     if not isinstance(recipe, Recipe):
         raise ZooError(f"{path}: expected a variable `recipe` that holds a zoo.Recipe, got {type(recipe).__name__}")
     return recipe
@@ -187,8 +226,8 @@ def read_change(text: str) -> tuple[str, Any]:
         ZooError: if there is no `=`.
 
     Example:
-        >>> read_change("epochs=3"), read_change("device=cuda")
-        (('epochs', 3), ('device', 'cuda'))
+        >>> read_change("epochs=3"), read_change("optimizer=sgd")
+        (('epochs', 3), ('optimizer', 'sgd'))
     """
     field, equals, value = text.partition("=")
     if not equals:
@@ -214,7 +253,6 @@ def _check(recipe: Recipe) -> None:
         "optimizer_options": Mapping,
         "start": str,
         "precision": str,
-        "device": str,
         "seed": int,
     }.items():
         value = getattr(recipe, name)
@@ -242,9 +280,19 @@ def _check(recipe: Recipe) -> None:
         raise ZooError(f"recipe: compile: expected true or false, got {recipe.compile!r}")
     if not isinstance(recipe.views, tuple):
         raise ZooError(f"recipe: views: expected a list of pairs (name, options), got {recipe.views!r}")
-    for step in recipe.views:
-        if not (isinstance(step, tuple) and len(step) == 2 and isinstance(step[1], Mapping)):
-            raise ZooError(f"recipe: views: expected pairs (name, options), got {step!r}")
+    for pipeline in recipe.pipelines:
+        for step in pipeline if isinstance(pipeline, tuple) else (pipeline,):
+            if not _is_pair(step):
+                raise ZooError(
+                    f"recipe: views: expected pairs (name, options), or a list of them for each view, got {step!r}"
+                )
+    for group in recipe.parameter_groups if isinstance(recipe.parameter_groups, tuple) else (recipe.parameter_groups,):
+        if not _is_pair(group):
+            raise ZooError(f"recipe: parameter_groups: expected pairs (pattern, options), got {group!r}")
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], Mapping)
 
 
 def _freeze(value: Any) -> Any:

@@ -9,6 +9,7 @@ encoder/                 the encoder directory, written after the last epoch
 import contextlib
 import json
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,16 +22,20 @@ from zoo.training.recipe import Recipe, read_recipe
 START_AGAIN = "put back a copy, or delete it to train from the start: nothing else is lost"
 
 
-def require_own(out: Path, recipe: Recipe) -> None:
-    """Refuse a directory that holds anything but a run of this recipe.
+def own_recipe(out: Path, recipe: Recipe) -> Recipe:
+    """The recipe of the run in a directory, which must be the same; or this one, where there is no run yet.
+
+    A run keeps the precision that it began with, so that "auto" means that one.
 
     Raises:
-        ZooError: that names what differs.
+        ZooError: if the directory holds a run of another recipe, which names what differs, or anything else.
     """
     require_utf8(out)
     path = out / "recipe.json"
     if path.is_file():
         theirs = read_recipe(path)
+        if recipe.precision == "auto":
+            recipe = recipe.replace(precision=theirs.precision)
         if theirs != recipe:
             differing = [
                 f"{name} {value!r} there, {recipe.to_dict()[name]!r} here"
@@ -41,6 +46,7 @@ def require_own(out: Path, recipe: Recipe) -> None:
     # A run that was killed while writing its first file leaves a part of it.
     elif out.exists() and (not out.is_dir() or {file.name for file in out.iterdir()} - {"recipe.json.part"}):
         raise ZooError(f"{out}: exists and is not a run directory; choose a new one, so that nothing is overwritten")
+    return recipe
 
 
 def read_metrics(out: str | Path) -> list[dict[str, float]]:
@@ -66,6 +72,22 @@ def kept_lines(out: Path, epochs: int) -> list[str]:
     if len(lines) < epochs:
         raise ZooError(f"{path}: expected a line for each of the {epochs} epochs done, got {len(lines)}; put it back")
     return lines
+
+
+def warn_of_changes(metadata: Mapping[str, Any], *, device: str, code: str) -> None:
+    """Say so if a run is resumed on another device, or with other code, than its checkpoint was made with."""
+    before = metadata.get("device", device)
+    if before != device:
+        warnings.warn(
+            f"this run was on {before} and is resumed on {device}: it trains as well, but not to the same bits",
+            stacklevel=4,
+        )
+    if metadata.get("code", code) != code:
+        warnings.warn(
+            "the Python file that defines this run's method, encoder or augmentations has changed since its checkpoint "
+            "was written: the run is resumed with the new code",
+            stacklevel=4,
+        )
 
 
 def kept_start(recipe: Recipe, out: Path) -> dict[str, Any] | None:
@@ -103,7 +125,7 @@ def writing(out: Path) -> Iterator[None]:
     except OSError as error:
         if os.path.exists(out / "recipe.json"):
             kept = "is whole" if os.path.exists(out / "checkpoint.safetensors") else "was still to be written"
-            way = f"the last checkpoint {kept}. Make room, or let it be written to, and go on with `zoo resume {out}`"
+            way = f"the last checkpoint {kept}. Make room, or let it be written to, and resume with `zoo resume {out}`"
         else:
             way = "choose another directory, or make room for it"
         raise OSError(error.errno, f"{error.strerror}; {way}", error.filename) from error

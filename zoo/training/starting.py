@@ -57,6 +57,7 @@ class Start(NamedTuple):
         mean: per channel, of their preprocessing.
         std: per channel, likewise.
         or_random: the weights that may be of another shape than the recipe's, which then stay random.
+        input_shape: `(C, H, W)` of the images that it was trained on; None where that does not matter.
     """
 
     source: str
@@ -66,6 +67,7 @@ class Start(NamedTuple):
     mean: tuple[float, ...]
     std: tuple[float, ...]
     or_random: tuple[str, ...] = ()
+    input_shape: tuple[int, int, int] | None = None
 
 
 def read_start(recipe: Recipe) -> Start:
@@ -93,6 +95,7 @@ def read_start(recipe: Recipe) -> Start:
         in_channels=architecture["in_channels"],
         mean=tuple(config["mean"]),
         std=tuple(config["std"]),
+        input_shape=model.input_shape,
     )
 
 

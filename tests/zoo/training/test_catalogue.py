@@ -3,7 +3,7 @@
 import pytest
 
 import zoo
-from zoo.training.catalogue import check_names
+from zoo.training.catalogue import catalogue, check_names
 
 
 @pytest.mark.parametrize(
@@ -15,6 +15,16 @@ from zoo.training.catalogue import check_names
         ({"views": [("random_crop", {})]}, "did you mean 'random_resized_crop'"),
         ({"method_options": {"temperatur": 0.1}}, "did you mean 'temperature'"),
         ({"encoder_options": {"depth": 3}}, "unknown option of encoder 'resnet8': 'depth'"),
+        ({"encoder_options": {"compute_dtype": "bfloat16"}}, "unknown option of encoder 'resnet8': 'compute_dtype'"),
+        ({"method_options": {"views": 3}}, "unknown option of method 'simclr': 'views'"),
+        ({"method_options": {"temperature": ("cosin", {"value": 0.1})}}, "did you mean 'cosine'"),
+        ({"method_options": {"temperature": ("cosine", {"value": 0.1, "epoch": 3})}}, "did you mean 'epochs'"),
+        ({"optimizer_options": {"mask": "exclude_bias"}}, "did you mean 'exclude_bias_and_norm'"),
+        ({"optimizer_options": {"frozen_epochs": 1}}, "'frozen_epochs' is for parameter_groups"),
+        ({"parameter_groups": [("projector.*", {"momentun": 0.9})]}, "unknown option of optimizer 'adamw': 'momentun'"),
+        ({"parameter_groups": [("projector.*", {"schedule": "step"})]}, "expected cosine or constant, got 'step'"),
+        ({"parameter_groups": [("projector.*", {"learning_rate": 0})]}, "learning_rate: expected a number above 0"),
+        ({"parameter_groups": [("projector.*", {"frozen_epochs": -1})]}, "expected a number of 0 or more, or 'all'"),
         ({"precision": "bf16"}, "unknown precision 'bf16'; did you mean 'bfloat16'"),
         (
             {"start": "torchvision:resnet81"},
@@ -25,7 +35,7 @@ from zoo.training.catalogue import check_names
 def test_unknown_names_are_refused_before_data_are_read(recipe, tmp_path, changes, words):
     wrong = recipe.replace(**changes)  # a recipe may hold any name
     with pytest.raises(zoo.ZooError) as error:
-        check_names(wrong)
+        check_names(wrong, catalogue())
     assert words in str(error.value)
     with pytest.raises(zoo.ZooError) as error:
         zoo.pretrain(wrong, data=tmp_path / "no such data.npz", out=tmp_path / "run")
@@ -33,5 +43,5 @@ def test_unknown_names_are_refused_before_data_are_read(recipe, tmp_path, change
 
 
 def test_known_names_pass(recipe):
-    check_names(recipe)
-    check_names(recipe.replace(start="torchvision:resnet18", precision="auto"))
+    check_names(recipe, catalogue())
+    check_names(recipe.replace(start="torchvision:resnet18", precision="auto"), catalogue())

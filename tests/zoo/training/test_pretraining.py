@@ -147,8 +147,8 @@ def test_a_collapse_is_said_in_plain_words_once(recipe, tmp_path):
         ({"dataset": "digts"}, "unknown dataset 'digts'; did you mean 'digits'"),
         ({"views": [("random_resized_crop", {"size": 8, "scale": (0.0, 2.0)})]}, "scale"),
         ({"mean": (0.5, 0.5, 0.5)}, "mean"),
-        ({"device": "gpu"}, "device: 'gpu' cannot be used here"),
-        ({"device": "cuda:99"}, "device: 'cuda:99' cannot be used here"),
+        ({"optimizer_options": {"weight_decay": "a lot"}}, "it cannot be trained on images [1, 8, 8]"),
+        ({"parameter_groups": [("predictor.*", {})]}, "'predictor.*' matches no parameter"),
     ],
 )
 def test_what_cannot_be_trained_is_named_before_anything_is_written(recipe, tmp_path, changes, words):

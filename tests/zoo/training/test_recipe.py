@@ -23,14 +23,17 @@ def test_recipes_are_read_from_json_and_python(recipe, tmp_path):
 
 def test_a_record_without_a_precision_is_of_a_run_in_float32(recipe):
     record = {name: value for name, value in recipe.to_dict().items() if name != "precision"}
-    assert zoo.Recipe.from_dict(record).precision == "float32" and zoo.Recipe(**record).precision == "auto"
+    assert zoo.Recipe.from_record(record).precision == "float32" and zoo.Recipe(**record).precision == "auto"
 
 
 @pytest.mark.parametrize(
     "changes,words",
     [
         ({"methd": "simclr"}, "unknown recipe field 'methd'; did you mean 'method'"),
-        ({"views": ["rotate"]}, "expected pairs (name, options), got 'rotate'"),
+        ({"views": ["rotate"]}, "expected pairs (name, options), or a list of them for each view, got 'rotate'"),
+        ({"views": [[("rotate", {})], "flip"]}, "or a list of them for each view, got"),
+        ({"parameter_groups": ["head.*"]}, "parameter_groups: expected pairs (pattern, options), got 'head.*'"),
+        ({"device": "cuda"}, "device is no field of a recipe; pass --device"),
         ({"epochs": 0}, "epochs: expected 1 or more, got 0"),
         ({"epochs": "ten"}, "epochs: expected int, got 'ten'"),
         ({"batch_size": 1}, "batch_size: expected 2 or more"),

@@ -45,7 +45,7 @@ def one_epoch(recipe):
 def shipped():
     """The recipe of the model that comes with the zoo, for one epoch."""
     values = zoo.load("simclr-resnet8-digits").config["recipe"]
-    return Recipe.from_dict(values).replace(epochs=1, warmup_epochs=0)
+    return Recipe.from_record(values).replace(epochs=1, warmup_epochs=0)
 
 
 def weights_of(model):
@@ -90,7 +90,7 @@ def test_every_kind_of_start_gives_its_weights_and_leaves_the_head_random(how, s
     assert_equal_weights(tree.flatten(model.params), tree.flatten(source.params))
     digest = {"source": start, "sha256": source.config["sha256"], "random": []}
     assert model.config["start"] == {**digest, "mean": source.config["mean"], "std": source.config["std"]}
-    assert Recipe.from_dict(model.config["recipe"]) == still.replace(start=start)
+    assert Recipe.from_record(model.config["recipe"]) == still.replace(start=start)
     unstarted = zoo.pretrain(still, out=tmp_path / "random")
     assert unstarted.config["start"] is None
     heads = [read_projector(tmp_path / out) for out in ("run", "random")]
