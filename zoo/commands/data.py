@@ -1,5 +1,6 @@
-"""The commands `zoo data ...`: list datasets, fetch them, import your own images, and look at them."""
+"""The commands `zoo data ...`: list datasets, fetch them, import your own images, look at them, or make some."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -119,10 +120,34 @@ def show(dataset: str, sheet: Path | None, size: int | None, skip_bad: bool, as_
             click.echo(f"{name:{width}}" + "".join(counts))
 
 
+@click.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+@as_json
+def example(directory: Path, as_json: bool) -> None:
+    """Write a small folder of images DIRECTORY, and labels.csv beside it, to try the commands on.
+
+    They are 400 of scikit-learn's digits as PNG files of 32x32 pixels, 100 of them test images. Nothing is downloaded.
+    """
+    from zoo.data.example import PER_CLASS, write_example
+    from zoo.files import printable
+
+    folder, table = write_example(directory)
+    if as_json:
+        images = {split: 10 * n for split, n in PER_CLASS.items()}
+        print_json({"directory": str(folder), "csv": str(table), "classes": 10, **images})
+        return
+    photos, labels = (shlex.quote(printable(path)) for path in (folder, table))
+    click.echo(f"{photos}: 300 training and 100 test images of 10 classes; {labels} lists them. Try:\n")
+    click.echo(f"zoo data show {photos} --sheet sheet.png")
+    click.echo(f"zoo probe simclr-resnet8-digits --data {labels} --report")
+    click.echo(f"zoo embed simclr-resnet8-digits {photos} --out features.npz")
+    click.echo(f"zoo pretrain simclr-resnet8-digits --data {photos} --set image_size=8 --out runs/mine")
+
+
 data_group = Group(
     "data",
-    commands=[list_command, fetch_command, import_command, show],
-    help="Datasets: list them, fetch them, import your own, look at them.",
+    commands=[list_command, fetch_command, import_command, show, example],
+    help="Datasets: list them, fetch them, import your own, look at them, or make an example.",
 )
 
 
