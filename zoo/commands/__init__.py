@@ -9,7 +9,7 @@ what is there is always a result.
 import click
 
 from zoo.commands.data import data_group
-from zoo.commands.evaluation import cluster, embed, knn, plot, probe
+from zoo.commands.evaluation import cluster, compare, embed, knn, plot, probe
 from zoo.commands.models import env, list_command, show
 from zoo.commands.shared import Group
 from zoo.commands.training import pretrain, resume
@@ -26,5 +26,5 @@ def main() -> None:
     """Self-supervised image encoders: load by name, probe with a few labels, train again."""
 
 
-for command in (list_command, show, pretrain, resume, probe, knn, cluster, embed, plot, env, data_group):
+for command in (list_command, show, pretrain, resume, probe, knn, cluster, embed, plot, compare, env, data_group):
     main.add_command(command)

@@ -1,4 +1,4 @@
-"""The commands that evaluate a model: `zoo probe`, `zoo knn`, `zoo cluster`, `zoo embed`, `zoo plot`."""
+"""The commands that evaluate a model: `zoo probe`, `zoo knn`, `zoo cluster`, `zoo embed`, `zoo plot`, `zoo compare`."""
 
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,19 @@ from zoo.commands.shared import (
 )
 from zoo.errors import ZooError
 
+labels_option = click.option(
+    "--labels-per-class", metavar="LIST", help="Comma-separated; with test images only [default: 1,5,10,all]."
+)
+draws_option = click.option(
+    "--draws", type=int, metavar="N", help="How often the labels are drawn; likewise [default: 5]."
+)
+
 
 @click.command()
 @click.argument("model")
 @data_option
-@click.option(
-    "--labels-per-class", metavar="LIST", help="Comma-separated; with test images only [default: 1,5,10,all]."
-)
-@click.option("--draws", type=int, metavar="N", help="How often the labels are drawn; likewise [default: 5].")
+@labels_option
+@draws_option
 @click.option("--seed", default=0, show_default=True, help="Of the draws and the untrained encoder.")
 @baselines_option
 @click.option("--report", is_flag=True, help="Print scores per class and the confusion matrix, for the most labels.")
@@ -55,20 +60,14 @@ def probe(
 
     loaded, dataset, left_out = model_and_data(model, data, skip_bad, code)
     if dataset.test is None or dataset.test.labels is None:
-        if labels_per_class is not None or draws is not None:
-            raise ZooError(
-                f"{dataset.name}: has no labelled test images, so all of its labels are cross-validated; "
-                "leave out --labels-per-class and --draws, or give it test images"
-            )
+        _refuse_draws(dataset, labels_per_class, draws)
         found = probe_dataset(loaded, dataset, seed=seed, baselines=_items(baselines))
         _print_report(loaded, dataset, found, report, {"seed": seed, "unlabelled_left_out": left_out}, as_json)
         return
     record = evaluate(
         loaded,
         dataset,
-        labels_per_class=[
-            item if item == "all" else _integer(item) for item in _items(labels_per_class or "1,5,10,all")
-        ],
+        labels_per_class=_label_counts(labels_per_class or "1,5,10,all"),
         draws=5 if draws is None else draws,
         seed=seed,
         baselines=_items(baselines),
@@ -208,6 +207,93 @@ def plot(target: str, data: str | None, out: Path | None, code: str | None, as_j
             click.echo(path)
 
 
+@click.command()
+@click.argument("targets", nargs=-1, required=True, metavar="RUN|MODEL...")
+@data_option
+@labels_option
+@draws_option
+@click.option("--seed", default=0, show_default=True, help="Of the draws and the untrained encoder.")
+@click.option("--baselines", default="pixels", show_default=True, help="Of the first model; '' for none.")
+@click.option(
+    "--out",
+    default="losses.png",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE.png",
+    help="Where the loss curves go.",
+)
+@skip_bad
+@code_option
+@threads_option
+@as_json
+def compare(
+    targets: tuple[str, ...],
+    data: str | None,
+    labels_per_class: str | None,
+    draws: int | None,
+    seed: int,
+    baselines: str,
+    out: Path,
+    skip_bad: bool,
+    code: str | None,
+    as_json: bool,
+) -> None:
+    """Compare two or more runs or models: loss curves, a probe of each, and what differs between their recipes.
+
+    A model of the zoo has no metrics, so no loss curve; an unfinished run has no encoder to probe. The data are those
+    of the first recipe, unless --data names others.
+    """
+    from zoo.evaluation.comparison import compare_probes, recipe_differences, require_distinct
+    from zoo.reports.figures import loss_curves
+    from zoo.reports.tables import differences_table, results_table
+    from zoo.training.recipe import Recipe, read_recipe
+    from zoo.training.run_directory import read_metrics
+
+    require_distinct(targets)
+    if out.suffix != ".png":
+        raise ZooError(f"--out: expected a path ending in .png, got {str(out)!r}")
+    metrics = {target: read_metrics(target) for target in targets if (Path(target) / "metrics.jsonl").is_file()}
+    models, recipes = {}, {}
+    for target in targets:
+        if target in metrics and not (Path(target) / "encoder" / "config.json").is_file():
+            recipes[target] = read_recipe(Path(target) / "recipe.json")
+            continue
+        loaded, dataset, _ = model_and_data(target, data, skip_bad, code)
+        data = data or loaded.config["recipe"]["dataset"]
+        if dataset.test is None or dataset.test.labels is None:
+            _refuse_draws(dataset, labels_per_class, draws)
+        models[target], recipes[target] = (loaded, dataset), Recipe.from_record(loaded.config["recipe"])
+    rows = compare_probes(
+        models,
+        labels_per_class=_label_counts(labels_per_class or "1,5,10,all"),
+        draws=5 if draws is None else draws,
+        seed=seed,
+        baselines=_items(baselines),
+    )
+    differences = recipe_differences(recipes)
+    curves = loss_curves(metrics, out) if metrics else None
+    left_out = {
+        "without_metrics": [target for target in targets if target not in metrics],
+        "unfinished": [target for target in targets if target not in models],
+    }
+    if as_json:
+        document = {"dataset": data, "seed": seed, "results": rows, "recipe_differences": differences}
+        print_json({**document, "loss_curves": str(curves) if curves else None, **left_out})
+        return
+    if rows:
+        folds = rows[0].get("folds")
+        judged = f"{folds}-fold cross-validation" if folds else f"mean +- standard deviation over {draws or 5} draws"
+        click.echo(f"linear probe on {data}, accuracy in %, {judged}\n")
+        click.echo(results_table({"results": rows}) + "\n")
+    click.echo(differences_table(differences) if differences else "The recipes are the same.")
+    if curves:
+        click.echo(f"\nloss curves: {curves}")
+    if left_out["without_metrics"]:
+        click.echo(f"\nno loss curve, because there are no metrics: {', '.join(left_out['without_metrics'])}")
+    if left_out["unfinished"]:
+        click.echo(f"\nno probe, because the run is not finished: {', '.join(left_out['unfinished'])}")
+
+
 def _print_report(model: Any, dataset: Any, report: Any, whole: bool, options: dict[str, Any], as_json: bool) -> None:
     if as_json:
         about = {"model": model.name, "dataset": dataset.name, "dataset_digest": dataset.digest, **options}
@@ -217,9 +303,17 @@ def _print_report(model: Any, dataset: Any, report: Any, whole: bool, options: d
     click.echo(report if whole else report.summary())
 
 
+def _refuse_draws(dataset: Any, labels_per_class: str | None, draws: int | None) -> None:
+    if labels_per_class is not None or draws is not None:
+        raise ZooError(
+            f"{dataset.name}: has no labelled test images, so all of its labels are cross-validated; "
+            "leave out --labels-per-class and --draws, or give it test images"
+        )
+
+
 def _items(text: str) -> list[str]:
     return [item.strip() for item in text.split(",") if item.strip()]
 
 
-def _integer(text: str) -> int | str:
-    return int(text) if text.isdigit() else text
+def _label_counts(text: str) -> list[int | str]:
+    return [int(item) if item.isdigit() else item for item in _items(text)]

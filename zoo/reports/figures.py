@@ -1,6 +1,7 @@
 """Pictures of a run, of its features and of a probe of them.
 
-The loss curve; a map of the features coloured by class; the confusion matrix; a grid of predictions.
+The loss curve of one run or of several; a map of the features coloured by class; the confusion matrix; a grid of
+predictions.
 
 Figures are drawn through matplotlib's objects, never through pyplot, so that no window or global state is touched.
 """
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from zoo.errors import ZooError
@@ -34,11 +36,42 @@ def loss_curve(lines: Sequence[Mapping[str, float]], title: str, path: str | Pat
     loss = figure.subplots()
     loss.plot(epochs, [line["loss"] for line in lines], color="tab:blue", marker="." if len(lines) < 30 else "")
     loss.set(xlabel="epoch", title=title)
+    loss.xaxis.set_major_locator(MaxNLocator(integer=True))
     loss.set_ylabel("loss", color="tab:blue")
     rank = loss.twinx()
     rank.plot(epochs, [line["effective_rank"] for line in lines], color="tab:orange", linestyle="--")
     rank.set_ylabel("effective rank of the features", color="tab:orange")
     rank.set_ylim(bottom=0)
+    return _write(figure, path)
+
+
+def loss_curves(runs: Mapping[str, Sequence[Mapping[str, float]]], path: str | Path) -> Path:
+    """The losses of several runs against the epoch in one picture, with a legend, as PNG.
+
+    Args:
+        runs: their metrics, by the names in the legend.
+        path: of the PNG.
+
+    Raises:
+        ZooError: if there are none, or one has no metrics yet.
+    """
+    if not runs:
+        raise ZooError("no runs to plot; expected one or more")
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.subplots()
+    lines = []
+    for colour, (name, metrics) in zip(_palette(len(runs)), runs.items(), strict=True):
+        if not metrics:
+            raise ZooError(f"{name}: no metrics to plot: the run has not finished an epoch")
+        epochs, losses = [line["epoch"] for line in metrics], [line["loss"] for line in metrics]
+        lines += axes.plot(epochs, losses, color=colour, marker="." if len(metrics) < 30 else "")
+    axes.set(xlabel="epoch", ylabel="loss")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    legend = figure.legend(
+        lines, [_shorten(name, 70) for name in runs], loc="outside upper center", ncols=1, frameon=False
+    )
+    for text in legend.get_texts():
+        text.set_parse_math(False)
     return _write(figure, path)
 
 

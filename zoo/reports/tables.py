@@ -1,5 +1,6 @@
 """Tables of results in Markdown: accuracies, clusters, scores per class and confusion matrices."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,7 +8,7 @@ TITLES = {"encoder": "this encoder", "untrained": "the same encoder, untrained",
 
 
 def results_table(ledger: Mapping[str, Any]) -> str:
-    """Rows: features; columns: numbers of labels."""
+    """Rows: features, or models by their names; columns: numbers of labels."""
     columns = {(row["data"], row["labels_per_class"]): _labels_in_words(row) for row in ledger["results"]}
     names = list(columns.values())
     header = [name if names.count(name) == 1 else f"{name}, {data}" for (data, _), name in columns.items()]
@@ -18,7 +19,7 @@ def results_table(ledger: Mapping[str, Any]) -> str:
             for row in ledger["results"]
             if row["features"] == source
         }
-        lines.append([TITLES[source], *(cells.get(column, "") for column in columns)])
+        lines.append([TITLES.get(source, source), *(cells.get(column, "") for column in columns)])
     return _markdown(["features", *header], lines)
 
 
@@ -46,6 +47,13 @@ def report_tables(report: Mapping[str, Any]) -> str:
             _markdown(["", *names], counts),
         ]
     )
+
+
+def differences_table(differences: Mapping[str, Mapping[str, Any]]) -> str:
+    """Rows: fields of recipes; columns: their names."""
+    names = list(next(iter(differences.values())))
+    rows = [[field, *(json.dumps(values[name]) for name in names)] for field, values in differences.items()]
+    return _markdown(["recipe", *names], rows)
 
 
 def _labels_in_words(row: Mapping[str, Any]) -> str:

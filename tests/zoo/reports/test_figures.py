@@ -6,7 +6,8 @@ from PIL import Image
 
 import zoo
 from functional import random
-from zoo.reports.figures import confusion_matrix, feature_map, loss_curve, predictions_grid
+from zoo.reports import figures
+from zoo.reports.figures import confusion_matrix, feature_map, loss_curve, loss_curves, predictions_grid
 
 LINES = [{"epoch": i + 1, "loss": 3.0 / (i + 1), "effective_rank": 4.0 + i} for i in range(3)]
 BLUE, ORANGE, RED = (31, 119, 180), (255, 127, 14), (214, 39, 40)  # of matplotlib's default cycle
@@ -21,6 +22,29 @@ def test_the_loss_curve_shows_loss_and_rank(tmp_path):
     assert {BLUE, ORANGE} <= colours(loss_curve(LINES, "title", tmp_path / "deep" / "loss.png"))
     with pytest.raises(zoo.ZooError, match="has not finished an epoch"):
         loss_curve([], "title", tmp_path / "loss.png")
+
+
+def test_the_loss_curves_show_every_run_under_its_name(tmp_path):
+    runs = {"$a_{": LINES, "b" * 90: LINES[:2]}  # names as they are written, not as mathematics
+    path = loss_curves(runs, tmp_path / "deep" / "losses.png")
+    assert {BLUE, ORANGE} <= colours(path)
+    assert ORANGE not in colours(loss_curves({"a": LINES}, tmp_path / "one.png"))
+    with pytest.raises(zoo.ZooError, match="^new: no metrics to plot"):
+        loss_curves({"a": LINES, "new": []}, tmp_path / "x.png")
+    with pytest.raises(zoo.ZooError, match="no runs to plot"):
+        loss_curves({}, tmp_path / "x.png")
+
+
+@pytest.mark.parametrize("epochs", [2, 3, 7])
+def test_epochs_on_the_axis_are_whole(epochs, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(figures, "_write", lambda figure, path: drawn.append(figure))
+    lines = [{"epoch": i + 1, "loss": 1.0, "effective_rank": 2.0} for i in range(epochs)]
+    loss_curve(lines, "title", tmp_path / "x.png")
+    loss_curves({"a": lines, "b": lines[:1]}, tmp_path / "x.png")
+    assert len(drawn) == 2
+    for figure in drawn:
+        assert all(tick == round(tick) for tick in figure.axes[0].get_xticks())
 
 
 def test_the_feature_map_shows_every_class_and_is_the_same_each_time(tmp_path):

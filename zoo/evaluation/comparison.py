@@ -1,0 +1,80 @@
+"""Models and runs side by side: the same probe on the same labels, and what differs between their recipes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from zoo.data.datasets import Dataset
+from zoo.errors import ZooError
+from zoo.evaluation.protocol import evaluate, probe_dataset, spread
+from zoo.models.pretrained import PretrainedEncoder
+from zoo.training.recipe import Recipe
+
+
+def compare_probes(
+    models: Mapping[str, tuple[PretrainedEncoder, Dataset]],
+    *,
+    labels_per_class: Sequence[int | str] = (1, 5, 10, "all"),
+    draws: int = 5,
+    seed: int = 0,
+    baselines: Sequence[str] = ("pixels",),
+) -> list[dict[str, Any]]:
+    """The rows of a table of probes; every model sees the same draws of the labels.
+
+    Args:
+        models: by the names that the rows take, each with the data at its own size.
+        labels_per_class: as for `evaluate`. Data without labelled test images are cross-validated with all labels.
+        draws: likewise.
+        seed: likewise.
+        baselines: likewise; they are computed once, with the size and the architecture of the first model.
+
+    Raises:
+        ZooError: as `evaluate` and `probe_dataset`.
+    """
+    rows = []
+    for number, (name, (model, data)) in enumerate(models.items()):
+        of_this = () if number else baselines
+        if data.test is None or data.test.labels is None:
+            found = _cross_validated(model, data, seed, of_this)
+        else:
+            found = evaluate(model, data, labels_per_class=labels_per_class, draws=draws, seed=seed, baselines=of_this)[
+                "results"
+            ]
+        titles = {"encoder": name, "untrained": f"{name}, untrained"}
+        rows += [{**row, "features": titles.get(row["features"], row["features"])} for row in found]
+    return [row for row in rows if row["features"] in models] + [row for row in rows if row["features"] not in models]
+
+
+def recipe_differences(recipes: Mapping[str, Recipe]) -> dict[str, dict[str, Any]]:
+    """The fields in which recipes differ, in their order: `{field: {name: value}}`."""
+    plain = {name: recipe.to_dict() for name, recipe in recipes.items()}
+    first = next(iter(plain.values()))
+    return {
+        field: {name: values[field] for name, values in plain.items()}
+        for field in first
+        if any(values[field] != first[field] for values in plain.values())
+    }
+
+
+def require_distinct(names: Sequence[str]) -> None:
+    """Refuse names that could not be told apart in a table.
+
+    Raises:
+        ZooError: for fewer than two, and for one that is given twice.
+    """
+    if len(names) < 2:
+        raise ZooError(f"expected two runs or models or more to compare, got {len(names)}")
+    for name in names:
+        if names.count(name) > 1:
+            raise ZooError(f"{name}: given {names.count(name)} times; name each run or model once")
+
+
+def _cross_validated(
+    model: PretrainedEncoder, data: Dataset, seed: int, baselines: Sequence[str]
+) -> list[dict[str, Any]]:
+    report = probe_dataset(model, data, seed=seed, baselines=baselines)
+    n = sum(map(sum, report.confusion))
+    same = {"data": data.name, "labels_per_class": "all", "labels": n, "folds": report.folds}
+    return [
+        {"features": name, **same, "linear": spread([accuracy])}
+        for name, accuracy in {"encoder": report.accuracy, **report.baselines}.items()
+    ]
