@@ -25,7 +25,7 @@ References:
     The pairs follow optax (`GradientTransformation`) and jax.example_libraries.stax (`init_fun, apply_fun`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -82,7 +82,7 @@ class Apply(Protocol):
 class Tokens(Protocol):
     """`(params, batch_stats, images, *, keep, train, key) -> (tokens, batch_stats)`.
 
-    The tokens of a transformer, `[B, L, D]`, before they are pooled to features. `keep` is int64 `[B, K]`, the
+    The tokens of a transformer, `[B, L, feature_dim]`, before they are pooled to features. `keep` is int64 `[B, K]`, the
     positions of the patches that it sees, in this order; None shows it all of them. What stands before the patches (a
     class token) is never left out.
     """
@@ -152,7 +152,11 @@ class Loss(Protocol):
 
 @runtime_checkable
 class Published(Protocol):
-    """`(params, state) -> (params, batch_stats)`: the weights of the encoder that a method publishes."""
+    """`(params, state) -> (params, batch_stats)`: the weights of the encoder that a method publishes.
+
+    A teacher that follows by `averaging.follow` is that of the last loss: the update after it is not in it, which does
+    no harm where the momentum ends at 1.
+    """
 
     def __call__(self, params: Params, state: Any, /) -> tuple[Params, BatchStats]: ...
 
@@ -175,15 +179,15 @@ class Method(NamedTuple):
         init: starts parameters and state.
         loss: what training minimises.
         encoder: the encoder that is watched, saved and evaluated; a teacher, where the method publishes one.
-        project: `params -> params`, applied after every update (`optimizers.project`): prototypes of unit norm, say.
-            None for nothing.
+        project: `params -> params`, applied after every update (`optimizers.project`) and to what `init` gives:
+            prototypes of unit norm, say. None for nothing.
         advice: what to change when the features collapse, as one sentence.
     """
 
     init: MethodInit
     loss: Loss
     encoder: Published = online
-    project: Any = None
+    project: Callable[[Params], Params] | None = None
     advice: str = "Lower the learning rate or the weight decay."
 
 

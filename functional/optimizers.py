@@ -456,9 +456,11 @@ def freeze(optimizer: Optimizer, steps: float) -> Optimizer:
 def project(optimizer: Optimizer, projection: Callable[[Params], Params]) -> Optimizer:
     """The optimizer, whose new parameters are mapped by a function: onto a set that they must lie in.
 
+    A parameter that the optimizer did not move, because it is frozen, keeps its bits.
+
     Args:
         optimizer: what moves the parameters.
-        projection: `params -> params`.
+        projection: `params -> params`; it should leave parameters that lie in the set where they are.
 
     Example:
         >>> optimizer = project(sgd(1.0), lambda params: tree.map(lambda p: p.clamp_min(0), params))
@@ -468,8 +470,11 @@ def project(optimizer: Optimizer, projection: Callable[[Params], Params]) -> Opt
     """
 
     def update(grads: Params, opt_state: Any, params: Params, /) -> tuple[Params, Any]:
-        params, opt_state = optimizer.update(grads, opt_state, params)
-        return projection(params), opt_state
+        moved, opt_state = optimizer.update(grads, opt_state, params)
+        projected = tree.map(
+            lambda old, new, p: torch.where((old == new).all(), old, p), params, moved, projection(moved)
+        )
+        return projected, opt_state
 
     return Optimizer(optimizer.init, update)
 

@@ -3,8 +3,9 @@
     python scripts/validate.py scripts/recipes/simclr_s3a_mnist_24k.py --labels mnist_labels_6k --set epochs=10
     python scripts/validate.py RECIPE --labels mnist_labels_6k --every 1 --until 97     # the time until 97 %
 
-The test images are not touched. The recipe must not train on the last tenth either: `mnist_24k`, `mnist_54k` and
-`cifar10_40k` do not. Seconds count from the start of the process, what was spent on probing included.
+The test images are not touched. The recipe does not train on the last tenth either: the subsets `mnist_24k`,
+`mnist_54k` and `cifar10_40k` end before it, and other datasets are cut. Seconds count from the start of the process,
+including those spent on probing.
 """
 
 import time
@@ -38,7 +39,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="the run directory, to resume later")
     arguments = parser.parse_args()
     recipe = read_recipe(arguments.recipe).replace(**dict(read_change(change) for change in arguments.set))
-    data = held_out(arguments.labels)
+    data, images = held_out(arguments.labels), None if recipe.dataset in SUBSETS else first_nine_tenths(recipe.dataset)
 
     def probe(epoch: int, model: PretrainedEncoder) -> None:
         last = epoch == recipe.epochs
@@ -52,7 +53,7 @@ def main() -> None:
             raise SystemExit(0)
 
     with tempfile.TemporaryDirectory() as folder:
-        zoo.pretrain(recipe, out=arguments.out or Path(folder) / "run", progress=True, on_epoch=probe)
+        zoo.pretrain(recipe, data=images, out=arguments.out or Path(folder) / "run", progress=True, on_epoch=probe)
 
 
 def counts(text: str) -> list[int | str]:
@@ -62,13 +63,20 @@ def counts(text: str) -> list[int | str]:
 
 def held_out(name: str) -> Dataset:
     """A dataset to fit probes on, with the last tenth of all the training images there are in place of the test's."""
-    labelled, whole = zoo.load_dataset(name), zoo.load_dataset(SUBSETS[name][0] if name in SUBSETS else name)
-    if labelled.train.labels is None or whole.train.labels is None:
+    fit = zoo.load_dataset(name) if name in SUBSETS else first_nine_tenths(name)  # the subsets here end before it
+    whole = zoo.load_dataset(SUBSETS[name][0] if name in SUBSETS else name)
+    if fit.train.labels is None or whole.train.labels is None:
         raise ZooError(f"{name}: has no labels to probe with")
     first = len(whole.train.images) - len(whole.train.images) // 10
-    # A subset is not cut: those that are made for this end before the last tenth.
-    fit = labelled.train if name in SUBSETS else Split(labelled.train.images[:first], labelled.train.labels[:first])
-    return labelled._replace(train=fit, test=Split(whole.train.images[first:], whole.train.labels[first:]))
+    return fit._replace(test=Split(whole.train.images[first:], whole.train.labels[first:]))
+
+
+def first_nine_tenths(name: str) -> Dataset:
+    """A dataset without the last tenth of its training images, and without its test images."""
+    data = zoo.load_dataset(name)
+    first = len(data.train.images) - len(data.train.images) // 10
+    labels = None if data.train.labels is None else data.train.labels[:first]
+    return data._replace(train=Split(data.train.images[:first], labels), test=None)
 
 
 if __name__ == "__main__":

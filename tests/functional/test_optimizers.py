@@ -324,3 +324,19 @@ def test_each_leaf_is_clipped_by_its_own_norm_as_dino_does():
     optimizers.clip_by_norm(spy, 3.0).update(grads, (), grads)
     expected = {"a": torch.tensor([1.8, 2.4]), "b": grads["b"], "c": grads["c"]}
     torch.testing.assert_close(seen[0], expected)
+
+
+def test_a_projection_leaves_frozen_parameters_their_bits_and_maps_the_others():
+
+    def unit(params):
+        return tree.map(lambda p: p / p.norm(), params)
+
+    frozen = optimizers.grouped(("head.*", optimizers.freeze(optimizers.sgd(0.1), 1)), ("*", optimizers.sgd(0.1)))
+    projected = optimizers.project(frozen, unit)
+    params, opt_state = NESTED, projected.init(NESTED)
+    grads = tree.map(torch.ones_like, NESTED)
+    params, opt_state = projected.update(grads, opt_state, params)
+    assert torch.equal(params["head"]["weight"], NESTED["head"]["weight"])
+    torch.testing.assert_close(params["encoder"]["fc"]["weight"].norm(), torch.tensor(1.0))
+    params, opt_state = projected.update(grads, opt_state, params)
+    torch.testing.assert_close(params["head"]["weight"].norm(), torch.tensor(1.0))
