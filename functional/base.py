@@ -82,9 +82,9 @@ class Apply(Protocol):
 class Tokens(Protocol):
     """`(params, batch_stats, images, *, keep, train, key) -> (tokens, batch_stats)`.
 
-    The tokens of a transformer, `[B, L, feature_dim]`, before they are pooled to features. `keep` is int64 `[B, K]`, the
-    positions of the patches that it sees, in this order; None shows it all of them. What stands before the patches (a
-    class token) is never left out.
+    The tokens of a transformer, `[B, L, feature_dim]`, before they are pooled to features. `keep` is int64 `[B, K]`,
+    the positions of the patches that it sees, in this order; None shows it all of them. What stands before the patches
+    (a class token) is never left out.
     """
 
     def __call__(
@@ -143,8 +143,9 @@ class Loss(Protocol):
     the epoch, the image and the view alone.
 
     Target networks, queues and running matrices live in `state` and advance inside the loss, by the clock
-    `batch.step`. `info` holds scalars to log, among them what shows a collapse of this method; the names `loss` and
-    `grad_norm` belong to the training step.
+    `batch.step`. `info` holds scalars to log, among them what shows a collapse of this method: a name that ends in
+    `_std` is a spread (`metrics.feature_std`), 1 when outputs go in all directions and 0 when they are all alike. The
+    names `loss` and `grad_norm` belong to the training step.
     """
 
     def __call__(self, params: Params, state: Any, key: Key, batch: Batch, /) -> tuple[Tensor, tuple[Any, Info]]: ...

@@ -83,7 +83,7 @@ def make_train_step(
         >>> batch = Batch(random.uniform(random.key(1), (4, 1, 8, 8)), None, torch.arange(4))
         >>> state, info = step(init(method, optimizer, random.key(0)), random.key(2), batch)
         >>> int(state.step), sorted(info)
-        (1, ['grad_norm', 'loss', 'positive_cosine'])
+        (1, ['grad_norm', 'loss', 'positive_cosine', 'projection_std'])
     """
     gradient = value_and_grad(loss, compile=compile)
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import torch
 
-from functional import augmentations, heads, losses, random, schedules, tree
+from functional import augmentations, heads, losses, metrics, random, schedules, tree
 from functional.base import Batch, BatchStats, Encoder, Info, Key, Method, Params, Schedule, Views
 from functional.checks import check_positive
 from functional.streams import Stream, image_keys
@@ -51,7 +51,8 @@ def simclr(
 
     Returns:
         A `Method`. `params` has `"encoder"` and `"projector"`; `info` has `positive_cosine`, the mean cosine of the
-        two projections of an image: 1 where both views agree, and at once where the encoder has collapsed.
+        two projections of an image, and `projection_std`, the spread of the projections per dimension: 1 when they go
+        in all directions, 0 when they have collapsed.
 
     Raises:
         ValueError: if the temperature is not above 0, or there is neither one augmentation nor two.
@@ -81,7 +82,7 @@ def simclr(
         h, batch_stats = encoder.apply(params["encoder"], state.batch_stats, x, train=True, key=keys)
         z_1, z_2 = projection.apply(params["projector"], {}, h, train=True)[0].chunk(2)
         value = losses.nt_xent(z_1, z_2, temperature=schedules.at(temperature, batch.step)).mean()
-        info = {"positive_cosine": torch.cosine_similarity(z_1, z_2).mean()}
+        info = {"positive_cosine": torch.cosine_similarity(z_1, z_2).mean(), "projection_std": metrics.feature_std(z_1)}
         return value, tree.detach((State(batch_stats), info))
 
     return Method(init, loss, advice="Raise the temperature, or lower the learning rate or the weight decay.")

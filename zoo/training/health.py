@@ -15,6 +15,7 @@ from zoo.errors import ZooError
 from zoo.training.plan import Plan
 
 _WATCHED = 256  # training images whose features are measured after every epoch
+_COLLAPSED_SPREAD = 0.1  # of a method's outputs, below which they are all alike; healthy ones are .5 and more
 
 
 def watch(plan: Plan, state: TrainState, key_epoch: Key) -> dict[str, float]:
@@ -33,15 +34,24 @@ def watch(plan: Plan, state: TrainState, key_epoch: Key) -> dict[str, float]:
 
 
 def warn_of_collapse(line: dict[str, float], advice: str) -> bool:
-    """Whether the features of an epoch have collapsed, with a warning and the method's advice if so."""
-    collapsed = line["feature_std"] < 0.01 or line["effective_rank"] < 1.5
-    if collapsed:
-        warnings.warn(
-            f"epoch {line['epoch']}: the encoder has collapsed: it gives nearly the same features to all images "
-            f"(feature_std {line['feature_std']:.3g}, effective_rank {line['effective_rank']:.3g}). {advice}",
-            stacklevel=4,
-        )
-    return collapsed
+    """Whether an epoch's features, or what the method makes of them, have collapsed; with a warning if so.
+
+    Args:
+        line: the metrics of the epoch. Besides the features', each spread in the method's info counts: a name that
+            ends in `_std`.
+        advice: the method's.
+    """
+    spreads = {name: value for name, value in line.items() if name.endswith("_std") and name != "feature_std"}
+    low = [f"{name} {value:.3g}" for name, value in spreads.items() if value < _COLLAPSED_SPREAD]
+    if line["feature_std"] < 0.01 or line["effective_rank"] < 1.5:
+        what = "the encoder has collapsed: it gives nearly the same features to all images"
+        low = [f"feature_std {line['feature_std']:.3g}", f"effective_rank {line['effective_rank']:.3g}"]
+    elif low:
+        what = "the method has collapsed: its head gives nearly the same output to all images"
+    else:
+        return False
+    warnings.warn(f"epoch {line['epoch']}: {what} ({', '.join(low)}). {advice}", stacklevel=4)
+    return True
 
 
 def require_finite(info: dict[str, Tensor], state: TrainState, epoch: int, out: Path) -> None:
