@@ -1,8 +1,10 @@
 """Methods: each one a file, its `State`, and `(init, loss)`. They all read alike. This list is the catalogue.
 
     simclr        two views agree, and differ from the other images of the batch      Chen et al. 2020
+    byol          predict what a slow copy of the network makes of the other view     Grill et al. 2020
 
 `zoo` knows a method by the name of its function here.
 """
 
+from functional.methods.byol import byol as byol
 from functional.methods.simclr import simclr as simclr

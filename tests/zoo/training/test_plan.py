@@ -135,6 +135,17 @@ def test_views_of_each_kind_are_one_function(recipe):
     assert callable(build_views(recipe.replace(views=large), (0.5,), (0.2,)))
 
 
+def test_asymmetric_views_train_and_a_wrong_number_is_named(recipe, tmp_path):
+    one, other = recipe.views, [*recipe.views, ("solarize", {"p": 0.2})]
+    quick = recipe.replace(
+        epochs=1, warmup_epochs=0, method="byol", method_options={"projector": (8, 4), "predictor": 8}
+    )
+    model = zoo.pretrain(quick.replace(views=[one, other]), out=tmp_path / "run")
+    assert model.config["recipe"]["views"][1][-1] == ["solarize", {"p": 0.2}]
+    with pytest.raises(ZooError, match="one for each of 2 views, got 3"):
+        zoo.pretrain(quick.replace(views=[one, other, other]), out=tmp_path / "three")
+
+
 # --- labels and data --------------------------------------------------------------------------------------------
 
 
