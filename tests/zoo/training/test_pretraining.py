@@ -149,6 +149,8 @@ def test_a_collapse_is_said_in_plain_words_once(recipe, tmp_path):
         ({"mean": (0.5, 0.5, 0.5)}, "mean"),
         ({"optimizer_options": {"weight_decay": "a lot"}}, "it cannot be trained on images [1, 8, 8]"),
         ({"parameter_groups": [("predictor.*", {})]}, "'predictor.*' matches no parameter"),
+        ({"method": "moco", "method_options": {"groups": 3}}, "expected a batch that 3 groups divide, got 128 rows"),
+        ({"method": "moco", "method_options": {"queue_size": 100}}, "make the queue larger or the batch smaller"),
     ],
 )
 def test_what_cannot_be_trained_is_named_before_anything_is_written(recipe, tmp_path, changes, words):
