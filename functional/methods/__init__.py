@@ -3,10 +3,12 @@
     simclr        two views agree, and differ from the other images of the batch      Chen et al. 2020
     byol          predict what a slow copy of the network makes of the other view     Grill et al. 2020
     moco          find the other view among thousands of earlier images               Chen et al. 2020 (v2)
+    moco_v3       predict the slow copy's view, among those of the batch              Chen, Xie, He 2021
 
 `zoo` knows a method by the name of its function here.
 """
 
 from functional.methods.byol import byol as byol
 from functional.methods.moco import moco as moco
+from functional.methods.moco_v3 import moco_v3 as moco_v3
 from functional.methods.simclr import simclr as simclr

@@ -1,0 +1,36 @@
+"""MoCo v3 on scikit-learn's digits.
+
+python scripts/recipes/moco_v3_resnet8_digits.py [--out OUT]      # all options of `zoo pretrain`
+"""
+
+import sys
+
+import zoo
+from zoo.commands import main
+
+recipe = zoo.Recipe(
+    method="moco_v3",
+    encoder="resnet8",
+    dataset="digits",
+    views=(
+        ("random_resized_crop", {"size": 8, "scale": (0.4, 1.0)}),
+        ("rotate", {"degrees": 15.0}),
+    ),
+    optimizer="adamw",
+    learning_rate=2e-3,
+    epochs=60,
+    batch_size=256,
+    warmup_epochs=5,
+    method_options={
+        "projector": (128, 64),
+        "predictor": 128,
+        "temperature": 0.2,
+        "momentum": ("cosine", {"value": 0.97, "final": 1.0}),
+    },
+    encoder_options={"width": 16},
+    optimizer_options={"weight_decay": 1e-4},
+    precision="float32",
+)
+
+if __name__ == "__main__":
+    main(["pretrain", __file__, "--out", "runs/moco_v3-resnet8-digits", *sys.argv[1:]], prog_name="zoo")
