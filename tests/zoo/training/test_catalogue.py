@@ -17,6 +17,7 @@ from zoo.training.catalogue import catalogue, check_names
         ({"encoder_options": {"depth": 3}}, "unknown option of encoder 'resnet8': 'depth'"),
         ({"encoder_options": {"compute_dtype": "bfloat16"}}, "unknown option of encoder 'resnet8': 'compute_dtype'"),
         ({"method_options": {"views": 3}}, "unknown option of method 'simclr': 'views'"),
+        ({"method": "supervised", "method_options": {"classes": 3}}, "unknown option of method 'supervised'"),
         ({"method_options": {"temperature": ("cosin", {"value": 0.1})}}, "did you mean 'cosine'"),
         ({"method_options": {"temperature": ("cosine", {"value": 0.1, "epoch": 3})}}, "did you mean 'epochs'"),
         ({"optimizer_options": {"mask": "exclude_bias"}}, "did you mean 'exclude_bias_and_norm'"),

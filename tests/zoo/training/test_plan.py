@@ -149,6 +149,16 @@ def test_asymmetric_views_train_and_a_wrong_number_is_named(recipe, tmp_path):
 # --- labels and data --------------------------------------------------------------------------------------------
 
 
+def test_the_number_of_classes_comes_from_the_data(recipe, tmp_path, digits):
+    supervised = recipe.replace(method="supervised", method_options={"label_smoothing": 0.1}, epochs=1, warmup_epochs=0)
+    model = zoo.pretrain(supervised, out=tmp_path / "run")
+    assert model.name == "supervised-resnet8-digits"
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert 0 <= lines[0]["accuracy"] <= 1
+    with pytest.raises(ZooError, match="method 'supervised' learns from labels, and arrays has none"):
+        zoo.pretrain(supervised, data=digits.train.images, out=tmp_path / "unlabelled")
+
+
 @pytest.mark.parametrize(
     "kind", ["dataset", "tensor", "array", "pair"], ids=["a Dataset", "a tensor", "an array", "images and labels"]
 )

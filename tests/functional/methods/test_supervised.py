@@ -1,0 +1,37 @@
+"""The supervised baseline: one whole step beside modules of torch.nn, and labels that are not there."""
+
+import pytest
+import torch
+from torch import nn
+from twins import ENCODER, KEY, assert_same, double, draw_batch, encoder_twin, gradients, load, noisy, statistics
+
+from functional import augmentations, methods, random
+
+
+def test_a_whole_step_equals_torch_nn():
+    method = methods.supervised(ENCODER, views=noisy, classes=3, label_smoothing=0.1)
+    params, state = double(method.init(random.key(0)))
+    batch = draw_batch()
+    grads, (value, (new_state, info)) = torch.func.grad_and_value(method.loss, has_aux=True)(params, state, KEY, batch)
+    encoder = load(encoder_twin(), params["encoder"], state.batch_stats)
+    classifier = load(nn.Linear(6, 3).double(), params["classifier"])
+    (view,) = augmentations.draw_views(noisy, KEY, batch, 1)
+    logits = classifier(encoder(view))
+    expected = nn.CrossEntropyLoss(label_smoothing=0.1)(logits, batch.labels)
+    expected.backward()
+    torch.testing.assert_close(value, expected.detach(), rtol=1e-9, atol=0)
+    assert_same(grads["encoder"], gradients(encoder))
+    assert_same(grads["classifier"], gradients(classifier))
+    assert_same(new_state.batch_stats, statistics(encoder))
+    assert info["accuracy"] == (logits.argmax(1) == batch.labels).double().mean()
+
+
+def test_without_labels_it_says_so():
+    method = methods.supervised(ENCODER, views=noisy, classes=3)
+    with pytest.raises(ValueError, match="supervised: expected labels, got none"):
+        method.loss(*double(method.init(random.key(0))), KEY, draw_batch()._replace(labels=None))
+
+
+def test_two_views_are_refused():
+    with pytest.raises(ValueError, match="one for each of 1 views, got 2"):
+        methods.supervised(ENCODER, views=(noisy, noisy), classes=3)
