@@ -15,8 +15,7 @@ class ZooError(ValueError):
 def exit_on_bad_input(*, as_json: bool = False) -> Iterator[None]:
     """For a command: an error that its user can mend becomes one line on stderr and exit code 2.
 
-    That is a `ZooError`, or an `OSError` of a file. Anything else is a bug, and keeps its traceback; so does a pipe
-    whose reader is gone, which is nobody's error.
+    That is a `ZooError`, or an `OSError` of a file. Anything else is a bug, and keeps its traceback.
 
     Args:
         as_json: write the line as `{"error": "..."}`.
@@ -24,8 +23,6 @@ def exit_on_bad_input(*, as_json: bool = False) -> Iterator[None]:
     try:
         yield
         return
-    except BrokenPipeError:
-        raise
     except ZooError as error:
         message = str(error)
     except OSError as error:
