@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import platform
 import sys
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,6 +15,9 @@ def environment() -> dict[str, Any]:
 
     Equal environments give equal bits; between others, losses agree to about six digits.
     """
+    import platform
+    from importlib import metadata  # slow to import, and `zoo list` needs none of it
+
     import torch
 
     packages = ("funczoo", "torch", "numpy", "scikit-learn", "safetensors")
@@ -53,6 +54,8 @@ def has_bfloat16(device: str | torch.device = "cpu") -> bool:
 
 
 def _processor() -> str:
+    import platform
+
     try:
         with open("/proc/cpuinfo") as file:
             names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
