@@ -183,6 +183,7 @@ class Method(NamedTuple):
         project: `params -> params`, applied after every update (`optimizers.project`) and to what `init` gives:
             prototypes of unit norm, say. None for nothing.
         advice: what to change when the features collapse, as one sentence.
+        labelled: whether the loss reads `batch.labels`. `zoo` shows them to no other method.
     """
 
     init: MethodInit
@@ -190,6 +191,7 @@ class Method(NamedTuple):
     encoder: Published = online
     project: Callable[[Params], Params] | None = None
     advice: str = "Lower the learning rate or the weight decay."
+    labelled: bool = False
 
 
 @runtime_checkable

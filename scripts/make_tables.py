@@ -1,4 +1,6 @@
-"""The tables in README.md and the cards in model_cards/ from the ledger and benchmarks/: no result is typed by hand.
+"""Write what is measured where it is read: tables in README.md, cards, and the results in the docstrings of recipes.
+
+All of it comes from the ledger in model_cards/results and from benchmarks/: no result is typed by hand.
 
 python scripts/make_tables.py            # write them
 python scripts/make_tables.py --check    # exit 1 if one is stale
@@ -6,13 +8,17 @@ python scripts/make_tables.py --check    # exit 1 if one is stale
 
 import json
 import re
+import statistics
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from zoo.data.names import whole_dataset
 from zoo.files import write_atomically
 from zoo.reports.cards import render_card, results_section
+from zoo.reports.tables import in_percent
 
 ROOT = Path(__file__).parent.parent
 MARKS = re.compile(r"(<!-- results: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -37,11 +43,37 @@ def generated(root: Path) -> dict[Path, str]:
         shipped = root / "zoo" / "weights" / name
         card = render_card(json.loads((shipped / "config.json").read_text()), ledger)
         texts |= {shipped / "README.md": card, root / "model_cards" / f"{name}.md": card}
+        recipe = root / "scripts" / "recipes" / f"{name.replace('-', '_')}.py"
+        texts[recipe] = with_result(recipe.read_text(), ledger)
     readme = root / "README.md"
     texts[readme] = MARKS.sub(lambda mark: _section(mark, ledgers), readme.read_text())
     measured = {path.stem: json.loads(path.read_text()) for path in sorted(root.glob("benchmarks/*.json"))}
     texts[readme] = BENCHMARKS.sub(lambda mark: _benchmark_section(mark, measured), texts[readme])
     return texts | {root / "benchmarks" / f"{name}.md": _benchmark_page(record) for name, record in measured.items()}
+
+
+def with_result(source: str, ledger: Mapping[str, Any]) -> str:
+    """The source of a recipe, with the result of its release as the last paragraph of its docstring."""
+    _, docstring, code = source.split('"""', 2)
+    text = docstring.partition("\nResult:")[0].rstrip()
+    return f'"""{text}\n\n{textwrap.fill(_result_in_words(ledger), 120, break_long_words=False)}\n"""{code}'
+
+
+def _result_in_words(ledger: Mapping[str, Any]) -> str:
+    """What a seed costs, and the accuracy of the encoder for each number of labels."""
+    minutes = statistics.fmean(ledger["training_seconds"]) / 60
+    here, rows = ledger["environment"], [row for row in ledger["results"] if row["features"] == "encoder"]
+    accuracies = [
+        f"{in_percent(row['linear'])} with {row['labels']:,} labels (n = {len(row['linear']['values'])})"
+        for row in rows
+    ]
+    tests = {whole_dataset(row["data"]): f"{row['test_images']:,}" for row in rows}
+    on = " and ".join(f"the {n} test images of {data}" for data, n in tests.items())
+    return (
+        f"Result: {minutes:.1f} minutes a seed on {here['processor']}, threads: {here['threads']}. Linear probe, "
+        f"accuracy in % on {on}, mean +- standard deviation over seeds and draws: {', '.join(accuracies)}. "
+        f"Measured by `{ledger['command']}`."
+    )
 
 
 def benchmark_table(parts: Mapping[str, Any], *, everything: bool = False) -> str:

@@ -80,4 +80,4 @@ def supervised(encoder: Encoder, *, views: Views, classes: int, label_smoothing:
         info = {"accuracy": (y.argmax(1) == batch.labels).to(y.dtype).mean()}
         return value, tree.detach((State(batch_stats), info))
 
-    return Method(init, loss)
+    return Method(init, loss, labelled=True)

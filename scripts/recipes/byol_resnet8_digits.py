@@ -18,7 +18,7 @@ recipe = zoo.Recipe(
     ),
     optimizer="adamw",
     learning_rate=5e-3,
-    epochs=60,
+    epochs=120,
     batch_size=256,
     warmup_epochs=5,
     method_options={

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from zoo.commands.shared import as_json, code_option, data_option, print_json, skip_bad
+from zoo.commands.shared import as_json, code_option, data_option, print_json, skip_bad, threads_option
 
 device_option = click.option("--device", default="cpu", show_default=True, metavar="cpu|cuda", help="Where to train.")
 
@@ -20,6 +20,7 @@ device_option = click.option("--device", default="cpu", show_default=True, metav
 @click.option("--compile/--no-compile", default=None, help="Compile the loss: half a minute, then faster steps.")
 @device_option
 @code_option
+@threads_option
 @skip_bad
 @as_json
 def pretrain(
@@ -54,6 +55,7 @@ def pretrain(
 @click.argument("run", type=click.Path(path_type=Path))
 @device_option
 @code_option
+@threads_option
 @skip_bad
 @as_json
 def resume(run: Path, device: str, code: Path | None, skip_bad: bool, as_json: bool) -> None:

@@ -35,6 +35,11 @@ CLASSES = {
 }
 
 
+def whole_dataset(name: str) -> str:
+    """The dataset that a subset is a part of; any other name or path as it is."""
+    return SUBSETS[name][0] if name in SUBSETS else name
+
+
 def cache_path(name: str) -> Path:
     """Where the dataset cache has a dataset, or would have it.
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from zoo.data.names import SUBSETS
+from zoo.data.names import whole_dataset
 from zoo.reports.tables import clusters_table, report_tables, results_table
 
 
@@ -19,13 +19,15 @@ def render_card(config: Mapping[str, Any], ledger: Mapping[str, Any] | None = No
     name, recipe = config["name"], config["recipe"]
     channels, height, width = config["input_shape"]
     colour = "grey" if channels == 1 else "colour"
+    labelled = config["training"].get("labels", False)
+    kind = "supervised" if labelled else "self-supervised"
     front = "\n".join(
         [
             "---",
             "license: apache-2.0",
             "library_name: funczoo",
             "pipeline_tag: image-feature-extraction",
-            f"tags: [self-supervised, {recipe['method']}, {recipe['encoder']}]",
+            f"tags: [{', '.join(dict.fromkeys((kind, recipe['method'], recipe['encoder'])))}]",
             "---",
         ]
     )
@@ -33,7 +35,7 @@ def render_card(config: Mapping[str, Any], ledger: Mapping[str, Any] | None = No
         f"# {name}",
         f"An image encoder: {height}x{width} {colour} images in, {config['feature_dim']} features out. It was "
         f"pretrained with {recipe['method']} on the {config['dataset']['images']:,} training images of "
-        f"{config['dataset']['name']}, without labels{_start(config)}.",
+        f"{config['dataset']['name']}, {'with' if labelled else 'without'} labels{_start(config)}.",
         "## Use",
         "```python\nimport zoo\n\n"
         f'model = zoo.load("{name}")  # or the path of this directory\n'
@@ -62,7 +64,7 @@ def results_section(ledger: Mapping[str, Any]) -> str:
     """The results table of a ledger with the sentences that say how it was measured."""
     rows = ledger["results"]
     sources = list(dict.fromkeys(row["data"] for row in rows))
-    test_images = {_whole(row["data"]): row["test_images"] for row in rows}
+    test_images = {whole_dataset(row["data"]): row["test_images"] for row in rows}
     on = " and ".join(f"the {n:,} test images of {data}" for data, n in test_images.items())
     if sources != list(test_images):
         on += f", with labels of {' and '.join(sources)}"
@@ -92,11 +94,6 @@ def report_section(report: Mapping[str, Any]) -> str:
         f"{100 * report['accuracy']:.1f} % {report['judged_on']}, macro F1 {100 * report['macro_f1']:.1f} %.\n\n"
         + report_tables(report)
     )
-
-
-def _whole(data: str) -> str:
-    """The dataset that a subset is a part of: they share their test images."""
-    return SUBSETS[data][0] if data in SUBSETS else data
 
 
 def _spread_in_words(ledger: Mapping[str, Any]) -> str:

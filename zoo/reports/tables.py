@@ -15,7 +15,7 @@ def results_table(ledger: Mapping[str, Any]) -> str:
     lines = []
     for source in dict.fromkeys(row["features"] for row in ledger["results"]):
         cells = {
-            (row["data"], row["labels_per_class"]): _cell(row["linear"])
+            (row["data"], row["labels_per_class"]): in_percent(row["linear"])
             for row in ledger["results"]
             if row["features"] == source
         }
@@ -26,7 +26,7 @@ def results_table(ledger: Mapping[str, Any]) -> str:
 def clusters_table(record: Mapping[str, Any]) -> str:
     """Rows: features and method of clustering; columns: scores x 100."""
     rows = [
-        [TITLES[row["features"]], row["method"], *(_cell(row[score]) for score in ("accuracy", "nmi", "ari"))]
+        [TITLES[row["features"]], row["method"], *(in_percent(row[score]) for score in ("accuracy", "nmi", "ari"))]
         for row in record["results"]
     ]
     return _markdown(["features", "clusters by", "accuracy", "NMI", "ARI"], rows)
@@ -56,14 +56,15 @@ def differences_table(differences: Mapping[str, Mapping[str, Any]]) -> str:
     return _markdown(["recipe", *names], rows)
 
 
+def in_percent(spread: Mapping[str, Any]) -> str:
+    """The mean and the standard deviation of a share, in percent: `98.3 +- 0.1`."""
+    mean = f"{100 * spread['mean']:.1f}"
+    return mean if spread["std"] is None else f"{mean} +- {100 * spread['std']:.1f}"
+
+
 def _labels_in_words(row: Mapping[str, Any]) -> str:
     words = f"{row['labels']:,} labels"
     return words if row["labels_per_class"] == "all" else f"{words} ({row['labels_per_class']} per class)"
-
-
-def _cell(spread: Mapping[str, Any]) -> str:
-    mean = f"{100 * spread['mean']:.1f}"
-    return mean if spread["std"] is None else f"{mean} +- {100 * spread['std']:.1f}"
 
 
 def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

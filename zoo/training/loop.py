@@ -245,6 +245,7 @@ def _encoder(plan: Plan, state: TrainState, out: Path) -> PretrainedEncoder:
             "seconds": round(sum(line["seconds"] for line in lines), 1),
             "peak_memory_bytes": max(line["peak_memory_bytes"] for line in lines),
             "loss": lines[-1]["loss"],
+            "labels": plan.method.labelled,
         },
         "environment": environment(),
     }

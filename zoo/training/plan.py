@@ -134,7 +134,9 @@ def make_plan(
     if method.project is not None:
         optimizer = optimizers.project(optimizer, method.project)
     key_init, key_order, key_views = random.split(random.key(recipe.seed, device=where), 3)
-    labels = None if data.train.labels is None else data.train.labels.to(where)
+    if method.labelled and data.train.labels is None:
+        raise ZooError(f"recipe: method {recipe.method!r} learns from labels, and {data.name} has none")
+    labels = data.train.labels.to(where) if method.labelled and data.train.labels is not None else None
     digest, data = data.digest, data._replace(train=Split(images.to(where), labels))
 
     def init() -> TrainState:
@@ -190,12 +192,12 @@ def build_method(
     """The method of a recipe; one that takes the number of classes gets that of the data.
 
     Raises:
-        ZooError: as `zoo.models.architectures.build_encoder`; a temperature of 0, for one. And for a method of labels
+        ZooError: as `zoo.models.architectures.build_encoder`; a temperature of 0, for one. And for a method of classes
             where the data have none.
     """
     known = (names or catalogue()).methods
     options = {name: _resolved(value, clock) for name, value in recipe.method_options.items()}
-    if recipe.method in known and "classes" in inspect.signature(known[recipe.method]).parameters:
+    if "classes" in inspect.signature(known[recipe.method]).parameters:
         if not classes:
             raise ZooError(f"recipe: method {recipe.method!r} learns from labels, and {recipe.dataset} has none")
         options["classes"] = classes

@@ -87,7 +87,7 @@ def test_threads_are_those_asked_for_while_the_command_runs(monkeypatch):
     assert "'two' is not a valid integer" in zoo_command("knn", MODEL, "--threads", "two").stderr
 
 
-@pytest.mark.parametrize("name", ["probe", "knn", "cluster", "embed", "plot", "compare"])
+@pytest.mark.parametrize("name", ["pretrain", "resume", "probe", "knn", "cluster", "embed", "plot", "compare"])
 def test_every_command_that_computes_takes_threads(name):
     assert any(option.name == "threads" for option in main.commands[name].params)
 
