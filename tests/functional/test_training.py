@@ -142,20 +142,32 @@ def test_both_ways_to_a_gradient_keep_one_contract(monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_compiled_simclr_step_equals_an_eager_one():
+@pytest.mark.parametrize(
+    "make",
+    [
+        partial(methods.simclr, projector=(4,), temperature=0.5),
+        partial(methods.byol, projector=(8, 4), predictor=8, momentum=0.9),
+        partial(methods.moco, projector=(8, 4), queue_size=12, groups=2, momentum=0.9),
+    ],
+    ids=["simclr", "byol", "moco"],
+)
+def test_compiled_steps_equal_eager_ones(make):
+    """Two steps: what a step returns must not make the compiler start again, or mean something else."""
     net = layers.serial(
         conv=layers.conv(1, 8, 3, stride=2, padding=1), bn=layers.batch_norm(8), pool=layers.global_average_pool
     )
-    views = partial(augmentations.random_resized_crop, size=8)
-    method = methods.simclr(Encoder(*net, feature_dim=8), views=views, projector=(4,), temperature=0.5)
+    method = make(Encoder(*net, feature_dim=8), views=partial(augmentations.random_resized_crop, size=8))
     optimizer = optimizers.sgd(0.1)
-    state = training.init(method, optimizer, random.key(0))
     batch = Batch(random.uniform(random.key(1), (8, 1, 8, 8)), None, torch.arange(8))
-    compiled, eager = (
-        training.make_train_step(method.loss, optimizer, compile=compile)(state, random.key(2), batch)
-        for compile in (True, False)
-    )
-    torch.testing.assert_close(tree.flatten(compiled), tree.flatten(eager), rtol=1e-5, atol=1e-6)
+
+    def two_steps(compile):
+        step = training.make_train_step(method.loss, optimizer, compile=compile)
+        state = training.init(method, optimizer, random.key(0))
+        for _ in range(2):
+            state, info = step(state, random.key(2), batch)
+        return tree.flatten((state, info))
+
+    torch.testing.assert_close(two_steps(True), two_steps(False), rtol=1e-3, atol=1e-4)
 
 
 # --- the clock, and names in the info --------------------------------------------------------------------------

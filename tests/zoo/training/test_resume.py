@@ -16,6 +16,7 @@ from safetensors import safe_open
 import zoo
 from zoo.commands import main
 from zoo.data.downloads import RemoteFile, Source, fetch, read_idx_files
+from zoo.files import load_tensors, save_tensors
 from zoo.training.run_directory import read_metrics
 
 # The server has imported torch but run nothing: its children start in milliseconds, and each is a process of its own.
@@ -220,3 +221,23 @@ def test_a_finished_run_is_loaded_and_not_trained_again(run):
     before = (run / "checkpoint.safetensors").stat().st_mtime_ns
     assert zoo.resume(run).name == "simclr-resnet8-digits"
     assert (run / "checkpoint.safetensors").stat().st_mtime_ns == before
+
+
+def test_a_run_of_version_1_resumes_to_the_same_bits(recipe, tmp_path, unbroken):
+    """Its recipe has a device, and its checkpoint says neither device nor code."""
+    out = tmp_path / "run"
+
+    def stop(epoch, model):
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        zoo.pretrain(recipe, out=out, on_epoch=stop)
+    tensors, metadata = load_tensors(out / "checkpoint.safetensors")
+    save_tensors(
+        out / "checkpoint.safetensors", tensors, {name: metadata[name] for name in ("dataset_digest", "start")}
+    )
+    stored = {name: value for name, value in recipe.to_dict().items() if name != "parameter_groups"}
+    (out / "recipe.json").write_text(json.dumps({**stored, "device": "cpu"}))
+    zoo.resume(out)
+    assert (out / "encoder" / "model.safetensors").read_bytes() == unbroken[0][1]
