@@ -1,6 +1,6 @@
-"""The model zoo: load a pretrained encoder by name, probe it with a few labels, train one again.
+"""The model zoo: load a pretrained encoder by name, probe it with a few labels, pretrain it again.
 
-Names are imported when they are first used, so that `zoo list` starts without torch.
+Names are imported on first use, so that `zoo list` starts without torch.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""What the bits of a result depend on beside the recipe: versions, processor, threads."""
+"""What bit-identical results depend on besides the recipe: versions, processor, threads."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def environment() -> dict[str, Any]:
     """Versions, processor, instruction set and threads, as plain values.
 
-    Equal environments give equal bits; between others, losses agree to about six digits.
+    Equal environments give bit-identical results; in different ones, losses agree to about six digits.
     """
     import platform
     from importlib import metadata  # slow to import, and `zoo list` needs none of it
@@ -33,18 +33,18 @@ def environment() -> dict[str, Any]:
 
 
 def wait_passively() -> None:
-    """Let threads that have nothing to do sleep, unless the user's environment says otherwise.
+    """Let idle threads sleep, unless the user's environment says otherwise.
 
-    OpenMP's threads wait for each other at the end of every operation, and by default spin while they do. Beside other
-    busy programs, a spinning thread keeps the core from the one that it waits for, and small operations become many
-    times slower. OpenMP reads the setting when torch loads it, so this does nothing afterwards.
+    OpenMP threads wait for each other at the end of every operation, and by default they spin while waiting. When
+    other programs are busy, a spinning thread blocks the core that the thread it waits for needs, and small operations
+    become many times slower. OpenMP reads the setting when torch loads it; later calls have no effect.
     """
     if "torch" not in sys.modules:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def has_bfloat16(device: str | torch.device = "cpu") -> bool:
-    """Whether torch has fast kernels for bfloat16 there; on a CPU without, it is slower than float32 by far."""
+    """Whether torch has fast bfloat16 kernels for a device; on a CPU without them, float32 is much faster."""
     import torch
 
     kind = torch.device(device).type

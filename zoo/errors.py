@@ -1,4 +1,4 @@
-"""The one exception for what a user can mend, what a command does with it, and what to say of an unknown name."""
+"""The exception for errors that a user can fix, how commands report it, and the message for an unknown name."""
 
 import contextlib
 import difflib
@@ -13,12 +13,12 @@ class ZooError(ValueError):
 
 @contextlib.contextmanager
 def exit_on_bad_input(*, as_json: bool = False) -> Iterator[None]:
-    """For a command: an error that its user can mend becomes one line on stderr and exit code 2.
+    """Turn an error that the user of a command can fix into one line on stderr and exit code 2.
 
-    That is a `ZooError`, or an `OSError` of a file. Anything else is a bug, and keeps its traceback.
+    Such an error is a `ZooError` or an `OSError`. Anything else is a bug and keeps its traceback.
 
     Args:
-        as_json: write the line as `{"error": "..."}`.
+        as_json: whether to write the line as `{"error": "..."}`.
     """
     try:
         yield
@@ -32,12 +32,12 @@ def exit_on_bad_input(*, as_json: bool = False) -> Iterator[None]:
 
 
 def error_line(message: str, *, as_json: bool) -> str:
-    """What a command writes on stderr for an error."""
+    """The line that a command writes to stderr for an error."""
     return json.dumps({"error": message}) if as_json else f"zoo: {message}"
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> ZooError:
-    """The error for a name that is not known, with the near ones listed, or all of them where none is near.
+    """The error for an unknown name. It lists similar names, or all known names if none is similar.
 
     Example:
         >>> str(unknown("method", "simclear", ["simclr", "byol"]))

@@ -1,4 +1,4 @@
-"""Files: atomic writes, named tensors to safetensors and back, and paths in one line of UTF-8."""
+"""Files: atomic writes, named tensors to and from safetensors, and paths as one line of UTF-8."""
 
 import contextlib
 import hashlib
@@ -17,13 +17,13 @@ from zoo.errors import ZooError
 
 
 def write_atomically(path: str | Path, data: bytes) -> None:
-    """Write a file that is there whole or not at all, even if the process is killed or the disk is full.
+    """Write a file completely or not at all, even if the process is killed or the disk is full.
 
-    The bytes go to `PATH.part`, are flushed to disk, and then take the final name. The next attempt overwrites a
+    The bytes are written to `PATH.part` and flushed to disk; the file is then renamed. The next attempt overwrites a
     `.part` that was left behind.
 
     Raises:
-        OSError: if it cannot be written, with the file's name; what stood under the name before still stands.
+        OSError: if the file cannot be written; the error names it. An existing file keeps its content.
     """
     path = Path(path)
     part = path.with_name(path.name + ".part")
@@ -36,7 +36,7 @@ def write_atomically(path: str | Path, data: bytes) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             part.unlink()
-        raise OSError(error.errno, error.strerror, str(path)) from error  # a full disk does not say of which file
+        raise OSError(error.errno, error.strerror, str(path)) from error  # ENOSPC does not name the file
     _sync_directory(path.parent)
 
 
@@ -44,26 +44,26 @@ def save_tensors(path: str | Path, flat: Mapping[str, Tensor], metadata: Mapping
     """Write named tensors and plain metadata to a safetensors file, atomically.
 
     Returns:
-        The SHA-256 of the file. Equal tensors and metadata make equal files.
+        The SHA-256 of the file. Equal tensors and metadata give identical files.
 
     Raises:
-        ZooError: for a path that could not be read again, as `require_utf8` says.
-        OSError: as `write_atomically`.
+        ZooError: if the path is not UTF-8, as in `require_utf8`.
+        OSError: as in `write_atomically`.
     """
     require_utf8(path)
-    # Two names may share memory (a target network at its start), which the format refuses: each gets its own.
+    # Two names may share memory (an initial target network), which the format rejects: clone each tensor.
     tensors = {name: flat[name].detach().cpu().contiguous().clone() for name in sorted(flat)}
-    # One metadata key: the format writes several in random order.
+    # One metadata key: the format writes several keys in random order.
     data = save(tensors, metadata={"funczoo": json.dumps(metadata, sort_keys=True)})
     write_atomically(path, data)
     return hashlib.sha256(data).hexdigest()
 
 
 def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The named tensors and the metadata of a file that `save_tensors` wrote, or of any safetensors file (`{}`).
+    """The named tensors and the metadata of a file; `{}` for a safetensors file that `save_tensors` did not write.
 
     Raises:
-        ZooError: if it is missing, cut short, or not a safetensors file at all.
+        ZooError: if the file is missing, truncated, or not a safetensors file.
     """
     path = Path(path)
     require_utf8(path)
@@ -79,21 +79,21 @@ def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def require_utf8(path: str | Path) -> None:
-    """Refuse a path that is not UTF-8: the format's library cannot open it.
+    """Reject a path that is not UTF-8, which the safetensors library cannot open.
 
     Raises:
-        ZooError: which says so.
+        ZooError: if the path is not UTF-8.
     """
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
         raise ZooError(
-            f"{printable(path)}: expected a path in UTF-8, which safetensors files need; rename it, or choose another"
+            f"{printable(path)}: expected a path in UTF-8, as safetensors files require; rename it or choose another"
         ) from error
 
 
 def printable(path: str | Path) -> str:
-    r"""A path in one line of UTF-8, whatever bytes are in it.
+    r"""A path as one line of UTF-8, whatever bytes it contains.
 
     Example:
         >>> printable("a\nb")
@@ -104,7 +104,7 @@ def printable(path: str | Path) -> str:
 
 
 def content_digest(flat: Mapping[str, Tensor]) -> str:
-    """SHA-256 over names, dtypes, shapes and bytes in sorted order: the same however a file lays its tensors out."""
+    """SHA-256 of names, dtypes, shapes and bytes in sorted order, independent of the order of tensors in a file."""
     sha = hashlib.sha256()
     for name in sorted(flat):
         x = flat[name].detach().cpu().contiguous()
@@ -114,7 +114,7 @@ def content_digest(flat: Mapping[str, Tensor]) -> str:
 
 
 def _sync_directory(directory: Path) -> None:
-    """Make a rename durable; some file systems cannot open a directory, and then nothing more can be done."""
+    """Make a rename durable. Some file systems cannot open a directory; the sync is then skipped."""
     with contextlib.suppress(OSError), _opened(directory) as descriptor:
         os.fsync(descriptor)
 
@@ -132,9 +132,9 @@ def _in_plain_words(path: Path) -> str:
     with open(path, "rb") as file:
         head = file.read(64)
     if head.startswith(b"version https://git-lfs"):
-        return "a Git LFS pointer, not the file itself; fetch it with `git lfs pull`"
+        return "a Git LFS pointer, not the file itself; download the file with `git lfs pull`"
     if head.lstrip().lower().startswith((b"<!doctype", b"<html")):
         return "a web page saved as .safetensors; download the file itself"
     if not head:
         return "an empty file"
-    return "not a whole safetensors file; it was cut short or is of another format, so write or download it again"
+    return "a truncated or corrupt safetensors file, or one of another format; write or download it again"

@@ -1,4 +1,4 @@
-"""Files of tensors: exact, equal for equal content, there whole or not at all, and refused in plain words."""
+"""Files of tensors: exact, equal for equal content, written completely or not at all, and clearly refused."""
 
 import resource
 import stat
@@ -39,7 +39,7 @@ WRONG_FILES = {
     "version https://git-lfs.github.com/spec/v1\noid sha256:0\n": "a Git LFS pointer",
     "<!DOCTYPE html><html></html>": "a web page saved as .safetensors",
     "": "an empty file",
-    "PK\x03\x04 something else altogether": "not a whole safetensors file",
+    "PK\x03\x04 something else altogether": "a truncated or corrupt safetensors file",
 }
 
 
@@ -50,16 +50,16 @@ def test_a_foreign_file_is_named_for_what_it_is(tmp_path, text):
         load_tensors(tmp_path / "t.safetensors")
 
 
-def test_a_file_that_was_cut_short_is_refused_at_any_length(tmp_path):
+def test_a_truncated_file_is_refused_at_any_length(tmp_path):
     save_tensors(tmp_path / "t.safetensors", TENSORS, {})
     whole = (tmp_path / "t.safetensors").read_bytes()
     for length in (1, 7, 8, 50, len(whole) // 2, len(whole) - 1):
         (tmp_path / "t.safetensors").write_bytes(whole[:length])
-        with pytest.raises(zoo.ZooError, match="cut short"):
+        with pytest.raises(zoo.ZooError, match="truncated"):
             load_tensors(tmp_path / "t.safetensors")
 
 
-def test_a_full_disk_leaves_what_stood_before(tmp_path):
+def test_a_full_disk_leaves_the_existing_file(tmp_path):
     path = tmp_path / "f"
     write_atomically(path, b"before")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

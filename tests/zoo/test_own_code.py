@@ -1,4 +1,4 @@
-"""A researcher's single file: a method, an encoder, an augmentation and a recipe, without an edit of this package."""
+"""A researcher's single file: a method, an encoder, an augmentation and a recipe, without editing this package."""
 
 import json
 import signal
@@ -17,7 +17,7 @@ BESIDE = """
 WIDTH = 4
 """
 FILE = '''
-"""The spectral contrastive loss, on a network and views of one's own."""
+"""The spectral contrastive loss, with your own network and views."""
 import torch
 from typing import NamedTuple
 import zoo
@@ -198,7 +198,7 @@ def test_wrong_mappings_are_named(text, words, tmp_path, recipe):
     assert words in str(raised.value)
 
 
-def test_the_error_of_ones_own_code_keeps_its_traceback(tmp_path, recipe):
+def test_an_error_in_your_own_code_keeps_its_traceback(tmp_path, recipe):
     def broken(keys, images):
         raise ValueError("a bug of mine")
 
@@ -225,7 +225,7 @@ def test_an_info_that_takes_a_name_of_the_metrics_is_refused(tmp_path, recipe):
         zoo.pretrain(chosen, out=tmp_path / "run", code=Code(methods={"mine": simclr_with_epoch}))
 
 
-def test_changed_code_is_said_when_a_run_is_resumed(file, tmp_path):
+def test_resuming_a_run_with_changed_code_warns(file, tmp_path):
     out = tmp_path / "run"
 
     def stop(epoch, model):
