@@ -1,4 +1,4 @@
-"""What is wrong with a user's files and settings is one line on stderr and exit code 2, by the real command line."""
+"""Faults in a user's files and settings give one line on stderr and exit code 2, on the real command line."""
 
 import json
 import os
@@ -31,7 +31,7 @@ def zoo_command(*arguments):
 
 
 def refused(*arguments):
-    """The one line that a command says."""
+    """The one line that a command prints for bad input."""
     result = zoo_command(*arguments)
     assert result.exit_code == 2 and result.stdout == "" and result.stderr.count("\n") == 1, result.stderr
     return result.stderr
@@ -161,7 +161,7 @@ def test_an_image_that_is_listed_twice(rows):
 def test_labels_for_half_of_the_images(rows):
     half = table("path,label", [row if i < 10 else row[:-1] for i, row in enumerate(rows)])
     result = zoo_command("probe", MODEL, "--data", half, "--json", "--baselines", "")
-    assert result.stderr == "left out of labels.csv, having no label: 10 images\n"
+    assert result.stderr == "labels.csv: skipped 10 images without a label\n"
     assert sum(row["images"] for row in json.loads(result.stdout)["per_class"].values()) == 10
     with warnings.catch_warnings():
         warnings.simplefilter("default")

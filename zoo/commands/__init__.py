@@ -1,9 +1,9 @@
 """The command `zoo`. It reads arguments, calls `zoo`, and prints; torch is imported only where it is needed.
 
-Exit codes: 0 done; 1 a bug, an unfinished run, or a pipe whose reader is gone; 2 bad input, with one line on stderr
-that says what to do. Results go to stdout, `--json` makes them one JSON document; progress and messages go to stderr.
-With `--json` bad input is JSON as well: the last line of stderr is `{"error": "..."}`, and stdout stays empty, so that
-what is there is always a result.
+Exit codes: 0 success; 1 a bug, an unfinished run, or a closed pipe; 2 bad input, with one line on stderr that says what
+to do. Results go to stdout, as one JSON document with `--json`; progress and messages go to stderr. With `--json`, bad
+input is reported as JSON too: the last line of stderr is `{"error": "..."}` and stdout is empty, so that stdout only
+ever holds a result.
 """
 
 import click
@@ -15,15 +15,15 @@ from zoo.commands.shared import Group
 from zoo.commands.training import pretrain, resume
 
 _EPILOG = """\b
-Exit codes: 0 done, 1 a bug or an unfinished run, 2 bad input.
-With --json, stdout is one JSON document; for bad input it is empty,
-and the last line of stderr is {"error": "..."}."""
+Exit codes: 0 success, 1 a bug or an unfinished run, 2 bad input.
+With --json, stdout is one JSON document. For bad input, stdout is
+empty and the last line of stderr is {"error": "..."}."""
 
 
 @click.group(cls=Group, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="funczoo", prog_name="zoo")
 def main() -> None:
-    """Self-supervised image encoders: load by name, probe with a few labels, train again."""
+    """Load, probe and pretrain self-supervised image encoders."""
 
 
 for command in (list_command, show, pretrain, resume, probe, knn, cluster, embed, plot, compare, env, data_group):

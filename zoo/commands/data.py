@@ -1,4 +1,4 @@
-"""The commands `zoo data ...`: list datasets, fetch them, import your own images, look at them, or make some."""
+"""The commands `zoo data ...`: list, download, import and inspect datasets, or create an example."""
 
 import shlex
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ size_option = click.option(
 @click.command("list")
 @as_json
 def list_command(as_json: bool) -> None:
-    """List the datasets that have a name, and which of them are on this machine."""
+    """List the named datasets, with those on this machine."""
     from zoo.data.names import NAMES, SUBSETS, cache_path
 
     rows = []
@@ -41,7 +41,7 @@ def list_command(as_json: bool) -> None:
     for row in rows:
         where = f"in {row['path']}, {row['bytes'] / 1e6:.1f} MB" if row["bytes"] else "comes with scikit-learn"
         if not row["cached"]:
-            where = "not here yet; it is downloaded when it is first used, or by `zoo data fetch`"
+            where = "not downloaded yet; it is downloaded on first use, or by `zoo data fetch`"
         click.echo(f"{row['name']:20}{row['subset'] or where}")
 
 
@@ -49,7 +49,10 @@ def list_command(as_json: bool) -> None:
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @as_json
 def fetch_command(names: tuple[str, ...], as_json: bool) -> None:
-    """Download datasets into the dataset cache; existing ones are left as they are."""
+    """Download datasets into the dataset cache.
+
+    Cached datasets are not downloaded again.
+    """
     from zoo.data.downloads import fetch
     from zoo.data.names import SUBSETS
 
@@ -68,11 +71,14 @@ def fetch_command(names: tuple[str, ...], as_json: bool) -> None:
 @skip_bad
 @as_json
 def import_command(path: Path, out: Path, size: int | None, skip_bad: bool, as_json: bool) -> None:
-    """Read the folder, CSV or .npz PATH, and write it as one file that loads at once."""
+    """Convert a folder, CSV or .npz to one file.
+
+    The .safetensors file holds the images of PATH and loads at once.
+    """
     if out.suffix != ".safetensors":
         raise ZooError(f"--out: expected a path ending in .safetensors, got {str(out)!r}")
     if out.exists():
-        raise ZooError(f"{out}: exists already; choose another name, so that nothing is overwritten")
+        raise ZooError(f"{out}: already exists; choose another name, so that nothing is overwritten")
     from zoo.data.datasets import load_dataset, save_dataset
     from zoo.files import printable
 
@@ -88,12 +94,14 @@ def import_command(path: Path, out: Path, size: int | None, skip_bad: bool, as_j
 
 @click.command()
 @click.argument("dataset", metavar="NAME|PATH")
-@click.option("--sheet", type=click.Path(path_type=Path), metavar="FILE.png", help="Draw images of each class.")
+@click.option(
+    "--sheet", type=click.Path(path_type=Path), metavar="FILE.png", help="Write a contact sheet of each class."
+)
 @size_option
 @skip_bad
 @as_json
 def show(dataset: str, sheet: Path | None, size: int | None, skip_bad: bool, as_json: bool) -> None:
-    """Show the splits, sizes, classes and digest of a dataset, and a contact sheet of its images."""
+    """Show a dataset: splits, sizes, classes, digest."""
     from zoo.data.datasets import load_dataset
     from zoo.reports.contact_sheet import contact_sheet
 
@@ -124,9 +132,10 @@ def show(dataset: str, sheet: Path | None, size: int | None, skip_bad: bool, as_
 @click.argument("directory", type=click.Path(path_type=Path))
 @as_json
 def example(directory: Path, as_json: bool) -> None:
-    """Write a small folder of images DIRECTORY, and labels.csv beside it, to try the commands on.
+    """Create a small folder of example images.
 
-    They are 400 of scikit-learn's digits as PNG files of 32x32 pixels, 100 of them test images. Nothing is downloaded.
+    The images go to DIRECTORY, and labels.csv beside it lists them. They are 400 of scikit-learn's digits as PNG files
+    of 32x32 pixels, 100 of them test images. Nothing is downloaded.
     """
     from zoo.data.example import PER_CLASS, write_example
     from zoo.files import printable
@@ -147,14 +156,14 @@ def example(directory: Path, as_json: bool) -> None:
 data_group = Group(
     "data",
     commands=[list_command, fetch_command, import_command, show, example],
-    help="Datasets: list them, fetch them, import your own, look at them, or make an example.",
+    help="List, download, import or inspect datasets.",
 )
 
 
 def _say_the_rule(path: Path, size: int | None, dataset: Any) -> None:
     if size is None and (path.is_dir() or path.suffix.lower() == ".csv"):
         side = dataset.train.images.shape[-1]
-        click.echo(f"{side}x{side}: the median shorter side of the images, at most 224; --size changes it", err=True)
+        click.echo(f"resized to {side}x{side}, the median shorter side, at most 224; change it with --size", err=True)
 
 
 def _summary(dataset: Any) -> dict[str, Any]:

@@ -19,10 +19,12 @@ from zoo.commands.shared import (
 from zoo.errors import ZooError
 
 labels_option = click.option(
-    "--labels-per-class", metavar="LIST", help="Comma-separated; with test images only [default: 1,5,10,all]."
+    "--labels-per-class",
+    metavar="LIST",
+    help="Labels to draw per class, comma-separated; needs test images [default: 1,5,10,all].",
 )
 draws_option = click.option(
-    "--draws", type=int, metavar="N", help="How often the labels are drawn; likewise [default: 5]."
+    "--draws", type=int, metavar="N", help="Draw the labels N times; needs test images [default: 5]."
 )
 
 
@@ -31,9 +33,9 @@ draws_option = click.option(
 @data_option
 @labels_option
 @draws_option
-@click.option("--seed", default=0, show_default=True, help="Of the draws and the untrained encoder.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the draws and the untrained encoder.")
 @baselines_option
-@click.option("--report", is_flag=True, help="Print scores per class and the confusion matrix, for the most labels.")
+@click.option("--report", is_flag=True, help="Print per-class scores and the confusion matrix, for the most labels.")
 @skip_bad
 @code_option
 @threads_option
@@ -50,9 +52,10 @@ def probe(
     code: str | None,
     as_json: bool,
 ) -> None:
-    """Probe the features of MODEL with a few labels of the data's training images, on its test images.
+    """Probe the features of MODEL with a few labels.
 
-    Data without labelled test images are cross-validated, with all of their labels.
+    A linear probe is fitted on training images and evaluated on the test images. Data without labelled test images are
+    cross-validated with all labels.
     """
     from zoo.evaluation.protocol import evaluate, probe_dataset
     from zoo.reports.cards import report_section
@@ -85,8 +88,8 @@ def probe(
 @click.command()
 @click.argument("model")
 @data_option
-@click.option("--k", default=10, show_default=True, help="Neighbours that vote.")
-@click.option("--seed", default=0, show_default=True, help="Of the untrained encoder, and of folds.")
+@click.option("--k", default=10, show_default=True, help="Number of neighbours that vote.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the untrained encoder and the folds.")
 @baselines_option
 @skip_bad
 @code_option
@@ -95,9 +98,10 @@ def probe(
 def knn(
     model: str, data: str | None, k: int, seed: int, baselines: str, skip_bad: bool, code: str | None, as_json: bool
 ) -> None:
-    """Classify the data's test images by their nearest training images in the features of MODEL; nothing is tuned.
+    """Classify images by their nearest neighbours.
 
-    Nearest by cosine on standardised features. Data without labelled test images are cross-validated.
+    Each test image is classified by the training images nearest to it in the features of MODEL, by cosine similarity of
+    standardised features. Nothing is tuned. Data without labelled test images are cross-validated.
     """
     from zoo.evaluation.protocol import knn_dataset
 
@@ -109,8 +113,8 @@ def knn(
 @click.command()
 @click.argument("model")
 @data_option
-@click.option("--seeds", default=5, show_default=True, help="How many clusterings of each kind.")
-@click.option("--seed", default=0, show_default=True, help="Of the untrained encoder.")
+@click.option("--seeds", default=5, show_default=True, help="Number of clusterings of each kind.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the untrained encoder.")
 @baselines_option
 @skip_bad
 @code_option
@@ -119,7 +123,10 @@ def knn(
 def cluster(
     model: str, data: str | None, seeds: int, seed: int, baselines: str, skip_bad: bool, code: str | None, as_json: bool
 ) -> None:
-    """Find clusters in the features of MODEL without labels, and compare them with the classes of the test images."""
+    """Cluster the features of MODEL without labels.
+
+    The clusters are then compared with the classes of the test images.
+    """
     from zoo.evaluation.clustering import cluster
     from zoo.reports.cards import clusters_section
 
@@ -135,16 +142,21 @@ def cluster(
 @click.argument("model")
 @click.argument("images", nargs=-1, required=True, metavar="IMAGES...")
 @click.option(
-    "--out", required=True, type=click.Path(path_type=Path), metavar="FILE", help=".npz, .safetensors, .csv or .tsv."
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write a .npz, .safetensors, .csv or .tsv.",
 )
 @skip_bad
 @code_option
 @threads_option
 @as_json
 def embed(model: str, images: tuple[str, ...], out: Path, skip_bad: bool, code: str | None, as_json: bool) -> None:
-    """Write the features of IMAGES with their paths and labels: image files, or a dataset's name, a folder or a CSV.
+    """Write the features of IMAGES to a file.
 
-    A .tsv holds the features alone, and a second file beside it paths and labels, as embedding viewers ask for.
+    IMAGES are image files, or one dataset name, folder or CSV. Paths and labels are written with the features. A .tsv
+    holds only the features; a second file beside it holds the paths and labels, as embedding viewers expect.
     """
     from zoo.evaluation.embedding import check_output, embed, write_embedding
     from zoo.models.loading import load
@@ -166,15 +178,15 @@ def embed(model: str, images: tuple[str, ...], out: Path, skip_bad: bool, code: 
 @click.command()
 @click.argument("target", metavar="RUN|MODEL")
 @data_option
-@click.option("--out", type=click.Path(path_type=Path), help="Where the pictures go [default: beside the run].")
+@click.option("--out", type=click.Path(path_type=Path), help="Directory of the figures [default: RUN, else '.'].")
 @code_option
 @threads_option
 @as_json
 def plot(target: str, data: str | None, out: Path | None, code: str | None, as_json: bool) -> None:
-    """Draw the loss curve of a run, and what a model's features tell of classes.
+    """Plot the loss of a run and features by class.
 
-    That is their t-SNE, and for data with labelled test images the confusion matrix of a linear probe on all training
-    labels, and a grid of test images with label and prediction.
+    The features are shown by t-SNE. Data with labelled test images also get the confusion matrix of a linear probe on
+    all training labels, and a grid of test images with labels and predictions.
     """
     from zoo.evaluation.protocol import probe_dataset
     from zoo.reports.figures import confusion_matrix, feature_map, loss_curve, predictions_grid
@@ -188,7 +200,7 @@ def plot(target: str, data: str | None, out: Path | None, code: str | None, as_j
         model, dataset, _ = model_and_data(target, data, skip_bad=False, code=code)
         split = dataset.test or dataset.train
         if split.labels is None:
-            raise ZooError(f"{dataset.name}: has no labels to colour the t-SNE by; pass --data with some")
+            raise ZooError(f"{dataset.name}: has no labels to colour the t-SNE by; pass labelled --data")
         written.append(
             feature_map(
                 model.features(split.images[:2000]), split.labels[:2000], dataset.classes, model.name, out / "tsne.png"
@@ -212,15 +224,20 @@ def plot(target: str, data: str | None, out: Path | None, code: str | None, as_j
 @data_option
 @labels_option
 @draws_option
-@click.option("--seed", default=0, show_default=True, help="Of the draws and the untrained encoder.")
-@click.option("--baselines", default="pixels", show_default=True, help="Of the first model; '' for none.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the draws and the untrained encoder.")
+@click.option(
+    "--baselines",
+    default="pixels",
+    show_default=True,
+    help="Baselines of the first model, comma-separated; '' for none.",
+)
 @click.option(
     "--out",
     default="losses.png",
     show_default=True,
     type=click.Path(path_type=Path),
     metavar="FILE.png",
-    help="Where the loss curves go.",
+    help="File of the loss curves.",
 )
 @skip_bad
 @code_option
@@ -238,10 +255,11 @@ def compare(
     code: str | None,
     as_json: bool,
 ) -> None:
-    """Compare two or more runs or models: loss curves, a probe of each, and what differs between their recipes.
+    """Compare two or more runs or models.
 
-    A model of the zoo has no metrics, so no loss curve; an unfinished run has no encoder to probe. The data are those
-    of the first recipe, unless --data names others.
+    The comparison has their loss curves, a probe of each, and the differences between their recipes. A model of the zoo
+    has no metrics, hence no loss curve; an unfinished run has no encoder to probe. The default data are those of the
+    first model or finished run.
     """
     from zoo.evaluation.comparison import compare_probes, recipe_differences, require_distinct
     from zoo.reports.figures import loss_curves
@@ -307,7 +325,7 @@ def _refuse_draws(dataset: Any, labels_per_class: str | None, draws: int | None)
     if labels_per_class is not None or draws is not None:
         raise ZooError(
             f"{dataset.name}: has no labelled test images, so all of its labels are cross-validated; "
-            "leave out --labels-per-class and --draws, or give it test images"
+            "omit --labels-per-class and --draws, or add test images"
         )
 
 

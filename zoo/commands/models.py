@@ -1,4 +1,4 @@
-"""The commands about models and this machine: `zoo list`, `zoo show`, `zoo env`."""
+"""The commands that describe models and this machine: `zoo list`, `zoo show`, `zoo env`."""
 
 import json
 
@@ -26,7 +26,10 @@ def list_command(as_json: bool) -> None:
 @code_option
 @as_json
 def show(model: str, code: str | None, as_json: bool) -> None:
-    """Show the configuration of MODEL, a name or a directory: architecture, recipe, digests."""
+    """Show the configuration of MODEL.
+
+    MODEL is a name or a directory. The configuration has the architecture, recipe and digests.
+    """
     from zoo.models.loading import load
 
     loaded = load(model_argument(model), code=code)
@@ -46,7 +49,10 @@ def show(model: str, code: str | None, as_json: bool) -> None:
 @click.command()
 @as_json
 def env(as_json: bool) -> None:
-    """Show the versions, processor and threads that the bits of a result depend on."""
+    """Show versions, processor and threads.
+
+    Bit-identical results depend on them.
+    """
     from zoo.environment import environment
 
     values = environment()

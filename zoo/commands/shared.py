@@ -1,4 +1,4 @@
-"""What the commands share: options, their group, and how they print."""
+"""What the commands share: options, the group class, and output."""
 
 import functools
 import io
@@ -16,18 +16,18 @@ from zoo.environment import wait_passively
 from zoo.errors import ZooError, error_line, exit_on_bad_input, unknown
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
-skip_bad = click.option("--skip-bad", is_flag=True, help="Leave out unreadable or truncated images.")
+skip_bad = click.option("--skip-bad", is_flag=True, help="Skip unreadable or truncated images.")
 data_option = click.option(
-    "--data", metavar="NAME|PATH", help="A dataset's name, a folder, .csv, .npz or .safetensors."
+    "--data", metavar="NAME|PATH", help="Dataset name, folder, .csv, .npz or .safetensors [default: the recipe's]."
 )
 baselines_option = click.option(
-    "--baselines", default="pixels,untrained", show_default=True, help="Comma-separated; '' for none."
+    "--baselines", default="pixels,untrained", show_default=True, help="Baselines, comma-separated; '' for none."
 )
 code_option = click.option(
     "--code",
     type=click.Path(),
     metavar="FILE.py",
-    help="The Python file that defines an encoder or method of your own.",
+    help="Python file that defines your own encoder or method.",
 )
 
 
@@ -55,7 +55,7 @@ threads_option = click.option(
 
 
 class Group(click.Group):
-    """Bad input becomes one line and exit code 2; any other error is a bug and keeps its traceback."""
+    """A group that reports bad input in one line with exit code 2; any other error keeps its traceback."""
 
     def main(self, args: Any = None, prog_name: str | None = None, *rest: Any, **extra: Any) -> Any:
         wait_passively()
@@ -63,7 +63,7 @@ class Group(click.Group):
         as_json = "--json" in itertools.takewhile(lambda argument: argument != "--", arguments)
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(errors="backslashreplace")  # the names of files need not be UTF-8
+                stream.reconfigure(errors="backslashreplace")  # file names need not be UTF-8
         try:
             with exit_on_bad_input(as_json=as_json):
                 code = super().main(args, prog_name, *rest, **{**extra, "standalone_mode": False})
@@ -90,7 +90,7 @@ class Group(click.Group):
 
 
 def model_and_data(model: str, data: str | None, skip_bad: bool, code: str | None = None) -> tuple[Any, Any, int]:
-    """The encoder, the data to probe it with, and the number of images left out."""
+    """The encoder, the data to probe it with, and the number of images skipped for lack of a label."""
     from zoo.data.sources import labelled_dataset
     from zoo.models.loading import load
 
@@ -99,12 +99,12 @@ def model_and_data(model: str, data: str | None, skip_bad: bool, code: str | Non
         data or loaded.config["recipe"]["dataset"], loaded.input_shape, skip_bad=skip_bad
     )
     if left_out:
-        click.echo(f"left out of {dataset.name}, having no label: {left_out:,} images", err=True)
+        click.echo(f"{dataset.name}: skipped {left_out:,} images without a label", err=True)
     return loaded, dataset, left_out
 
 
 def model_argument(model: str) -> str | Path:
-    """On the command line a directory needs no slash, unless it could be a model as well."""
+    """A directory, which needs no slash on the command line unless a model has the same name, or else a model name."""
     from zoo.models.entries import ENTRIES
 
     return Path(model) if Path(model).is_dir() and model not in ENTRIES else model

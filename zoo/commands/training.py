@@ -8,16 +8,22 @@ import click
 
 from zoo.commands.shared import as_json, code_option, data_option, print_json, skip_bad, threads_option
 
-device_option = click.option("--device", default="cpu", show_default=True, metavar="cpu|cuda", help="Where to train.")
+device_option = click.option(
+    "--device", default="cpu", show_default=True, metavar="cpu|cuda", help="Device to train on."
+)
 
 
 @click.command()
 @click.argument("recipe")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The run directory.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Run directory.")
 @data_option
-@click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Change a field: --set epochs=3.")
-@click.option("--precision", type=click.Choice(["auto", "float32", "bfloat16"]), help="In which the encoder computes.")
-@click.option("--compile/--no-compile", default=None, help="Compile the loss: half a minute, then faster steps.")
+@click.option(
+    "--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Change a recipe field, as in --set epochs=3."
+)
+@click.option("--precision", type=click.Choice(["auto", "float32", "bfloat16"]), help="Precision of the encoder.")
+@click.option(
+    "--compile/--no-compile", default=None, help="Compile the loss: half a minute at the start, faster steps."
+)
 @device_option
 @code_option
 @threads_option
@@ -34,10 +40,11 @@ def pretrain(
     as_json: bool,
     **fields: Any,
 ) -> None:
-    """Pretrain an encoder by RECIPE: a .py or .json file, or the name of a model, whose recipe is run again.
+    """Pretrain an encoder from RECIPE.
 
-    The same command given again resumes a run that was stopped. Options that are not given are the recipe's. A .py file
-    can bring a method, an encoder or augmentations of your own.
+    RECIPE is a .py or .json file, or the name of a model, whose recipe is run again. To resume a run that was stopped,
+    repeat the command. Options that are not given default to the recipe. A .py file can define your own method, encoder
+    or augmentations.
     """
     from zoo.models.code import read_code
     from zoo.training.loop import pretrain, resolve_recipe
@@ -82,6 +89,6 @@ def _interruptible(out: Path, call: Any) -> Any:
         return call()
     except KeyboardInterrupt:
         kept = (out / "checkpoint.safetensors").is_file()
-        way = f"resume with: zoo resume {out}" if kept else "no epoch was finished, so nothing is kept"
+        way = f"resume with: zoo resume {out}" if kept else "no epoch was completed, so nothing was saved"
         click.echo(f"\nstopped; {way}", err=True)
         sys.exit(1)

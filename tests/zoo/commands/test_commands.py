@@ -1,4 +1,4 @@
-"""The command: results on stdout, JSON where asked, one line and exit code 2 for bad input, no torch for `zoo list`."""
+"""The command: results on stdout, JSON on request, one line and exit code 2 for bad input, no torch for `zoo list`."""
 
 import json
 import subprocess
@@ -98,18 +98,18 @@ def own(digits, tmp_path, monkeypatch):
     return len(kept)
 
 
-def test_few_labels_of_ones_own_images_are_cross_validated(own):
+def test_few_labels_of_your_own_images_are_cross_validated(own):
     result = zoo_command("probe", MODEL, "--data", "few.csv", "--json")
-    assert result.stderr == f"left out of few.csv, having no label: {-(-own // 3)} images\n"
+    assert result.stderr == f"few.csv: skipped {-(-own // 3)} images without a label\n"
     found = json.loads(result.stdout)
     assert found["unlabelled_left_out"] == -(-own // 3) and found["folds"] == 3
     assert sum(row["images"] for row in found["per_class"].values()) == own - found["unlabelled_left_out"]
     assert found["accuracy"] > 0.8 and found["accuracy"] >= found["baselines"]["untrained"]
     result = zoo_command("probe", MODEL, "--data", "photos", "--report")
     assert f"cross-validated accuracy on {own} labels (no test images), 5 folds" in result.stdout
-    assert "left out of photos, having no label: 1 images" in result.stderr and "| class 2 |" in result.stdout
+    assert "photos: skipped 1 images without a label" in result.stderr and "| class 2 |" in result.stdout
     refused = zoo_command("probe", MODEL, "--data", "photos", "--labels-per-class", "2")
-    assert refused.exit_code == 2 and "leave out --labels-per-class and --draws" in refused.stderr
+    assert refused.exit_code == 2 and "omit --labels-per-class and --draws" in refused.stderr
 
 
 def test_a_csv_can_name_its_test_images(own):
@@ -159,7 +159,7 @@ def test_embed_writes_the_features_of_each_path(own):
     assert rows[-1].startswith("test/499\ttest\t")
 
 
-def test_a_name_that_is_a_folder_too_is_refused(own):
+def test_a_name_that_is_also_a_folder_is_refused(own):
     Path("photos").rename("digits")
     for command in (("probe", MODEL, "--data", "digits"), ("embed", MODEL, "digits", "--out", "x.npz")):
         result = zoo_command(*command)
@@ -188,7 +188,7 @@ def test_images_without_any_label_cannot_be_probed(own):
     assert result.exit_code == 2 and "images has a label to train on; put them into folders" in result.stderr
 
 
-def test_files_are_read_as_a_dataset_of_them_is(tmp_path, digits):
+def test_files_are_read_as_in_a_dataset(tmp_path, digits):
     """At the encoder's own size, where nothing is resized: 16 bits, a palette with transparency, a turned photo."""
     image = Image.fromarray(digits.train.images[0, 0].numpy())
     for number in range(2):
@@ -214,7 +214,7 @@ def test_files_that_are_no_images_are_left_out_on_request(own):
     assert len(np.load("f.npz")["features"]) == own + 1
 
 
-def test_env_says_what_bits_depend_on():
+def test_env_shows_what_bit_identical_results_depend_on():
     values = json.loads(zoo_command("env", "--json").stdout)
     assert {"torch", "python", "threads", "processor", "cpu_capability"} <= set(values)
     assert values["torch"] in zoo_command("env").stdout

@@ -51,7 +51,7 @@ def test_runs_and_a_model_of_the_zoo_are_compared():
     assert of_model == [row["linear"] for row in alone["results"]]
 
 
-def test_the_tables_are_printed_and_name_what_is_left_out():
+def test_the_tables_are_printed_and_name_what_is_missing():
     result = compare("first", "unfinished", MODEL, *QUICK, "--baselines", "untrained", "--out", "deep/a.png")
     assert result.exit_code == 0, result.stderr
     rows = [line.split("|")[1].strip() for line in result.stdout.splitlines() if line.startswith("| ")]
@@ -75,7 +75,7 @@ def test_data_without_test_images_are_cross_validated(digits):
     assert [(row["features"], row["labels"]) for row in results] == [("first", 60), (MODEL, 60), ("pixels", 60)]
     assert "4-fold cross-validation" in compare("first", MODEL, "--data", "few.safetensors").stdout
     refused = compare("first", MODEL, "--data", "few.safetensors", "--draws", 2)
-    assert refused.exit_code == 2 and "leave out --labels-per-class and --draws" in refused.stderr
+    assert refused.exit_code == 2 and "omit --labels-per-class and --draws" in refused.stderr
 
 
 @pytest.mark.parametrize(

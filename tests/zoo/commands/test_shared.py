@@ -1,4 +1,4 @@
-"""What holds for every command: errors as JSON, quiet pipes, threads, `python -m zoo`, and code of one's own."""
+"""What holds for every command: errors as JSON, quiet pipes, threads, `python -m zoo`, and the user's own code."""
 
 import json
 import os
@@ -59,7 +59,7 @@ def test_bad_input_is_json_on_request(tmp_path):
 
 
 @pytest.mark.parametrize("arguments", [("list",), ("show", MODEL, "--json"), ("--help",), ("data", "list", "--help")])
-def test_a_pipe_whose_reader_is_gone_is_quiet(arguments):
+def test_a_closed_pipe_is_quiet(arguments):
     read, write = os.pipe()
     os.close(read)
     result = subprocess.run([*ZOO, *arguments], stdout=write, stderr=subprocess.PIPE, text=True)
@@ -112,7 +112,7 @@ encoders = {"my_net": encoders.resnet8}
 
 @pytest.fixture(scope="module")
 def mine(model, tmp_path_factory):
-    """An encoder directory that names an encoder of one's own, and the file that defines it."""
+    """An encoder directory that names a user's own encoder, and the file that defines it."""
     folder = tmp_path_factory.mktemp("mine")
     zoo.save(model, folder / "encoder")
     path = folder / "encoder" / "config.json"
@@ -135,7 +135,7 @@ def mine(model, tmp_path_factory):
     ],
     ids=lambda arguments: arguments[0],
 )
-def test_an_encoder_of_ones_own_is_loaded_by_the_file_that_the_user_names(mine, arguments, monkeypatch):
+def test_your_own_encoder_is_loaded_from_the_file_that_you_name(mine, arguments, monkeypatch):
     monkeypatch.chdir(mine)
     refused = zoo_command(*arguments)
     assert refused.exit_code == 2 and "--code FILE.py" in refused.stderr
