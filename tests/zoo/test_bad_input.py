@@ -155,7 +155,7 @@ def test_an_image_that_is_listed_twice(rows):
     for again in (rows[0], f"./{rows[0]}", f"{Path.cwd()}/{rows[0][:-1]}b"):
         for command in (("data", "show"), ("pretrain", "recipe.json", "--out", "run", "--data")):
             words = refused(*command, table("path,label", [*rows, again]))
-            assert "line 22 names the same image as line 2" in words and "take one of them out" in words
+            assert "line 22 names the same image as line 2" in words and "remove one of the two" in words
 
 
 def test_labels_for_half_of_the_images(rows):

@@ -1,14 +1,14 @@
 """Datasets: a name, a folder or a file in, uint8 images with their labels and splits out.
 
-`digits` comes with scikit-learn. The other names are in the dataset cache, or are downloaded into it
+`digits` comes with scikit-learn. Other named datasets are read from the dataset cache, and downloaded to it if missing
 (`zoo.data.downloads`). A folder or a CSV of your own images follows the rules of `zoo.data.listing` and
-`zoo.data.images`. A file of arrays is `.npz` or `.safetensors` and holds
+`zoo.data.images`. A file of arrays is a `.npz` or `.safetensors` file that holds
 
     train_images  uint8 [N, C, H, W] or [N, H, W]       test_images  the same, optional
-    train_labels  integers or strings [N], optional     test_labels  likewise
+    train_labels  integers or strings [N], optional     test_labels  the same, optional
 
-or `images` and `labels` alone. Strings are for `.npz` only. Nothing is unpickled; `.safetensors` is mapped into memory,
-not read.
+or only `images` and `labels`. Strings are supported in `.npz` only. Nothing is unpickled; a `.safetensors` file is
+memory-mapped.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ from zoo.files import printable, require_utf8
 
 
 class Split(NamedTuple):
-    """Images uint8 `[N, C, H, W]`, and their labels int64 `[N]`, or None."""
+    """Images, uint8 `[N, C, H, W]`, and their labels, int64 `[N]` or None."""
 
     images: Tensor
     labels: Tensor | None
@@ -40,10 +40,10 @@ class Dataset(NamedTuple):
     """A dataset in memory.
 
     Attributes:
-        name: of the dataset, or the path that it was read from, as `zoo.files.printable` writes it.
+        name: the name of the dataset, or the path that it was read from, as `zoo.files.printable` writes it.
         train: the training images.
         test: the official test images, or None.
-        classes: the classes' names, label by label; empty without labels.
+        classes: the class names, in label order; empty without labels.
     """
 
     name: str
@@ -53,20 +53,21 @@ class Dataset(NamedTuple):
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the content, whatever file or order of arrays it came in: every byte is read for it."""
+        """SHA-256 of the content, independent of file format and array order. It reads every byte."""
         return _digest({"train": self.train, **({} if self.test is None else {"test": self.test})})
 
 
 def load_dataset(name: str | Path, *, size: int | None = None, skip_bad: bool = False) -> Dataset:
-    """The dataset of a name, or of a folder, a `.csv`, a `.npz` or a `.safetensors` file.
+    """Load a dataset by name, or from a folder, a `.csv`, a `.npz` or a `.safetensors` file.
 
     Args:
-        name: in `zoo.data.names.NAMES` or `SUBSETS`, or a path.
-        size: to which the images of a folder or CSV are resized; None for the rule of `zoo.data.images`.
-        skip_bad: leave out unreadable or truncated images of a folder or CSV, with a warning that names them.
+        name: a name in `zoo.data.names.NAMES` or `SUBSETS`, or a path.
+        size: side in pixels to which the images of a folder or CSV are resized; None for the default of
+            `zoo.data.images`.
+        skip_bad: whether to skip unreadable or truncated images of a folder or CSV, with a warning that names them.
 
     Raises:
-        ZooError: if there is no such name or path, if it is both, if its arrays are not as the module says, or if an
+        ZooError: if there is no such name or path, if it is both, if its arrays do not have the form above, or if an
             image is unreadable or truncated.
 
     Example:
@@ -83,15 +84,15 @@ def load_dataset(name: str | Path, *, size: int | None = None, skip_bad: bool = 
         return dataset_of_arrays(str(path), read_images(path, size=size, skip_bad=skip_bad))
     arrays = _read_named(str(name)) if is_name else _read_file(path)
     if size is not None:
-        raise ZooError(f"size: is for a folder or CSV of images; {name} holds arrays, whose size is what it is")
+        raise ZooError(f"size: applies only to a folder or CSV of images; {name} holds arrays of a fixed size")
     return dataset_of_arrays(str(name) if is_name else str(path), arrays)
 
 
 def as_dataset(data: Any) -> Dataset:
-    """The dataset of arrays in memory; their name is `arrays`, and they are all training images.
+    """Make a dataset of arrays in memory. It is named `arrays`, and all its images are training images.
 
     Args:
-        data: a `Dataset`, which is returned as it is; images, uint8 `[N, C, H, W]` or `[N, H, W]`, as a tensor or an
+        data: a `Dataset`, which is returned unchanged; images, uint8 `[N, C, H, W]` or `[N, H, W]`, as a tensor or an
             array; or a pair (images, labels), with an integer or a string for each image, or None for no labels.
 
     Raises:
@@ -118,15 +119,15 @@ def as_dataset(data: Any) -> Dataset:
 
 
 def save_dataset(dataset: Dataset, path: str | Path, *, source: str) -> None:
-    """Write a dataset to one `.safetensors` file that loads at once, atomically.
+    """Write a dataset atomically to one `.safetensors` file that loads at once.
 
     Args:
-        dataset: what to write.
-        path: of the file; its stem is the name that the file gives itself.
-        source: where it came from, one line.
+        dataset: the dataset to write.
+        path: the path of the file; its stem is stored in the file as the dataset's name.
+        source: where the dataset came from, in one line.
 
     Raises:
-        OSError: if it cannot be written.
+        OSError: if the file cannot be written.
     """
     splits = {"train": dataset.train, "test": dataset.test}
     arrays = {
@@ -142,8 +143,8 @@ def save_dataset(dataset: Dataset, path: str | Path, *, source: str) -> None:
 def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation per channel of uint8 images `[N, C, H, W]` scaled to 0..1.
 
-    They come from the counts of the 256 values, so they are exact and the same on every machine. A constant channel
-    has standard deviation 1, so that dividing by it is harmless.
+    They are computed from the counts of the 256 values, so they are exact and the same on every machine. A constant
+    channel gets standard deviation 1, so that dividing by it is harmless.
     """
     values = torch.arange(256, dtype=torch.float64) / 255
     means, stds = [], []
@@ -171,7 +172,7 @@ def _read_named(name: str) -> dict[str, np.ndarray]:
 
 
 def _digits() -> dict[str, np.ndarray]:
-    """The 1,797 digits of scikit-learn, in their order: the last 500 are the test images."""
+    """The 1,797 digits of scikit-learn, in their original order; the last 500 are the test images."""
     from sklearn.datasets import load_digits
 
     sixteenths, labels = load_digits(return_X_y=True)
@@ -201,18 +202,20 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except Exception as error:  # numpy raises zipfile, zlib, struct, value and os errors, by where the file is broken
+    except Exception as error:  # numpy raises zipfile, zlib, struct, value or OS errors, depending on the damage
         raise ZooError(f"{path}: not a readable .npz archive ({error})") from error
 
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
     require_utf8(path)
     try:
-        with safe_open(path, framework="pt") as file:  # torch's tensors are views of the mapped file, numpy's copies
+        with safe_open(
+            path, framework="pt"
+        ) as file:  # torch's tensors are views of the map, numpy's are copies
             arrays = {name: file.get_tensor(name).numpy() for name in file.keys()}
             classes = (file.metadata() or {}).get("classes")
     except SafetensorError as error:
-        raise ZooError(f"{path}: not a whole safetensors file ({error})") from error
+        raise ZooError(f"{path}: a truncated or corrupt safetensors file ({error})") from error
     except TypeError as error:  # numpy has no bfloat16
         raise ZooError(f"{path}: expected arrays of uint8 and integers ({error})") from error
     if classes is not None:
@@ -224,10 +227,10 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
 
 
 def dataset_of_arrays(name: str, arrays: Mapping[str, np.ndarray]) -> Dataset:
-    """The dataset that arrays make, as the module names them; labels may be strings.
+    """Make a dataset of arrays with the names given in the module docstring; labels may be strings.
 
     Raises:
-        ZooError: if they are not as the module says.
+        ZooError: if the arrays do not have the form given there.
     """
     name = printable(name)
     arrays = {
@@ -241,7 +244,7 @@ def dataset_of_arrays(name: str, arrays: Mapping[str, np.ndarray]) -> Dataset:
     if "test" in images and images["test"].shape[1:] != images["train"].shape[1:]:
         raise ZooError(
             f"{name}: train images are {list(images['train'].shape[1:])} and test images "
-            f"{list(images['test'].shape[1:])}; expected one size and number of channels"
+            f"{list(images['test'].shape[1:])}; expected the same size and number of channels"
         )
     splits = {split: Split(torch.from_numpy(images[split]), numbers.get(split)) for split in images}
     return Dataset(name, splits["train"], splits.get("test"), classes)
@@ -261,7 +264,7 @@ def _images(name: str, split: str, arrays: Mapping[str, np.ndarray]) -> np.ndarr
         )
     if images.size == 0:
         raise ZooError(f"{name}: {split}_images: expected images, got an empty array {list(images.shape)}")
-    return np.require(images, requirements=("C", "W"))  # torch refuses arrays that are read-only
+    return np.require(images, requirements=("C", "W"))  # torch warns about read-only arrays
 
 
 def _labels(name: str, split: str, arrays: Mapping[str, np.ndarray], n: int) -> np.ndarray | None:
@@ -273,7 +276,7 @@ def _labels(name: str, split: str, arrays: Mapping[str, np.ndarray], n: int) -> 
             f"{name}: {split}_labels: expected integers or strings [N], got {labels.dtype} {list(labels.shape)}"
         )
     if len(labels) != n:
-        raise ZooError(f"{name}: {split}: {n} images but {len(labels)} labels; row i of each must belong together")
+        raise ZooError(f"{name}: {split}: {n} images but {len(labels)} labels; expected one label per image")
     return labels
 
 
@@ -284,11 +287,11 @@ def _as_array(values: Any) -> np.ndarray:
 def _label_array(labels: Any) -> np.ndarray:
     try:
         values = _as_array(labels)
-    except (TypeError, ValueError) as error:  # torch has bfloat16, which numpy has not; lists can be ragged
+    except (TypeError, ValueError) as error:  # numpy has no bfloat16; lists can be ragged
         raise ZooError(
             f"arrays: train_labels: expected integers or strings [N], got {_type_in_words(labels)}"
         ) from error
-    if values.dtype == object and all(isinstance(value, str) for value in values.flat):  # as pandas keeps strings
+    if values.dtype == object and all(isinstance(value, str) for value in values.flat):  # as pandas stores strings
         return values.astype(str)
     return values
 
@@ -304,7 +307,7 @@ def _type_in_words(value: Any) -> str:
 def _number_classes(
     name: str, labels: Mapping[str, np.ndarray | None], given: np.ndarray | None
 ) -> tuple[tuple[str, ...], Mapping[str, Tensor]]:
-    """Labels as int64 from 0, and the classes' names: those given, else the labels themselves in sorted order."""
+    """Labels as int64 from 0, and the class names: the given ones, else the sorted labels themselves."""
     present = {split: y for split, y in labels.items() if y is not None}
     if not present:
         return (), {}

@@ -4,7 +4,7 @@
 `test_labels`, int64 `[N]`, and the strings `name`, `classes` (a JSON list) and `source` as metadata.
 
 A missing dataset is downloaded from the mirrors that torchvision lists, checked against its SHA-256, converted, and
-written atomically. Nothing is unpickled: CIFAR-10 comes from its binary archive, not from the one for Python.
+written atomically. Nothing is unpickled: CIFAR-10 is read from its binary archive, not from the one for Python.
 """
 
 import gzip
@@ -33,8 +33,8 @@ class RemoteFile(NamedTuple):
     """A file on the network.
 
     Attributes:
-        urls: where it can be had; they are tried in turn.
-        sha256: of its bytes, in hexadecimal.
+        urls: its mirrors, tried in turn.
+        sha256: the hexadecimal SHA-256 of its bytes.
     """
 
     urls: tuple[str, ...]
@@ -45,9 +45,9 @@ class Source(NamedTuple):
     """Where a dataset comes from.
 
     Attributes:
-        files: what is downloaded.
-        read: from their paths, in the same order, to the four arrays.
-        classes: their names, label by label.
+        files: the files to download.
+        read: a function from their paths, in the same order, to the four arrays.
+        classes: the class names, in label order.
     """
 
     files: tuple[RemoteFile, ...]
@@ -56,16 +56,16 @@ class Source(NamedTuple):
 
 
 def fetch(name: str, *, source: Source | None = None, timeout: float = 30.0) -> Path:
-    """The path of a dataset in the cache; it is downloaded first if it is not there.
+    """The path of a dataset in the cache; a missing dataset is downloaded first.
 
     Args:
-        name: one of `zoo.data.names.NAMES`, but digits, which comes with scikit-learn.
-        source: where to download it from; None is `official_source(name)`.
-        timeout: seconds without a byte after which a server is given up.
+        name: one of `zoo.data.names.NAMES` except digits, which comes with scikit-learn.
+        source: where to download it from; None for `official_source(name)`.
+        timeout: seconds without data after which a connection is abandoned.
 
     Raises:
-        ZooError: if it cannot be downloaded, is not what it should be, or cannot be written. The message says what to
-            run and where the file is expected; the cache has the whole file or none.
+        ZooError: if the dataset cannot be downloaded, fails its check, or cannot be written. The message says what to
+            run and where the file is expected; the cache never holds a partial file.
     """
     path = cache_path(name)
     if path.is_file():
@@ -81,18 +81,18 @@ def fetch(name: str, *, source: Source | None = None, timeout: float = 30.0) -> 
         )
     except (OSError, ZooError) as error:
         raise ZooError(
-            f"{name}: expected in {path}, and it cannot be put there: {error}. Run `zoo data fetch {name}` where there "
-            f"is a network, and copy the file to that place; or set FUNCZOO_DATA to a folder that has {path.name}"
+            f"{name}: expected at {path}, but the download failed: {error}. Run `zoo data fetch {name}` on a machine "
+            f"with a network and copy the file to that path, or set FUNCZOO_DATA to a folder that holds {path.name}"
         ) from error
     return path
 
 
 def write_dataset(path: str | Path, arrays: Arrays, *, name: str, classes: Sequence[str], source: str) -> None:
-    """Write a dataset file, atomically.
+    """Write a dataset file atomically.
 
     Raises:
-        ZooError: for a path that is not UTF-8, which could not be read again.
-        OSError: if it cannot be written.
+        ZooError: if the path is not UTF-8, because the file could not be read again.
+        OSError: if the file cannot be written.
     """
     from safetensors.numpy import save
 
@@ -100,13 +100,13 @@ def write_dataset(path: str | Path, arrays: Arrays, *, name: str, classes: Seque
 
     require_utf8(path)
     metadata = {"name": name, "classes": json.dumps(list(classes)), "source": source}
-    # Views must be made whole first: safetensors writes the memory that they lie in, without a word.
+    # Make views contiguous first: safetensors silently writes the memory that they point to.
     contiguous = {part: np.ascontiguousarray(array) for part, array in arrays.items()}
     write_atomically(path, save(contiguous, metadata))
 
 
 def official_source(name: str) -> Source:
-    """The mirrors of a dataset, from torchvision, and what its files must be."""
+    """The mirrors of a dataset, from torchvision, and the SHA-256 of its files."""
     from torchvision.datasets import CIFAR10, MNIST, FashionMNIST
 
     classes, sha256s = CLASSES[name], _SHA256[name]
@@ -122,7 +122,7 @@ def official_source(name: str) -> Source:
 
 
 def read_idx_files(paths: Sequence[Path]) -> Arrays:
-    """The training images, training labels, test images and test labels of MNIST's format: gzipped IDX of uint8."""
+    """Read training images, training labels, test images and test labels in MNIST's format: gzipped IDX of uint8."""
     train_images, train_labels, test_images, test_labels = (_read_idx(path) for path in paths)
     return {
         "train_images": train_images[:, None],
@@ -133,7 +133,7 @@ def read_idx_files(paths: Sequence[Path]) -> Arrays:
 
 
 def read_cifar(paths: Sequence[Path]) -> Arrays:
-    """CIFAR-10's binary archive: records of a label byte and the 3 x 32 x 32 bytes of an image."""
+    """Read CIFAR-10's binary archive: records of a label byte and the 3 x 32 x 32 bytes of an image."""
     (path,) = paths
     with tarfile.open(path, "r:gz") as archive:
         batches = {Path(m.name).name: file.read() for m in archive if (file := archive.extractfile(m)) is not None}
@@ -143,7 +143,7 @@ def read_cifar(paths: Sequence[Path]) -> Arrays:
 
 
 def _remove_abandoned(cache: Path, name: str) -> None:
-    """Downloads of this dataset that were killed leave their folders: those of a day ago or more are removed."""
+    """Remove folders left by killed downloads of this dataset if they are more than a day old."""
     for folder in cache.glob(f"{name}.*/"):
         if time.time() - folder.stat().st_mtime > 24 * 3600:
             shutil.rmtree(folder, ignore_errors=True)
@@ -162,7 +162,7 @@ def _read_records(data: bytes) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _download(file: RemoteFile, folder: Path, timeout: float) -> Path:
-    """The file, whole and checked, from the first of its mirrors that has it."""
+    """Download a file from the first mirror that serves it with the right SHA-256."""
     path = folder / file.urls[0].rpartition("/")[2]
     failures = []
     for url in file.urls:
@@ -174,14 +174,14 @@ def _download(file: RemoteFile, folder: Path, timeout: float) -> Path:
         if sha256 == file.sha256:
             return path
         failures.append(
-            f"{url}: {size:,} bytes came with SHA-256 {sha256[:12]}..., expected {file.sha256[:12]}...; "
-            "it was cut short or changed"
+            f"{url}: got {size:,} bytes with SHA-256 {sha256[:12]}..., expected {file.sha256[:12]}...; "
+            "the file was truncated or modified"
         )
     raise ZooError("; ".join(failures))
 
 
 def stream(url: str, path: Path, timeout: float) -> tuple[int, str]:
-    """Copy a URL to a file; the number of bytes that came, and their SHA-256."""
+    """Download a URL to a file; returns the number of bytes and their SHA-256."""
     request = urllib.request.Request(url, headers={"User-Agent": "funczoo"})
     sha256 = hashlib.sha256()
     with (
@@ -196,7 +196,7 @@ def stream(url: str, path: Path, timeout: float) -> tuple[int, str]:
         return file.tell(), sha256.hexdigest()
 
 
-_SHA256 = {  # of the files as they are published; MNIST's in the order in which torchvision lists them
+_SHA256 = {  # of the published files; MNIST's in torchvision's order
     "mnist": (
         "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
         "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",

@@ -1,10 +1,10 @@
-"""A small folder of images to try the commands on: scikit-learn's digits as PNG files, and a CSV that lists them.
+"""A small folder of images for trying the commands: scikit-learn's digits as PNG files, and a CSV that lists them.
 
     photos/train/CLASS/*.png    30 images of each of 10 classes
     photos/test/CLASS/*.png     10 of each
     labels.csv                  path, label and split of each
 
-The CSV stands beside the folder, as every file in a folder of images must be an image.
+The CSV is beside the folder because every file in a folder of images must be an image.
 """
 
 import csv
@@ -25,16 +25,16 @@ SIDE = 32  # pixels; the digits have 8
 
 
 def write_example(directory: str | Path) -> tuple[Path, Path]:
-    """Write the folder of images and the CSV of the module; the same ones each time.
+    """Write the folder of images and the CSV that the module describes; the content is always the same.
 
     Args:
-        directory: of the images, to be made; `labels.csv` goes beside it.
+        directory: the folder to create; `labels.csv` is written beside it.
 
     Returns:
         The paths of the folder and of the CSV.
 
     Raises:
-        ZooError: if one of them exists.
+        ZooError: if either already exists.
         OSError: if they cannot be written.
     """
     folder = Path(directory).expanduser()
@@ -42,13 +42,13 @@ def write_example(directory: str | Path) -> tuple[Path, Path]:
     for path in (folder, table):
         if os.path.lexists(path):
             raise ZooError(
-                f"{printable(path)}: exists already; choose another directory, so that nothing is overwritten"
+                f"{printable(path)}: already exists; choose another directory, so that nothing is overwritten"
             )
     data = load_dataset("digits")
     assert data.test is not None
     folder.parent.mkdir(parents=True, exist_ok=True)
     rows = [("path", "label", "split")]
-    part = Path(tempfile.mkdtemp(prefix=".example.", dir=folder.parent))  # the folder is there whole or not at all
+    part = Path(tempfile.mkdtemp(prefix=".example.", dir=folder.parent))  # so that a partial folder never appears
     try:
         inside = part / "images"
         for split, images in (("train", data.train), ("test", data.test)):

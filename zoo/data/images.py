@@ -1,9 +1,9 @@
 """Decode images: files in, uint8 arrays of one size out.
 
-Images are grey if every file stores grey, else RGB; transparency is dropped, EXIF orientation applied, the upper byte
-taken of 16 bits, and the first picture of an animation. Each is resized once, its shorter side to `size` with
-antialiasing, and its centre cut out. The default size is the median shorter side, at most 224. An unreadable or
-truncated image is an error that names it, or is left out on request.
+Images are grey if every file is grey, else RGB. Transparency is dropped, EXIF orientation is applied, 16-bit images
+keep their upper byte, and animations their first frame. Each image is resized once, with antialiasing, so that its
+shorter side is `size`, and cropped to its centre. The default size is the median shorter side, at most 224. An
+unreadable or truncated image raises an error that names it, or is skipped on request.
 """
 
 import os
@@ -29,7 +29,7 @@ _NAMED = 5  # bad files that a message names
 
 
 class _Header(NamedTuple):
-    """What a file says of its image, or what is wrong with it."""
+    """What the header of a file says about its image, or what is wrong with the file."""
 
     shorter_side: int = 0
     grey: bool = True
@@ -37,19 +37,19 @@ class _Header(NamedTuple):
 
 
 def read_images(path: Path, *, size: int | None = None, skip_bad: bool = False) -> dict[str, np.ndarray]:
-    """The images of a folder or a CSV.
+    """Read the images of a folder or a CSV.
 
     Args:
-        path: of the folder or CSV.
-        size: of the square images, in pixels, >= 1; None for the module's rule.
-        skip_bad: leave out unreadable or truncated images with a warning, instead of an error.
+        path: the path of the folder or CSV.
+        size: side of the square images in pixels, >= 1; None for the default above.
+        skip_bad: whether to skip unreadable or truncated images with a warning, instead of raising an error.
 
     Returns:
-        `train_images`, uint8 `[N, C, size, size]`; `test_images` where there are any; `train_labels` and `test_labels`,
-        strings `[N]`, where every image of the split has a label. If only some have one, a warning counts them.
+        `train_images`, uint8 `[N, C, size, size]`; `test_images` if there are any; `train_labels` and `test_labels`,
+        strings `[N]`, if every image of the split has a label. If only some have one, a warning counts them.
 
     Raises:
-        ZooError: if there are no training images, if one is unreadable or truncated, and as `list_images`.
+        ZooError: if there are no training images, if one is unreadable or truncated, or as in `list_images`.
     """
     if size is not None and size < 1:
         raise ZooError(f"size: expected 1 pixel or more, got {size}")
@@ -62,14 +62,14 @@ def read_images(path: Path, *, size: int | None = None, skip_bad: bool = False) 
     _refuse_or_warn(path, files, faults, skip_bad)
     arrays, tests = {}, [file.split for file in files].count("test")
     if tests == len(files):
-        raise ZooError(f"{printable(path)}: all {tests} images are test images; expected training images, too")
+        raise ZooError(f"{printable(path)}: all {tests} images are test images; expected training images too")
     bounds = {"train": (0, len(files) - tests), "test": (len(files) - tests, len(files))}
     for split, (start, stop) in bounds.items():
         kept = [i for i in range(start, stop) if not faults[i]]
         if start == stop:
             continue
         if not kept:
-            raise ZooError(f"{printable(path)}: none of the {stop - start} files for {split} is a whole image")
+            raise ZooError(f"{printable(path)}: none of the {stop - start} files for {split} is a readable image")
         arrays[f"{split}_images"] = images[start:stop] if len(kept) == stop - start else images[kept]
         labels = [label for i in kept if (label := files[i].label) is not None]
         if len(labels) == len(kept):
@@ -84,17 +84,17 @@ def read_images(path: Path, *, size: int | None = None, skip_bad: bool = False) 
 
 
 def read_image(image: str | Path | Image.Image, shape: tuple[int, int, int]) -> np.ndarray:
-    """One image by the module's rules, but with the channels and the size that are asked for.
+    """Read one image by the module's rules, but with the given channels and size.
 
     Args:
-        image: a path, or an image of Pillow.
+        image: a path or a Pillow image.
         shape: `(C, H, W)`, with 1 or 3 channels.
 
     Returns:
         uint8 `[C, H, W]`.
 
     Raises:
-        ZooError: if it is unreadable or truncated, or has 32 bits per pixel.
+        ZooError: if the image is unreadable or truncated, or has 32 bits per pixel.
     """
     try:
         return _fit(image, shape)
@@ -104,7 +104,7 @@ def read_image(image: str | Path | Image.Image, shape: tuple[int, int, int]) -> 
 
 
 def _each(function: Callable[[Any], Any], items: Sequence[Any], doing: str) -> Iterator[Any]:
-    """Map over threads, in order: Pillow decodes outside Python's lock. The bar shows itself when it takes long."""
+    """Map over threads, in order; Pillow decodes outside the GIL. A slow map shows a progress bar."""
     with ThreadPoolExecutor() as pool:
         yield from tqdm(pool.map(function, items), total=len(items), desc=doing, unit=" images", delay=2, disable=None)
 
@@ -119,12 +119,12 @@ def _read_header(file: ListedFile) -> _Header:
             if fault := _unfit(image):
                 return _Header(fault=fault)
             return _Header(min(image.size), image.mode in _GREY)
-    except Exception as error:  # Pillow raises what its decoders raise: OS, syntax, value, struct and zlib errors
+    except Exception as error:  # Pillow passes on its decoders' errors: OS, syntax, value, struct and zlib
         return _Header(fault=_reason(error))
 
 
 def _decode(path: Path, out: np.ndarray) -> str:
-    """Write the pixels to `out`, `[C, size, size]`; what is wrong with the file, if anything is."""
+    """Write the pixels to `out`, `[C, size, size]`; returns what is wrong with the file, if anything."""
     try:
         out[:] = _fit(path, out.shape)
     except Exception as error:  # as in _read_header
@@ -145,14 +145,14 @@ def _fit(image: str | Path | Image.Image, shape: tuple[int, ...]) -> np.ndarray:
     if image.mode.startswith("I"):
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if "transparency" in image.info:
-        image = image.convert("RGBA")  # as Pillow asks for
+        image = image.convert("RGBA")  # as Pillow's documentation recommends
     image = image.convert("L" if channels == 1 else "RGB")
-    fitted = ImageOps.fit(image, (width, height), method=Image.Resampling.BILINEAR)  # cuts, then resizes
+    fitted = ImageOps.fit(image, (width, height), method=Image.Resampling.BILINEAR)  # crops, then resizes
     return np.array(fitted).reshape(height, width, channels).transpose(2, 0, 1)
 
 
 def _unfit(image: Image.Image) -> str:
-    """What keeps an image from becoming one of 8 bits, if anything does."""
+    """Why an image cannot be converted to 8 bits, if it cannot."""
     if image.mode == "F" or (image.mode == "I" and image.format != "PNG"):
         return f"32 bits per pixel (mode {image.mode}); convert it to 8 or 16"
     return ""
@@ -176,12 +176,12 @@ def _refuse_or_warn(root: Path, files: Sequence[ListedFile], faults: Sequence[st
         return
     found = f"{printable(root)}: {len(bad)} of {len(files)} files cannot be used: {first_few(bad)}"
     if not skip_bad:
-        raise ZooError(f"{found}; mend them or move them away, or leave them out with --skip-bad (skip_bad=True)")
-    warnings.warn(f"{found}; left out", stacklevel=4)
+        raise ZooError(f"{found}; repair or remove them, or skip them with --skip-bad (skip_bad=True)")
+    warnings.warn(f"{found}; skipped", stacklevel=4)
 
 
 def first_few(names: Iterable[str], prefix: str = "") -> str:
-    """The first of many names, and how many more there are."""
+    """The first few of many names, and how many more there are."""
     names = list(names)
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(prefix + name for name in names[:_NAMED]) + more

@@ -1,15 +1,16 @@
-"""Which images a folder or a CSV lists, with path, split and label.
+"""The images that a folder or a CSV lists, with path, split and label.
 
     photos/*.jpg                          no labels
     photos/cat/*.jpg  photos/dog/*.jpg    the folder is the label, at any depth below it
-    photos/train/...  photos/test/...     two of the above: the official splits
+    photos/train/...  photos/test/...     two folders of either kind above: the official splits
     photos.csv                            the columns below
 
-    path      of the image, relative to the CSV
-    label     its class, optional; empty, or no such column, for an image without a label
-    split     train or test, optional; empty, or no such column, for train
+    path      path of the image, relative to the CSV
+    label     its class, optional; empty or absent for an image without a label
+    split     train or test, optional; empty or absent for train
 
-The order is that of the paths as bytes, or of the CSV's lines. Hidden files (.name) are ignored. No image is opened.
+Images are in the order of their paths as bytes, or of the CSV's lines. Hidden files (.name) are ignored. No image is
+opened.
 """
 
 import csv
@@ -30,10 +31,10 @@ class ListedFile(NamedTuple):
     """A file that should be an image.
 
     Attributes:
-        path: of the file.
+        path: the path of the file.
         split: `"train"` or `"test"`.
         label: the name of its class, or None.
-        fault: why it cannot belong to a dataset, whatever it holds; empty if nothing is wrong.
+        fault: why its location excludes it from a dataset, whatever its content; empty if nothing is wrong.
     """
 
     path: Path
@@ -46,7 +47,7 @@ def list_images(path: Path) -> list[ListedFile]:
     """The files that a folder or a CSV lists.
 
     Raises:
-        ZooError: if it lists nothing, and for splits or columns other than the module's.
+        ZooError: if it lists nothing, or has splits or columns other than those above.
     """
     return _list_folder(path) if path.is_dir() else _list_csv(path)
 
@@ -59,7 +60,7 @@ def _list_folder(root: Path) -> list[ListedFile]:
     if others := sorted(names - _SPLITS):
         raise ZooError(
             f"{printable(root)}: has the folders train and {', '.join(others)}; only train and test are read as "
-            "splits, so rename the others or move them away"
+            "splits, so rename or move the others"
         )
     listed = _list_split(root / "train", root, "train")
     listed += [ListedFile(path, fault="beside the folder train") for path in strays]
@@ -80,13 +81,13 @@ def _list_split(folder: Path, root: Path, split: str) -> list[ListedFile]:
         label = printable(class_folder.name)
         members = _walk(class_folder, {_identity(root), _identity(folder)})
         listed += [ListedFile(path, split, label) for path in members] or [
-            ListedFile(class_folder, split, fault="a class folder of nothing")
+            ListedFile(class_folder, split, fault="an empty class folder")
         ]
     return sorted(listed, key=lambda file: os.fsencode(file.path))
 
 
 def _walk(folder: Path, seen: set[tuple[int, int]]) -> list[Path]:
-    """The files in a folder at any depth. A folder that a link leads to again is not entered again."""
+    """The files in a folder at any depth. A folder that a link leads back to is not visited twice."""
     if _identity(folder) in seen:
         return []
     seen.add(_identity(folder))
@@ -95,7 +96,7 @@ def _walk(folder: Path, seen: set[tuple[int, int]]) -> list[Path]:
 
 
 def _entries(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The folders and the other files in a folder that are not hidden, by their names as bytes."""
+    """The folders and the files in a folder, without hidden ones, sorted by their names as bytes."""
     names = sorted((name for name in os.listdir(folder) if not name.startswith(".")), key=os.fsencode)
     paths = [folder / name for name in names]
     return [path for path in paths if os.path.isdir(path)], [path for path in paths if not os.path.isdir(path)]
@@ -110,7 +111,7 @@ def _list_csv(path: Path) -> list[ListedFile]:
     if not path.is_file():
         raise ZooError(f"{printable(path)}: no such file")
     try:
-        # Paths on disk are bytes: what is not UTF-8 is kept as it is.
+        # Paths on disk are bytes: keep those that are not UTF-8.
         with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
             reader = csv.reader(file)
             header = [name.strip() for name in next(reader, [])]
@@ -119,7 +120,7 @@ def _list_csv(path: Path) -> list[ListedFile]:
         raise ZooError(f"{printable(path)}: not a CSV ({error})") from error
     _check_columns(path, header)
     if not rows:
-        raise ZooError(f"{printable(path)}: has no lines below its header; expected a line per image")
+        raise ZooError(f"{printable(path)}: has no lines below its header; expected one line per image")
     listed = []
     for line, row in rows:
         if len(row) != len(header):
@@ -149,11 +150,11 @@ def _check_columns(path: Path, header: Sequence[str]) -> None:
 
 
 def _refuse_duplicates(path: Path, images: Sequence[Path], lines: Sequence[int]) -> None:
-    """Refuse an image that is listed twice: it could be in both splits, or have two labels."""
+    """Reject an image that is listed twice: it could be in both splits, or have two labels."""
     first: dict[str, int] = {}
     for image, line in zip(images, lines, strict=True):
         if (before := first.setdefault(os.path.abspath(image), line)) != line:
             raise ZooError(
                 f"{printable(path)}: line {line} names the same image as line {before}, {printable(image)}; "
-                "expected a line per image, so take one of them out"
+                "expected one line per image; remove one of the two"
             )

@@ -1,4 +1,4 @@
-"""The names of datasets: which there are, their classes, and where the dataset cache has them.
+"""The named datasets, their classes, and their paths in the dataset cache.
 
 The dataset cache is `$FUNCZOO_DATA`, else `$XDG_CACHE_HOME/funczoo/datasets`, else `~/.cache/funczoo/datasets`.
 """
@@ -36,15 +36,15 @@ CLASSES = {
 
 
 def whole_dataset(name: str) -> str:
-    """The dataset that a subset is a part of; any other name or path as it is."""
+    """The dataset that a subset belongs to; any other name or path is returned unchanged."""
     return SUBSETS[name][0] if name in SUBSETS else name
 
 
 def cache_path(name: str) -> Path:
-    """Where the dataset cache has a dataset, or would have it.
+    """The path of a dataset in the dataset cache, whether or not the file exists.
 
     Raises:
-        ZooError: for a name that is never cached: it is not known, or digits.
+        ZooError: for a name that is never cached: an unknown one, or digits.
     """
     if name == "digits":
         raise ZooError("digits comes with scikit-learn; it is not in the dataset cache")

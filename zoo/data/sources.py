@@ -1,9 +1,9 @@
-"""Images as an encoder takes them, each with its path, split and label: for features and for probes.
+"""Images in the form that an encoder takes, each with its path, split and label: for features and for probes.
 
-A source is a dataset's name or a file of arrays (`zoo.data.datasets`), image files, or a folder or a CSV
-(`zoo.data.listing`). Image files are decoded as in `zoo.data.images`, and converted to the encoder's channels, resized
-and cropped to its size. Not every image needs a label: features are computed for all images, a probe takes the
-labelled ones.
+A source is a dataset name or a file of arrays (`zoo.data.datasets`), image files, or a folder or a CSV
+(`zoo.data.listing`). Image files are decoded as in `zoo.data.images`, converted to the encoder's channels, and resized
+and cropped to its size. Not every image needs a label: features are computed for all images, while a probe uses only
+the labelled ones.
 """
 
 import warnings
@@ -28,13 +28,13 @@ _ARRAYS = (".npz", ".safetensors")
 
 
 class Source(NamedTuple):
-    """Images with what is known of each.
+    """Images with their paths, splits and labels.
 
     Attributes:
         images: uint8 `[N, C, H, W]`.
-        paths: of the files; `train/17` for the image at position 17 of the training images of a dataset.
+        paths: the paths of the files; `train/17` for the image at position 17 of the training images of a dataset.
         splits: `"train"` or `"test"`.
-        labels: the classes' names; None where there is none.
+        labels: the class names; None for an image without a label.
     """
 
     images: Tensor
@@ -44,15 +44,15 @@ class Source(NamedTuple):
 
 
 def read_source(sources: Sequence[str | Path], shape: tuple[int, int, int], *, skip_bad: bool = False) -> Source:
-    """The images of one dataset, folder or CSV, or of several image files.
+    """Read the images of one dataset, folder or CSV, or several image files.
 
     Args:
         sources: one name or path, or the paths of images.
-        shape: `(C, H, W)` that image files are converted to, the `input_shape` of the encoder.
-        skip_bad: leave out unreadable or truncated images, with a warning.
+        shape: the `(C, H, W)` that image files are converted to, the `input_shape` of the encoder.
+        skip_bad: whether to skip unreadable or truncated images, with a warning.
 
     Raises:
-        ZooError: if an image is unreadable or truncated, or for a source that is not as the module says.
+        ZooError: if an image is unreadable or truncated, or for a source of another kind than those above.
     """
     if len(sources) == 1 and not _is_image(sources[0]):
         if not _is_listing(sources[0]):
@@ -60,13 +60,13 @@ def read_source(sources: Sequence[str | Path], shape: tuple[int, int, int], *, s
         rows = list_images(Path(sources[0]).expanduser())
     else:
         if others := [str(source) for source in sources if not _is_image(source)]:
-            raise ZooError(f"{others[0]}: expected image files, or one dataset, folder or CSV and nothing else")
+            raise ZooError(f"{others[0]}: expected image files, or a single dataset, folder or CSV")
         rows = [ListedFile(Path(source).expanduser()) for source in sources]
     images = _read(rows, shape, skip_bad)
     kept = [row for row, image in zip(rows, images, strict=True) if image is not None]
     whole = [image for image in images if image is not None]
     if not whole:
-        raise ZooError(f"{', '.join(map(str, sources))}: none of the {len(rows)} files is an image")
+        raise ZooError(f"{', '.join(map(str, sources))}: none of the {len(rows)} files is a readable image")
     return Source(
         torch.stack(whole),
         tuple(printable(row.path) for row in kept),
@@ -76,15 +76,15 @@ def read_source(sources: Sequence[str | Path], shape: tuple[int, int, int], *, s
 
 
 def labelled_dataset(source: str | Path, shape: tuple[int, int, int], *, skip_bad: bool = False) -> tuple[Dataset, int]:
-    """A dataset to probe an encoder with, and how many images were left out of it because they have no label.
+    """A dataset to probe an encoder with, and the number of images skipped because they have no label.
 
     Args:
-        source: a dataset's name, a file of arrays, a folder, or a CSV.
+        source: a dataset name, a file of arrays, a folder, or a CSV.
         shape: `(C, H, W)`, as for `read_source`.
-        skip_bad: leave out unreadable or truncated images, with a warning.
+        skip_bad: whether to skip unreadable or truncated images, with a warning.
 
     Raises:
-        ZooError: as `read_source`, and if there are no labels at all.
+        ZooError: as in `read_source`, and if no training image has a label.
     """
     if not _is_listing(source):
         return load_dataset(source), 0
@@ -98,15 +98,15 @@ def labelled_dataset(source: str | Path, shape: tuple[int, int, int], *, skip_ba
             arrays[f"{split}_labels"] = np.array([found.labels[i] for i in members])
     if "train_images" not in arrays:
         raise ZooError(
-            f"{printable(path)}: none of the {len(found.labels)} images has a label to train on; put them into folders "
-            "of one class each, or name their classes in a CSV with the columns path and label"
+            f"{printable(path)}: none of the {len(found.labels)} images has a label to train on; put them into one "
+            "folder per class, or name their classes in a CSV with the columns path and label"
         )
     return dataset_of_arrays(str(path), arrays), found.labels.count(None)
 
 
 def _is_listing(source: str | Path) -> bool:
     if isinstance(source, str) and source in (*NAMES, *SUBSETS):
-        return False  # a dataset, even where a folder has the same name: load_dataset says so
+        return False  # load_dataset reports a folder of the same name
     path = Path(source).expanduser()
     return path.is_dir() or path.suffix.lower() == ".csv"
 
@@ -130,7 +130,7 @@ def _of_dataset(data: Dataset) -> Source:
 
 
 def _read(rows: Sequence[ListedFile], shape: tuple[int, int, int], skip_bad: bool) -> list[Tensor | None]:
-    """The images of the rows, None for one that is left out."""
+    """The images of the rows, with None for each skipped one."""
 
     def read(row: ListedFile) -> Tensor | ZooError:
         try:
@@ -144,5 +144,5 @@ def _read(rows: Sequence[ListedFile], shape: tuple[int, int, int], skip_bad: boo
         bar = tqdm(pool.map(read, rows), total=len(rows), desc="read", unit=" images", delay=2, disable=None)
         found = list(bar)
     if faults := [str(image) for image in found if isinstance(image, ZooError)]:
-        warnings.warn(f"{len(faults)} of {len(rows)} files are no images: {first_few(faults)}; left out", stacklevel=3)
+        warnings.warn(f"{len(faults)} of {len(rows)} files cannot be used: {first_few(faults)}; skipped", stacklevel=3)
     return [None if isinstance(image, ZooError) else image for image in found]

@@ -185,7 +185,7 @@ def test_a_csv_that_cannot_be_read_is_named(tmp_path, text, words):
 
 def test_images_without_any_label_cannot_be_probed(own):
     result = zoo_command("probe", MODEL, "--data", "photos/class 0")
-    assert result.exit_code == 2 and "images has a label to train on; put them into folders" in result.stderr
+    assert result.exit_code == 2 and "images has a label to train on; put them into one folder" in result.stderr
 
 
 def test_files_are_read_as_in_a_dataset(tmp_path, digits):
@@ -203,14 +203,14 @@ def test_files_are_read_as_in_a_dataset(tmp_path, digits):
     assert found.labels == ("0", "0", "1") and [Path(path).name for path in found.paths][0] == "bits.png"
 
 
-def test_files_that_are_no_images_are_left_out_on_request(own):
+def test_files_that_are_not_images_are_skipped_on_request(own):
     Path("photos/class 0/notes.txt").write_text("no image")
     result = zoo_command("embed", MODEL, "photos", "--out", "f.npz")
     assert result.exit_code == 2 and "photos/class 0/notes.txt: not a readable image" in result.stderr
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         result = zoo_command("embed", MODEL, "photos", "--out", "f.npz", "--skip-bad")
-    assert result.exit_code == 0 and f"1 of {own + 2} files are no images: photos/class 0/notes.txt" in result.stderr
+    assert result.exit_code == 0 and f"1 of {own + 2} files cannot be used: photos/class 0/notes.txt" in result.stderr
     assert len(np.load("f.npz")["features"]) == own + 1
 
 
@@ -241,7 +241,7 @@ def test_env_shows_what_bit_identical_results_depend_on():
         (("cluster", MODEL, "--seeds", 0), "seeds: expected one or more"),
         (("embed", MODEL, "digits", "--out", "x.parquet"), "expected a path ending in .npz, .safetensors, .csv, .tsv"),
         (("embed", MODEL, "digts", "--out", "x.npz"), "did you mean 'digits'"),
-        (("embed", MODEL, "digits", "mnist", "--out", "x.npz"), "digits: expected image files, or one dataset"),
+        (("embed", MODEL, "digits", "mnist", "--out", "x.npz"), "digits: expected image files, or a single dataset"),
         (("embed", MODEL, "none.csv", "--out", "x.npz"), "none.csv: no such file"),
         (("resume", "nowhere"), "nowhere: not a run directory"),
         (("plot", "nowhere"), "unknown model 'nowhere'"),

@@ -1,4 +1,4 @@
-"""Downloads from a real server on loopback, in the real formats: the cache has a whole file or none."""
+"""Downloads from a real server on loopback, in the real formats: the cache never holds a partial file."""
 
 import gzip
 import hashlib
@@ -57,7 +57,7 @@ FILES = {
 
 @pytest.fixture(scope="module")
 def server():
-    """`/whole/FILE` is the file; `/short`, `/changed`, `/stalls` and `/breaks` what their names say."""
+    """`/whole/FILE` serves the file; `/short`, `/changed`, `/stalls` and `/breaks` fail as their names say."""
     finished = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
@@ -113,7 +113,7 @@ def test_mnists_format_is_fetched_once_and_loads_as_it_was(server, cache):
     assert torch.equal(data.train.images, torch.from_numpy(GREY[:5, None]))
     assert data.train.labels.tolist() == [3, 0, 9, 1, 5] and data.test.labels.tolist() == [2, 2]
     assert data.classes == tuple("0123456789") and data.train.labels.dtype == torch.int64
-    assert fetch("mnist", source=tiny_mnist("http://127.0.0.1:9", "whole")) == path  # from the cache: nobody is asked
+    assert fetch("mnist", source=tiny_mnist("http://127.0.0.1:9", "whole")) == path  # from the cache, without a request
 
 
 def test_cifars_binary_archive_is_read_without_unpickling(server, cache):
@@ -127,9 +127,9 @@ def test_cifars_binary_archive_is_read_without_unpickling(server, cache):
 @pytest.mark.parametrize(
     "how,words",
     [
-        ("short", "cut short or changed"),
-        ("changed", "cut short or changed"),
-        ("breaks", "cut short or changed"),
+        ("short", "truncated or modified"),
+        ("changed", "truncated or modified"),
+        ("breaks", "truncated or modified"),
         ("stalls", "timed out"),
         ("gone", "404"),
     ],
@@ -146,7 +146,7 @@ def test_the_next_mirror_is_tried(server, cache):
     assert fetch("mnist", source=tiny_mnist(server, "gone", "changed", "whole")).is_file()
 
 
-def test_a_process_that_is_killed_leaves_no_file_under_the_name(server, cache):
+def test_a_killed_process_leaves_no_file_under_the_final_name(server, cache):
     program = (
         "import hashlib, os, signal, threading\n"
         "from zoo.data.downloads import *\n"

@@ -1,4 +1,4 @@
-"""The example's images: what every command takes, the same each time, and nothing is overwritten."""
+"""The example images: every command accepts them, they are always the same, and nothing is overwritten."""
 
 import json
 import shlex
@@ -40,7 +40,7 @@ def test_the_folder_and_the_csv_are_the_same_dataset(here):
     assert sorted(path.name for path in here.iterdir()) == ["again", "deep", "labels.csv"]  # and nothing hidden
 
 
-def test_what_the_example_says_to_try_runs(here):
+def test_the_commands_that_the_example_suggests_run(here):
     printed = run("data", "example", "my photos").stdout
     commands = [line for line in printed.splitlines() if line.startswith("zoo ")]
     assert len(commands) == 4
@@ -61,5 +61,5 @@ def test_what_the_example_says_to_try_runs(here):
 def test_nothing_is_overwritten(here, there):
     Path(there).write_text("mine")
     result = run("data", "example", "photos")
-    assert result.exit_code == 2 and f"zoo: {there}: exists already; choose another directory" in result.stderr
+    assert result.exit_code == 2 and f"zoo: {there}: already exists; choose another directory" in result.stderr
     assert Path(there).read_text() == "mine" and [path.name for path in here.iterdir()] == [there]

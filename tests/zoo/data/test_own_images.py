@@ -1,4 +1,4 @@
-"""One's own images: what is on disk is what is read, in a stated order and size, and nothing is left out silently."""
+"""Your own images: what is on disk is what is read, in a stated order and size, and nothing is skipped silently."""
 
 import json
 import os
@@ -70,7 +70,7 @@ def test_the_size_is_the_median_shorter_side_at_most_224(tmp_path):
     assert load_dataset(picture(tmp_path / "large" / "0.png", (500, 300)).parent).train.images.shape[2:] == (224, 224)
     with pytest.raises(zoo.ZooError, match="size: expected 1 pixel or more, got 0"):
         load_dataset(tmp_path, size=0)
-    with pytest.raises(zoo.ZooError, match="size: is for a folder or CSV"):
+    with pytest.raises(zoo.ZooError, match="size: applies only to a folder or CSV"):
         load_dataset("digits", size=4)
 
 
@@ -96,7 +96,7 @@ def test_an_encoder_sees_the_same_pixels_in_a_path_as_in_the_dataset(tmp_path, m
     assert torch.equal(model.pixels([Image.open(path) for path in paths]), model.pixels(data.train.images))
 
 
-def test_a_path_that_is_no_image_says_why_as_the_dataset_does(tmp_path, model):
+def test_a_path_that_is_not_an_image_gives_the_same_reason_as_the_dataset(tmp_path, model):
     broken = picture(tmp_path / "broken.png", (64, 64))
     broken.write_bytes(broken.read_bytes()[:900])
     os.mkfifo(tmp_path / "pipe.png")
@@ -135,7 +135,7 @@ def test_exif_orientation_is_applied(tmp_path):
 
 
 def bad_folder(root):
-    """Three photos, and six files that are none."""
+    """Three photos, and files that are not images."""
     photos(root)
     broken = picture(root / "cat" / "broken.jpg", (64, 64))
     broken.write_bytes(broken.read_bytes()[:900])
@@ -149,7 +149,7 @@ def bad_folder(root):
     return root
 
 
-def test_bad_files_are_named_and_left_out_only_on_request(tmp_path):
+def test_bad_files_are_named_and_skipped_only_on_request(tmp_path):
     root = bad_folder(tmp_path / "photos")
     with pytest.raises(zoo.ZooError) as error:
         load_dataset(root)
@@ -163,22 +163,22 @@ def test_bad_files_are_named_and_left_out_only_on_request(tmp_path):
         "--skip-bad",
     ):
         assert words in str(error.value)
-    with pytest.warns(UserWarning, match="8 of 11 files cannot be used: README.md .* and 3 more; left out"):
+    with pytest.warns(UserWarning, match="8 of 11 files cannot be used: README.md .* and 3 more; skipped"):
         data = load_dataset(root, skip_bad=True)
     assert len(data.train.images) == 3 and data.classes == ("cat", "dog")
     for name in ("README.md", "cat/empty.png", "cat/notes.txt", "cat/broken.jpg", "cat/link.png"):
         (root / name).unlink()
     with pytest.raises(zoo.ZooError) as error:
         load_dataset(root)
-    for words in ("dog/float.tiff (32 bits per pixel", "dog/pipe.png (not a regular file)", "horse (a class folder of"):
+    for words in ("dog/float.tiff (32 bits per pixel", "dog/pipe.png (not a regular file)", "horse (an empty class"):
         assert words in str(error.value)
 
 
-def test_a_folder_of_no_images_is_an_error(tmp_path):
+def test_a_folder_without_images_is_an_error(tmp_path):
     with pytest.raises(zoo.ZooError, match="holds no images"):
         load_dataset(tmp_path)
     (tmp_path / "a.txt").write_text("")
-    with pytest.warns(UserWarning), pytest.raises(zoo.ZooError, match="none of the 1 files for train is a whole image"):
+    with pytest.warns(UserWarning), pytest.raises(zoo.ZooError, match="none of the 1 files for train is a readable"):
         load_dataset(tmp_path, skip_bad=True)
     with pytest.raises(zoo.ZooError, match="no such file or folder"):
         load_dataset(tmp_path / "nowhere")
@@ -285,13 +285,13 @@ def test_import_writes_one_file_of_the_same_content(tmp_path):
     out = tmp_path / "new" / "photos.safetensors"
     refused = zoo_data("import", root, "--out", out)
     assert refused.exit_code == 2 and "8 of 11 files" in refused.stderr and not out.exists()
-    with pytest.warns(UserWarning, match="left out"):
+    with pytest.warns(UserWarning, match="skipped"):
         result = zoo_data("import", root, "--out", out, "--size", 6, "--skip-bad", "--json")
         data = load_dataset(root, size=6, skip_bad=True)
     written = json.loads(result.stdout)
     assert written["shape"] == [3, 6, 6] and written["train"]["per_class"] == {"cat": 2, "dog": 1}
     assert load_dataset(out).digest == data.digest == written["digest"] and load_dataset(out).classes == data.classes
-    assert "exists already" in zoo_data("import", root, "--out", out).stderr
+    assert "already exists" in zoo_data("import", root, "--out", out).stderr
     assert "ending in .safetensors" in zoo_data("import", root, "--out", "x.npz").stderr
     np.savez(tmp_path / "d.npz", images=np.zeros((3, 4, 4), np.uint8), test_images=np.ones((2, 4, 4), np.uint8))
     assert zoo_data("import", tmp_path / "d.npz", "--out", tmp_path / "d.safetensors").exit_code == 0
@@ -303,7 +303,7 @@ def test_show_counts_and_draws(tmp_path):
         picture(tmp_path / "photos" / ("blue" if i < 11 else "red") / f"{i}.png", colour="blue" if i < 11 else "red")
     result = zoo_data("show", tmp_path / "photos", "--sheet", tmp_path / "deep" / "sheet.png")
     assert "photos: 12 training images, 8x8 colour, 2 classes" in result.stdout and "blue        11" in result.stdout
-    assert result.stderr == "8x8: the median shorter side of the images, at most 224; --size changes it\n"
+    assert result.stderr == "resized to 8x8, the median shorter side, at most 224; change it with --size\n"
     counts = {colour: n for n, colour in Image.open(tmp_path / "deep" / "sheet.png").convert("RGB").getcolors(2**24)}
     assert counts[(0, 0, 255)] == 10 * counts[(255, 0, 0)] == 10 * 72 * 72
     shown = json.loads(zoo_data("show", "digits", "--sheet", tmp_path / "digits.png", "--json").stdout)
@@ -340,7 +340,7 @@ def test_three_hundred_photos_are_trained_on_and_probed_with_thirty_labels(recip
         warnings.simplefilter("default")
         result = CliRunner().invoke(main, [*command, "--skip-bad"])
     assert result.exit_code == 0, result.stderr
-    assert re.search(r"warning: .*2 of 300 files .*broken.jpg.*text.jpg.*left out", result.stderr)
+    assert re.search(r"warning: .*2 of 300 files .*broken.jpg.*text.jpg.*skipped", result.stderr)
     model = zoo.load("./run")
     assert model.input_shape == (3, 16, 16) and model.config["dataset"]["images"] == 298
 
