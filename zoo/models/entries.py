@@ -48,6 +48,30 @@ ENTRIES: dict[str, Entry] = {
         sha256="f1e660f40cc12e9fde6a224b02865dee30619875bc8d299efc42d9171af27f69",
         licence="Apache-2.0",
     ),
+    "byol-resnet8-digits": Entry(
+        name="byol-resnet8-digits",
+        summary="BYOL on scikit-learn's digits: 8x8 grey images -> 64 features, 77 thousand parameters",
+        sha256="0aef2976ed59aaffff9fe58a22976e323e0e04f30fa232964bdb8d70ffd1b60c",
+        licence="Apache-2.0",
+    ),
+    "moco-resnet8-digits": Entry(
+        name="moco-resnet8-digits",
+        summary="MoCo v2 on scikit-learn's digits: 8x8 grey images -> 64 features, 77 thousand parameters",
+        sha256="7ea3115f70b1587581feffe508e04666dab0825bc313c98e8da28ec446307a85",
+        licence="Apache-2.0",
+    ),
+    "moco_v3-resnet8-digits": Entry(
+        name="moco_v3-resnet8-digits",
+        summary="MoCo v3 on scikit-learn's digits: 8x8 grey images -> 64 features, 77 thousand parameters",
+        sha256="8b49f461854929204ceac9d4ba022eddde31fc6483f82ed686eed31bb4616f18",
+        licence="Apache-2.0",
+    ),
+    "supervised-resnet8-digits": Entry(
+        name="supervised-resnet8-digits",
+        summary="Supervised baseline on scikit-learn's digits: 8x8 grey images -> 64 features, 77 thousand parameters",
+        sha256="19528aa8dab74c2dbe96d606d1890e067d6ad1c5a6be72aca7b25a9c10beb25d",
+        licence="Apache-2.0",
+    ),
 }
 
 
