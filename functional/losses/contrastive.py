@@ -1,7 +1,7 @@
 r"""Contrastive losses: two views of an image agree, and differ from the other images of the batch.
 
-Every loss takes rows `[B, D]`, normalises them to unit length, and gives one value per anchor, so that the mean over
-the batch is the caller's choice. The similarity is the cosine over the temperature, $s(x, y) = x^\top y / \tau$.
+Every loss takes rows `[B, D]`, normalises them to unit length and returns one value per anchor; the caller takes the
+mean over the batch. The similarity is the cosine divided by the temperature, $s(x, y) = x^\top y / \tau$.
 """
 
 import torch
@@ -29,7 +29,7 @@ def nt_xent(a: Features, b: Features, *, temperature: float | Tensor) -> Float[T
 
     Returns:
         `[2B]`: the losses of the rows of `a`, then those of `b`, in at least float32. Between 0 and
-        $\log(2B - 1) + 2 / \tau$; rows that are all alike give $\log(2B - 1)$.
+        $\log(2B - 1) + 2 / \tau$; rows that are all equal give $\log(2B - 1)$.
 
     Raises:
         ValueError: if the shapes differ, the rank is not 2, or the temperature is not above 0.
@@ -45,7 +45,7 @@ def nt_xent(a: Features, b: Features, *, temperature: float | Tensor) -> Float[T
 
     Note:
         The paper's loss is the mean of these 2B values. The authors' code adds the means over `a` and over `b`, which
-        is twice that: a learning rate tuned with it is for twice our gradient. Default temperatures elsewhere: 1.0
+        is twice that, so a learning rate tuned with it assumes twice our gradient. Default temperatures elsewhere: 1.0
         in the authors' code, .5 in lightly, .07 in pytorch-metric-learning.
     """
     check_rank("a", a, "batch dim")
@@ -65,7 +65,7 @@ def decoupled_contrastive(a: Features, b: Features, *, temperature: float | Tens
     \qquad z = [a; b], \quad s(x, y) = x^\top y / \tau$$
 
     where $p(i)$ is the other view of image i, and k runs over the $2B - 2$ views of other images. In `nt_xent` the
-    gradient fades for a pair that already agrees, and the more the smaller the batch; here it does not.
+    gradient of a pair that already agrees shrinks, most of all in small batches; here it does not.
 
     Args:
         a: one view of each image, `[B, D]`, B >= 2.
@@ -73,8 +73,8 @@ def decoupled_contrastive(a: Features, b: Features, *, temperature: float | Tens
         temperature: $\tau$ > 0.
 
     Returns:
-        `[2B]`: the losses of the rows of `a`, then those of `b`, in at least float32. They can be negative, from
-        $\log(2B - 2) - 2 / \tau$ on; rows that are all alike give $\log(2B - 2)$.
+        `[2B]`: the losses of the rows of `a`, then those of `b`, in at least float32. They can be negative, down to
+        $\log(2B - 2) - 2 / \tau$; rows that are all equal give $\log(2B - 2)$.
 
     Raises:
         ValueError: if the shapes differ, the rank is not 2, there is only one image, or the temperature is not above 0.
@@ -88,8 +88,8 @@ def decoupled_contrastive(a: Features, b: Features, *, temperature: float | Tens
         Yeh, Hong, Hsu, Liu, Chen, LeCun. Decoupled contrastive learning. arXiv:2110.06848, equation 6.
 
     Note:
-        The paper adds the 2B values up; lightly's `DCLLoss` is their mean, with a default temperature of .1. The
-        weighted form of the paper (DCLW) is another loss and not here.
+        The paper sums the 2B values; lightly's `DCLLoss` is their mean, with a default temperature of .1. The paper's
+        weighted form (DCLW) is a different loss and is not included.
     """
     check_rank("a", a, "batch dim")
     check_same_shape(a=a, b=b)
@@ -106,7 +106,7 @@ def decoupled_contrastive(a: Features, b: Features, *, temperature: float | Tens
 def info_nce(
     query: Features, positive: Features, negatives: Float[Tensor, "negatives dim"], *, temperature: float | Tensor
 ) -> Float[Tensor, " batch"]:
-    r"""InfoNCE against a common set of negatives: find the positive of a query among them (MoCo).
+    r"""InfoNCE with a shared set of negatives: find the positive of a query among them (MoCo).
 
     $$\ell_i = -\log \frac{\exp(s(q_i, p_i))}{\exp(s(q_i, p_i)) + \sum_{k=1}^{K} \exp(s(q_i, n_k))},
     \qquad s(x, y) = x^\top y / \tau$$
@@ -121,8 +121,8 @@ def info_nce(
         `[B]`, in at least float32, between 0 and $\log(K + 1) + 2 / \tau$.
 
     Raises:
-        ValueError: if the shapes of query and positive differ, a rank is not 2, the negatives have another dimension,
-            or the temperature is not above 0.
+        ValueError: if the shapes of query and positive differ, a rank is not 2, the negatives have a different
+            dimension, or the temperature is not above 0.
 
     Example:
         >>> query = torch.eye(3)[:1]
@@ -134,13 +134,13 @@ def info_nce(
         arXiv:1911.05722, equation 1. The name is from van den Oord, Li, Vinyals, arXiv:1807.03748, equation 4.
 
     Note:
-        MoCo v3 takes the other positives of the batch as negatives: `mocov3`.
+        MoCo v3 uses the other positives of the batch as negatives: `mocov3`.
     """
     check_rank("query", query, "batch dim")
     check_same_shape(query=query, positive=positive)
     check_rank("negatives", negatives, "negatives dim")
     if negatives.shape[1] != query.shape[1]:
-        raise ValueError(f"negatives: expected [K, {query.shape[1]}] as the queries, got {list(negatives.shape)}")
+        raise ValueError(f"negatives: expected [K, {query.shape[1]}] like the queries, got {list(negatives.shape)}")
     check_positive("temperature", temperature)
     q, p, n = l2_normalize(query), l2_normalize(positive), l2_normalize(negatives)
     s_positive = (q * p).sum(1) / temperature
@@ -175,8 +175,8 @@ def mocov3(query: Features, key: Features, *, temperature: float | Tensor) -> Fl
         algorithm 1.
 
     Note:
-        The factor $2 \tau$ keeps the gradient's size over temperatures. stable-pretraining leaves it out and halves the
-        sum over both directions, which is $1 / (4 \tau)$ of the authors' loss.
+        The factor $2 \tau$ keeps the scale of the gradient across temperatures. stable-pretraining omits it and halves
+        the sum over both directions, which is $1 / (4 \tau)$ of the authors' loss.
     """
     check_rank("query", query, "batch dim")
     check_same_shape(query=query, key=key)
@@ -194,11 +194,11 @@ def supervised_contrastive(
     \log \frac{\exp(s(z_i, z_p))}{\sum_{k \ne i} \exp(s(z_i, z_k))}, \qquad s(x, y) = x^\top y / \tau$$
 
     where $P(i)$ are the other rows with the label of row i. For two views of each image pass `torch.cat([a, b])` and
-    `torch.cat([labels, labels])`; with a label of its own for every image that is `nt_xent(a, b)`.
+    `torch.cat([labels, labels])`; with a different label for every image, this equals `nt_xent(a, b)`.
 
     Args:
         z: `[B, D]`.
-        labels: integers `[B]`; only their equality counts.
+        labels: integers `[B]`; only their equality matters.
         temperature: $\tau$ > 0; .1 in the paper.
 
     Returns:
@@ -220,8 +220,8 @@ def supervised_contrastive(
     Note:
         This is the paper's $L^{out}$, the mean over positives outside the logarithm. $L^{in}$ (equation 3) has it
         inside, is at most as large by Jensen's inequality, and trained worse in the paper (section 3.2). The authors'
-        code multiplies by $\tau / .07$. The paper adds the rows up; pytorch-metric-learning's `SupConLoss` is the mean
-        over the rows whose loss is above 0.
+        code multiplies by $\tau / .07$. The paper sums over the rows; pytorch-metric-learning's `SupConLoss` is the
+        mean over the rows whose loss is above 0.
     """
     check_rank("z", z, "batch dim")
     check_rank("labels", labels, "batch")

@@ -1,6 +1,6 @@
-r"""Losses against the output of a second network: a student predicts what a teacher, or another view, gives.
+r"""Losses against a second output: a student predicts the output of a teacher, or that of another view.
 
-They never detach: the caller stops the gradient through the target, which is a part of the method and not of the loss.
+They never detach: the caller stops the gradient through the target, because that is part of the method, not the loss.
 """
 
 from jaxtyping import Float
@@ -36,7 +36,7 @@ def negative_cosine(prediction: Features, target: Features) -> Float[Tensor, " b
 
     Note:
         The loss of BYOL (arXiv:2006.07733, equation 2) is the squared distance of the unit vectors,
-        `2 + 2 * negative_cosine(...)`. SimSiam halves the sum over its two directions and BYOL does not: with equal
+        `2 + 2 * negative_cosine(...)`. SimSiam halves the sum over its two directions and BYOL does not, so at equal
         learning rates BYOL's steps are four times as long.
     """
     check_rank("prediction", prediction, "batch dim")

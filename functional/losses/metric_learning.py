@@ -1,7 +1,7 @@
-r"""Losses on Euclidean distances, for Siamese networks: rows of one class come close, others stay a margin away.
+r"""Losses on Euclidean distances, for Siamese networks: rows of one class move together, others a margin apart.
 
-The rows are not normalised, so a margin is measured in the units of the features. Where two rows coincide their
-distance has no derivative; the gradient there is 0.
+The rows are not normalised, so a margin is measured in the units of the features. Where two rows coincide, their
+distance has no derivative; the gradient is 0 there.
 """
 
 import torch
@@ -16,14 +16,14 @@ from functional.numerics import promote_half
 def pairwise_contrastive(
     a: Features, b: Features, same: Bool[Tensor, " batch"] | Int[Tensor, " batch"], *, margin: float
 ) -> Float[Tensor, " batch"]:
-    r"""Contrastive loss of pairs: draw together those of one class, push the others a margin apart.
+    r"""Contrastive loss of pairs: pull pairs of one class together, push the others a margin apart.
 
     $$\ell_i = y_i \, d_i^2 + (1 - y_i) \max(m - d_i, 0)^2, \qquad d_i = \|a_i - b_i\|_2$$
 
     Args:
         a: `[B, D]`.
         b: the partner of each, row by row, `[B, D]`.
-        same: $y$, `[B]`: 1 or True where the pair is of one class, else 0 or False.
+        same: $y$, `[B]`: 1 or True if the pair is of one class, otherwise 0 or False.
         margin: m > 0, in the units of the features.
 
     Returns:
@@ -41,9 +41,9 @@ def pairwise_contrastive(
         Hadsell, Chopra, LeCun. Dimensionality reduction by learning an invariant mapping. CVPR 2006, equation 4.
 
     Note:
-        The paper has 1/2 before both terms, so half of this loss and of its gradient, and its label Y is the other way
-        round: 0 where the pair is similar. Published code that puts a "same class" label into the paper's formula
-        draws different classes together and pushes equal ones apart.
+        The paper has a factor 1/2 on both terms, which halves the loss and its gradient, and its label Y is reversed: 0
+        for a similar pair. Published code that puts a "same class" label into the paper's formula pulls different
+        classes together and pushes equal ones apart.
     """
     check_rank("a", a, "batch dim")
     check_same_shape(a=a, b=b)
@@ -81,9 +81,9 @@ def triplet(anchor: Features, positive: Features, negative: Features, *, margin:
         Schroff, Kalenichenko, Philbin. FaceNet. arXiv:1503.03832, section 3.1.
 
     Note:
-        FaceNet compares *squared* distances of unit vectors; the Siamese networks after it, and
-        `torch.nn.TripletMarginLoss`, plain distances as here. torch adds 1e-6 to every difference to keep clear of
-        distance 0, which moves the values; here nothing is added.
+        FaceNet compares *squared* distances of unit vectors; later Siamese networks and `torch.nn.TripletMarginLoss`
+        compare plain distances, as here. torch adds 1e-6 to every difference to avoid distance 0, which changes the
+        values; here nothing is added.
     """
     check_rank("anchor", anchor, "batch dim")
     check_same_shape(anchor=anchor, positive=positive, negative=negative)
@@ -92,5 +92,5 @@ def triplet(anchor: Features, positive: Features, negative: Features, *, margin:
 
 
 def _distance(x: Tensor, y: Tensor) -> Tensor:
-    """Euclidean, row by row; `vector_norm` has gradient 0 at 0, where the square root of a sum of squares has NaN."""
+    """Euclidean distance by row; `vector_norm` has gradient 0 at 0, where the root of a sum of squares gives NaN."""
     return torch.linalg.vector_norm(promote_half(x) - promote_half(y), dim=1)

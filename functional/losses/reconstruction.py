@@ -1,7 +1,7 @@
-r"""Losses of a decoder: how far a reconstruction is from its image, as a mean over the pixels.
+r"""Losses of a decoder: the error of a reconstruction, averaged over the pixels of the image.
 
-One value per image, whatever the shape of an image: `[B, C, H, W]`, or `[B, D]`. A denoising autoencoder is compared
-with the *clean* image (Vincent, Larochelle, Bengio, Manzagol, ICML 2008), not with the noisy one that it was given.
+They return one value per image, for images of any shape: `[B, C, H, W]`, or `[B, D]`. A denoising autoencoder is
+compared with the *clean* image (Vincent, Larochelle, Bengio, Manzagol, ICML 2008), not with its noisy input.
 """
 
 import torch.nn.functional as F
@@ -27,7 +27,7 @@ def mean_squared_error(
         `[B]`, in at least float32.
 
     Raises:
-        TypeError: if one is not floating point, as when uint8 images are compared with a decoder's 0..1.
+        TypeError: if either is not floating point, for example uint8 images against a decoder's outputs in 0..1.
         ValueError: if the shapes differ.
 
     Example:
@@ -48,7 +48,7 @@ def binary_cross_entropy(
     t_{ij} \log \sigma(x_{ij}) + (1 - t_{ij}) \log(1 - \sigma(x_{ij})) \big]$$
 
     Args:
-        logits: `[B, ...]`, what the decoder gives *before* its sigmoid. From probabilities the loss could not be
+        logits: `[B, ...]`, the outputs of the decoder *before* its sigmoid. From probabilities the loss could not be
             computed where they round to 0 or 1.
         target: the same shape, in 0..1.
 
@@ -56,7 +56,7 @@ def binary_cross_entropy(
         `[B]`, at least the entropy of the target, which is above 0 for grey pixels; in at least float32.
 
     Raises:
-        TypeError: if one is not floating point.
+        TypeError: if either is not floating point.
         ValueError: if the shapes differ.
 
     Example:
@@ -65,11 +65,11 @@ def binary_cross_entropy(
         tensor([0.3466])
 
     Note:
-        Variational autoencoders add the pixels up instead: P times this value.
+        Variational autoencoders sum over the pixels instead: P times this value.
     """
     _check(logits=logits, target=target)
     x, t = promote_half(logits), promote_half(target)
-    # log(1 + exp(x)) - t x, the same formula with nothing to overflow.
+    # log(1 + exp(x)) - t x, the same formula without overflow.
     return (F.softplus(x) - t * x).reshape(len(x), -1).mean(1)
 
 
