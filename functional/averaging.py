@@ -19,17 +19,17 @@ def ema(average: Any, params: Any, *, momentum: float | Tensor) -> Any:
     r"""The exponential moving average, $a \leftarrow \tau a + (1 - \tau) p$, leaf by leaf.
 
     Args:
-        average: a tree of tensors, $a$. Averages of half-precision parameters belong in float32: in bfloat16 a step
-            below 1/256 of the value is lost.
+        average: a tree of tensors, $a$. Keep averages of half-precision parameters in float32: in bfloat16 a step below
+            1/256 of the value is lost.
         params: a tree of the same structure, $p$.
         momentum: $\tau$ in 0..1: a number, or a scalar tensor from a schedule. BYOL's goes from .996 to 1 as
             `schedules.cosine(0.996, steps, final=1.0)`.
 
     Returns:
-        The new average, in the dtypes of the old one. Integer leaves, such as counters, are the old ones.
+        The new average, in the dtypes of the old one. Integer leaves, such as counters, are returned unchanged.
 
     Raises:
-        ValueError: if a momentum that is a number is out of range.
+        ValueError: if the momentum is a number out of range.
 
     Example:
         >>> ema({"weight": torch.zeros(2)}, {"weight": torch.ones(2)}, momentum=0.9)
@@ -40,7 +40,7 @@ def ema(average: Any, params: Any, *, momentum: float | Tensor) -> Any:
         Grill et al. Bootstrap your own latent. arXiv:2006.07733, equation 1 and section 3.2 (the schedule).
     """
     check_between("momentum", momentum, 0, 1)
-    # 1 - tau is taken in float64: near tau = 1 it would lose its digits in float32.
+    # Compute 1 - tau in float64: in float32 it loses digits near tau = 1.
     rate = 1 - torch.as_tensor(momentum, dtype=torch.float64)
 
     def step(a: Tensor, p: Tensor) -> Tensor:
@@ -50,18 +50,18 @@ def ema(average: Any, params: Any, *, momentum: float | Tensor) -> Any:
 
 
 def follow(target: Any, params: Any, *, momentum: float | Schedule, step: int | Tensor) -> Any:
-    r"""The target network at a step, from the current parameters and the momentum of the step before.
+    r"""The target network at a step, from the current parameters and the momentum of the previous step.
 
     $$\xi_0 \text{ as it started}, \qquad \xi_k = \tau_{k-1} \, \xi_{k-1} + (1 - \tau_{k-1}) \, \theta_k$$
 
-    A pure loss sees the parameters before the optimizer moves them, and so it advances the target at its start. That
-    equals the papers' order, the target's update after the optimizer's, but for the last update of all.
+    A pure loss sees the parameters before the optimizer updates them, so it updates the target at its start. This
+    equals the papers' order, the target's update after the optimizer's, except for the very last update.
 
     Args:
         target: $\xi_{k-1}$, a tree of tensors.
         params: $\theta_k$, the current parameters, a tree of the same structure.
         momentum: $\tau$, a number in 0..1 or a schedule.
-        step: $k$, the number of updates made; at 0 the target is as it was.
+        step: $k$, the number of updates made; at 0 the target is unchanged.
 
     Example:
         >>> target, params = {"w": torch.zeros(1)}, {"w": torch.ones(1)}

@@ -1,25 +1,25 @@
-"""The contracts that every file of `functional` keeps, written once.
+"""The contracts that every file of `functional` follows, stated once.
 
-**Pure functions in pairs.** What has parameters or state is a NamedTuple of functions: `Encoder(init, apply)`,
-`Optimizer(init, update)`, `Method(init, loss)`. `init` makes the trees, the other function maps trees to new trees.
-Nothing is held by an object and nothing is changed in place: an argument is the same after a call as before.
+**Pairs of pure functions.** Anything with parameters or state is a NamedTuple of functions: `Encoder(init, apply)`,
+`Optimizer(init, update)`, `Method(init, loss)`. `init` creates the trees; the other function maps trees to new trees.
+No object holds state and nothing is changed in place: a call leaves its arguments unchanged.
 
 **Trees.** `Params` and `BatchStats` are nested dicts of tensors with torchvision's names; states are NamedTuples.
-Both are pytrees, so that `torch.func` and `functional.tree` work on them as they are.
+Both are pytrees, so `torch.func` and `functional.tree` work on them directly.
 
-**Argument order** is `params, state, key, data, *, hyperparameters`, less what a function does not need. Samplers
-and augmentations take the key first. What comes back is `(result, new_state)`, or `(loss, (new_state, info))`:
-state goes on to the next call, info is there to be logged.
+**Argument order** is `params, state, key, data, *, hyperparameters`, without those a function does not need. Samplers
+and augmentations take the key first. Functions return `(result, new_state)`, or `(loss, (new_state, info))`: the state
+is passed to the next call, the info is logged.
 
-**Keys.** Whatever draws takes a key (`functional.random`), and a key is used once: split it, or fold a number in. No
-function returns a key. A function that takes keys `[B, 2]` gives every row of its batch a stream of its own. What a
-method draws from the key of an epoch has a stream per purpose (`functional.streams`).
+**Keys.** A function that draws random numbers takes a key (`functional.random`). Use a key once: split it, or fold a
+number in. No function returns an updated key. A function that takes keys `[B, 2]` gives every row of its batch its own
+stream. A method draws from the key of the epoch, with one stream per purpose (`functional.streams`).
 
-**Clocks.** Whatever changes over training is a schedule `step -> value` (`functional.schedules`), and the step is an
-argument: `Batch.step` for a method, the optimizer's own counter for an optimizer.
+**Clocks.** A value that changes during training is a schedule `step -> value` (`functional.schedules`), and the step is
+an argument: `Batch.step` for a method, the optimizer's own counter for an optimizer.
 
-**Numbers.** Images are `[B, C, H, W]`: uint8 in 0..255, or floating point in 0..1. float32 is the default; half
-precision is raised to float32 wherever a loss or a statistic is computed; float64 stays float64.
+**Numbers.** Images are `[B, C, H, W]`: uint8 in 0..255, or floating point in 0..1. float32 is the default. Losses and
+statistics promote half precision to float32; float64 stays float64.
 
 References:
     The pairs follow optax (`GradientTransformation`) and jax.example_libraries.stax (`init_fun, apply_fun`).
@@ -45,7 +45,7 @@ class Batch(NamedTuple):
 
     Attributes:
         images: uint8 or floating point `[B, C, H, W]`.
-        labels: int64 `[B]`, or None where there are none.
+        labels: int64 `[B]`, or None if there are none.
         index: int64 `[B]`, the positions of the images in their dataset. They select the keys of the views.
         step: int64 scalar, the number of updates made before this batch. The training step fills it in; a method's
             schedules read it.
@@ -53,7 +53,7 @@ class Batch(NamedTuple):
 
     images: Tensor
     labels: Tensor | None
-    index: Int64[Tensor, " batch"]  # pyright: ignore[reportIncompatibleMethodOverride]: tuple.index is not missed
+    index: Int64[Tensor, " batch"]  # pyright: ignore[reportIncompatibleMethodOverride]: tuple.index is not needed
     step: Int64[Tensor, ""] = torch.zeros((), dtype=torch.int64)
 
 
@@ -68,8 +68,8 @@ class Init(Protocol):
 class Apply(Protocol):
     """`(params, batch_stats, inputs, *, train, key) -> (outputs, batch_stats)`.
 
-    In evaluation mode (`train=False`) the statistics come back as they went in and nothing is drawn. In train mode
-    the batch is normalised by its own statistics, the running ones are advanced, and a layer that draws needs a key:
+    In evaluation mode (`train=False`) the statistics are returned unchanged and nothing is drawn. In train mode the
+    batch is normalised by its own statistics, the running statistics are updated, and a layer that draws needs a key:
     `[2]` for the whole batch, or `[B, 2]` for a stream per row.
     """
 
@@ -83,8 +83,8 @@ class Tokens(Protocol):
     """`(params, batch_stats, images, *, keep, train, key) -> (tokens, batch_stats)`.
 
     The tokens of a transformer, `[B, L, feature_dim]`, before they are pooled to features. `keep` is int64 `[B, K]`,
-    the positions of the patches that it sees, in this order; None shows it all of them. What stands before the patches
-    (a class token) is never left out.
+    the positions of the patches that the transformer sees, in this order; None keeps them all. Tokens before the
+    patches (a class token) are always kept.
     """
 
     def __call__(
@@ -104,10 +104,10 @@ class Encoder(NamedTuple):
     """A network from images `[B, C, H, W]` to features `[B, feature_dim]`.
 
     Attributes:
-        init: starts its parameters and running statistics.
-        apply: images to features.
-        feature_dim: how many features an image has.
-        tokens: images to tokens, with the parameters of `apply`; None for a network that has none.
+        init: initialises the parameters and running statistics.
+        apply: maps images to features.
+        feature_dim: the number of features per image.
+        tokens: maps images to tokens, with the parameters of `apply`; None for a network without tokens.
     """
 
     init: Init
@@ -129,7 +129,7 @@ Views = Augmentation | Sequence[Augmentation]
 
 @runtime_checkable
 class MethodInit(Protocol):
-    """`key -> (params, state)`: what the optimizer moves, and what else training carries."""
+    """`key -> (params, state)`: what the optimizer updates, and the rest of the state of training."""
 
     def __call__(self, key: Key, /) -> tuple[Params, Any]: ...
 
@@ -138,14 +138,14 @@ class MethodInit(Protocol):
 class Loss(Protocol):
     """`(params, state, key, batch) -> (loss, (state, info))`.
 
-    The loss is a scalar, differentiable in `params`. State and info come back detached. The key is that of the
-    epoch: the views of an image are drawn from `fold_in(fold_in(key, index), view)`, so that they depend on the seed,
-    the epoch, the image and the view alone.
+    The loss is a scalar, differentiable in `params`. State and info are returned detached. The key is that of the
+    epoch: the views of an image are drawn from `fold_in(fold_in(key, index), view)`, so they depend only on the seed,
+    the epoch, the image and the view.
 
-    Target networks, queues and running matrices live in `state` and advance inside the loss, by the clock
-    `batch.step`. `info` holds scalars to log, among them what shows a collapse of this method: a name that ends in
-    `_std` is a spread (`metrics.feature_std`), 1 when outputs go in all directions and 0 when they are all alike. The
-    names `loss` and `grad_norm` belong to the training step.
+    Target networks, queues and running matrices live in `state` and are updated inside the loss, by the clock
+    `batch.step`. `info` holds scalars to log, including those that reveal a collapse of this method: a name that ends
+    in `_std` is a spread (`metrics.feature_std`), 1 when outputs point in all directions and 0 when they are all
+    equal. The names `loss` and `grad_norm` belong to the training step.
     """
 
     def __call__(self, params: Params, state: Any, key: Key, batch: Batch, /) -> tuple[Tensor, tuple[Any, Info]]: ...
@@ -155,15 +155,15 @@ class Loss(Protocol):
 class Published(Protocol):
     """`(params, state) -> (params, batch_stats)`: the weights of the encoder that a method publishes.
 
-    A teacher that follows by `averaging.follow` is that of the last loss: the update after it is not in it, which does
-    no harm where the momentum ends at 1.
+    A teacher updated by `averaging.follow` is that of the last loss and lacks the update after it. This is harmless if
+    the momentum ends at 1.
     """
 
     def __call__(self, params: Params, state: Any, /) -> tuple[Params, BatchStats]: ...
 
 
 def online(params: Params, state: Any, /) -> tuple[Params, BatchStats]:
-    """The encoder that the optimizer moves, `params["encoder"]`, with its statistics, `state.batch_stats`.
+    """The encoder that the optimizer updates, `params["encoder"]`, with its statistics, `state.batch_stats`.
 
     Example:
         >>> from functional.methods.simclr import State
@@ -174,16 +174,16 @@ def online(params: Params, state: Any, /) -> tuple[Params, BatchStats]:
 
 
 class Method(NamedTuple):
-    """A way to pretrain an encoder: how its parameters start, and the loss that trains them.
+    """A way to pretrain an encoder: the initial parameters, and the loss that trains them.
 
     Attributes:
-        init: starts parameters and state.
+        init: initialises parameters and state.
         loss: what training minimises.
-        encoder: the encoder that is watched, saved and evaluated; a teacher, where the method publishes one.
-        project: `params -> params`, applied after every update (`optimizers.project`) and to what `init` gives:
-            prototypes of unit norm, say. None for nothing.
-        advice: what to change when the features collapse, as one sentence.
-        labelled: whether the loss reads `batch.labels`. `zoo` shows them to no other method.
+        encoder: the encoder that is monitored, saved and evaluated; the teacher, if the method publishes one.
+        project: `params -> params`, applied after every update (`optimizers.project`) and to the result of `init`, for
+            example to keep prototypes at unit norm. None for no projection.
+        advice: one sentence on what to change when the features collapse.
+        labelled: whether the loss reads `batch.labels`. `zoo` passes labels to such methods only.
     """
 
     init: MethodInit

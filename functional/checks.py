@@ -1,8 +1,8 @@
-"""The only texts for bad arrays and numbers: what was expected, what came, what to do.
+"""The only error messages for bad arrays and numbers: what was expected, what was passed, what to do.
 
-The checks read metadata (rank, shape, dtype) and Python numbers, never the values of a tensor: those break `vmap` and
-`torch.compile`, and on a GPU they wait for the device. Values are checked in `zoo` and in `functional.probes`.
-Each check returns None or raises; `name` is the argument's name at the caller.
+The checks read metadata (rank, shape, dtype) and Python numbers, never the values of a tensor: reading those breaks
+`vmap` and `torch.compile`, and on a GPU it waits for the device. Values are checked in `zoo` and in
+`functional.probes`. Each check returns None or raises; `name` is the name of the caller's argument.
 """
 
 import torch
@@ -30,7 +30,7 @@ def check_rank(name: str, x: Tensor, layout: str) -> None:
         hint = (
             f"add the missing dimensions with x[{', '.join(['None'] * missing)}]"
             if missing > 0
-            else "reshape it, or index the dimension that is too many"
+            else "reshape it, or index the extra dimension"
         )
         raise ValueError(f"{name}: expected rank {len(words)} [{', '.join(words)}], got shape {list(x.shape)}; {hint}")
 
@@ -105,11 +105,11 @@ def check_images(images: Tensor) -> None:
     """Require floating-point images `[B, C, H, W]`.
 
     Raises:
-        TypeError: for another dtype. The message says how to scale uint8.
-        ValueError: for another rank.
+        TypeError: for any other dtype. The message says how to convert uint8.
+        ValueError: for any other rank.
 
     Example:
-        >>> check_images(torch.zeros(2, 1, 8, 8))  # says nothing: all is well
+        >>> check_images(torch.zeros(2, 1, 8, 8))  # passes silently
     """
     check_rank("images", images, "batch channels height width")
     if not images.is_floating_point():
@@ -144,10 +144,10 @@ def check_image_size(images: Tensor, size: int) -> None:
     """Require images `[B, C, size, size]`.
 
     Raises:
-        ValueError: for another height or width.
+        ValueError: for any other height or width.
 
     Example:
-        >>> check_image_size(torch.zeros(2, 1, 8, 8), 8)  # says nothing: all is well
+        >>> check_image_size(torch.zeros(2, 1, 8, 8), 8)  # passes silently
     """
     height, width = images.shape[-2:]
     if (height, width) != (size, size):
@@ -161,10 +161,10 @@ def check_keys(keys: Tensor, images: Tensor) -> None:
 
     Raises:
         TypeError: if the keys are not int32.
-        ValueError: if there are not as many keys as images.
+        ValueError: if the numbers of keys and images differ.
 
     Example:
-        >>> check_keys(torch.zeros(2, 2, dtype=torch.int32), torch.zeros(2, 1, 8, 8))  # says nothing: all is well
+        >>> check_keys(torch.zeros(2, 2, dtype=torch.int32), torch.zeros(2, 1, 8, 8))  # passes silently
     """
     check_key(keys)
     if keys.shape != (len(images), 2):
@@ -182,7 +182,7 @@ def check_per_image(name: str, x: Tensor, images: Tensor, shape: tuple[int, ...]
         ValueError: if it is not `[B, *shape]` for `B` images.
 
     Example:
-        >>> check_per_image("angle", torch.zeros(2), torch.zeros(2, 1, 8, 8))  # says nothing: all is well
+        >>> check_per_image("angle", torch.zeros(2), torch.zeros(2, 1, 8, 8))  # passes silently
     """
     expected = [len(images), *shape]
     if not isinstance(x, Tensor):
@@ -198,7 +198,7 @@ def check_interval(name: str, interval: tuple[float, float]) -> None:
         ValueError: otherwise.
 
     Example:
-        >>> check_interval("scale", (0.08, 1.0))  # says nothing: all is well
+        >>> check_interval("scale", (0.08, 1.0))  # passes silently
     """
     if not 0 < interval[0] <= interval[1]:
         raise ValueError(f"{name}: expected (low, high) with 0 < low <= high, got {interval}")
@@ -208,11 +208,11 @@ def check_key(key: Tensor) -> None:
     """Require keys as `functional.random` makes them: int32 `[..., 2]`.
 
     Raises:
-        TypeError: if the dtype is not int32 (as when a seed or an old-style array is passed).
+        TypeError: if the dtype is not int32 (for example, for a seed or an old-style array).
         ValueError: if the last dimension is not 2.
 
     Example:
-        >>> check_key(torch.zeros(2, dtype=torch.int32))  # says nothing: all is well
+        >>> check_key(torch.zeros(2, dtype=torch.int32))  # passes silently
     """
     if not isinstance(key, Tensor):
         raise TypeError(f"key: expected a tensor, got {key!r}; make a key with functional.random.key(seed)")
@@ -226,7 +226,7 @@ def check_positive(name: str, value: object) -> None:
     """Require a number above 0. A tensor passes: its value is not read.
 
     Raises:
-        ValueError: for a number that is 0, negative or NaN.
+        ValueError: if the number is 0, negative or NaN.
 
     Example:
         >>> check_positive("temperature", 0.0)
@@ -242,7 +242,7 @@ def check_between(name: str, value: object, low: float, high: float) -> None:
     """Require `low <= value <= high`. A tensor passes: its value is not read.
 
     Raises:
-        ValueError: for a number outside.
+        ValueError: if the number is out of range.
 
     Example:
         >>> check_between("p", 1.5, 0, 1)
@@ -255,10 +255,10 @@ def check_between(name: str, value: object, low: float, high: float) -> None:
 
 
 def check_fraction(name: str, value: object) -> None:
-    """Require `0 <= value < 1`, as of a momentum. A tensor passes: its value is not read.
+    """Require `0 <= value < 1`, as for a momentum. A tensor passes: its value is not read.
 
     Raises:
-        ValueError: for a number outside.
+        ValueError: if the number is out of range.
 
     Example:
         >>> check_fraction("momentum", 1.0)

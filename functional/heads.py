@@ -1,7 +1,7 @@
-"""What stands on an encoder during pretraining: projection and prediction MLPs, and decoders.
+"""Networks on top of an encoder during pretraining: projection and prediction MLPs, and decoders.
 
-Heads are layers, `(init, apply)`, and are thrown away after pretraining: the features that are kept are the encoder's.
-So the batch norms of MLPs keep no running statistics, and normalise by the batch in evaluation mode as well.
+Heads are layers, `(init, apply)`, and are discarded after pretraining: only the encoder's features are used later.
+The batch norms of MLPs therefore keep no running statistics and normalise by the batch in evaluation mode too.
 """
 
 from itertools import pairwise
@@ -20,17 +20,17 @@ def projection_mlp(
     last_batch_norm: bool = False,
     last_bias: bool = True,
 ) -> Layer:
-    """linear, ReLU, ..., linear: `[B, in_features] -> [B, widths[-1]]`, a linear layer per width.
+    """linear, ReLU, ..., linear: `[B, in_features] -> [B, widths[-1]]`, one linear layer per width.
 
     Args:
         in_features: the `feature_dim` of the encoder.
-        widths: outputs of each linear layer: (2048, 256) for SimCLR, (2048, 2048, 2048) for SimSiam.
+        widths: the outputs of each linear layer: (2048, 256) for SimCLR, (2048, 2048, 2048) for SimSiam.
         batch_norm: normalise before each ReLU, as SimSiam and BYOL do.
         last_batch_norm: normalise the outputs too, without scale and shift, as SimSiam does.
-        last_bias: whether the last linear layer has a bias; never before a batch norm.
+        last_bias: whether the last linear layer has a bias; before a batch norm it never has one.
 
     Returns:
-        A layer with parameters `linear1`, `bn1`, `linear2`, ...; no widths give the identity.
+        A layer with parameters `linear1`, `bn1`, `linear2`, ...; empty `widths` give the identity.
 
     Raises:
         ValueError: if a size is not above 0.
@@ -47,8 +47,8 @@ def projection_mlp(
         section 3, "Projection MLP".
 
     Note:
-        A linear layer before a batch norm has no bias, which the mean would take away. The authors' SimCLR code has
-        batch norm in the head too; the paper's equation has none, and neither has the default here.
+        A linear layer before a batch norm has no bias: subtracting the mean would cancel it. The authors' SimCLR code
+        has batch norm in the head too; the paper's equation and the default here have none.
     """
     net: dict[str, Layer] = {}
     for i, (width_in, width) in enumerate(pairwise((in_features, *widths)), start=1):
@@ -63,13 +63,13 @@ def projection_mlp(
 
 
 def prediction_mlp(in_features: int, hidden: int, out_features: int, *, last_bias: bool = True) -> Layer:
-    """linear, batch norm, ReLU, linear: what SimSiam and BYOL predict the other view with.
+    """linear, batch norm, ReLU, linear: the MLP with which SimSiam and BYOL predict the other view.
 
     Args:
-        in_features: outputs of the projection MLP.
+        in_features: the outputs of the projection MLP.
         hidden: 512 for 2,048 features in SimSiam (a bottleneck), 4,096 for 256 in BYOL.
-        out_features: those of the projection that is predicted.
-        last_bias: whether the last linear layer has a bias: it has in SimSiam, and in BYOL it has not.
+        out_features: the outputs of the projection that it predicts.
+        last_bias: whether the last linear layer has a bias, as in SimSiam; in BYOL it has none.
 
     Returns:
         A layer of `[B, in_features] -> [B, out_features]` with parameters `linear1`, `bn1`, `linear2`.
@@ -88,10 +88,10 @@ def prediction_mlp(in_features: int, hidden: int, out_features: int, *, last_bia
 
 
 def s5_decoder(latent_dim: int = 4, *, out_channels: int = 1) -> Layer:
-    """From latents to images: `[B, latent_dim] -> [B, out_channels, 28, 28]` in 0..1, the inverse of `encoders.s5`.
+    """From latents to images: `[B, latent_dim] -> [B, out_channels, 28, 28]` in 0..1, the decoder for `encoders.s5`.
 
-    Linear to 128 and 288, ReLU after each, read as 32 maps of 3 x 3; transposed convolutions of stride 2 to 16, 8 and
-    `out_channels` maps of 7, 14 and 28 pixels, batch norm and ReLU between; sigmoid.
+    Linear to 128 and 288, ReLU after each, reshaped to 32 maps of 3 x 3; transposed convolutions of stride 2 to 16, 8
+    and `out_channels` maps of 7, 14 and 28 pixels, batch norm and ReLU in between; sigmoid.
 
     Args:
         latent_dim: the `feature_dim` of the encoder.

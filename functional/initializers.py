@@ -1,7 +1,7 @@
-"""How weights start: `(key, shape, dtype) -> Tensor`, on the key's device.
+"""Initializers of weights: `(key, shape, dtype) -> Tensor`, on the key's device.
 
 `shape` is torch's: `[out_features, in_features]` for a linear layer, `[out_channels, in_channels, kernel, kernel]` for
-a convolution. The fan in is the number of inputs of one output, the product of all but the first dimension.
+a convolution. The fan-in is the number of inputs to one output, the product of all dimensions but the first.
 """
 
 import math
@@ -14,7 +14,7 @@ from functional.base import Key
 
 
 def zeros(key: Key, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Tensor:
-    """All 0; the key gives the device alone.
+    """All zeros; the key only gives the device.
 
     Example:
         >>> zeros(random.key(0), (2,))
@@ -24,7 +24,7 @@ def zeros(key: Key, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) 
 
 
 def ones(key: Key, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Tensor:
-    """All 1; the key gives the device alone.
+    """All ones; the key only gives the device.
 
     Example:
         >>> ones(random.key(0), (2,))
@@ -37,8 +37,8 @@ def kaiming_normal(key: Key, shape: tuple[int, ...], dtype: torch.dtype = torch.
     r"""Normal with standard deviation $\sqrt{2 / \text{fan out}}$, for convolutions before a ReLU.
 
     References:
-        He et al. Delving deep into rectifiers. arXiv:1502.01852, section 2.2, backward case (equation 14); the
-        choice of torchvision's ResNets.
+        He et al. Delving deep into rectifiers. arXiv:1502.01852, section 2.2, backward case (equation 14); used by
+        torchvision's ResNets.
 
     Example:
         >>> kaiming_normal(random.key(0), (64, 3, 3, 3)).std()
@@ -51,13 +51,13 @@ def kaiming_normal(key: Key, shape: tuple[int, ...], dtype: torch.dtype = torch.
 def torch_uniform(
     key: Key, shape: tuple[int, ...], dtype: torch.dtype = torch.float32, *, fan_in: int | None = None
 ) -> Tensor:
-    r"""Uniform on $\pm 1 / \sqrt{\text{fan in}}$: what `torch.nn.Linear` and `torch.nn.Conv2d` start with.
+    r"""Uniform on $\pm 1 / \sqrt{\text{fan in}}$: the default of `torch.nn.Linear` and `torch.nn.Conv2d`.
 
     Args:
         key: `[2]`.
         shape: of the weight; or of the bias, with the weight's `fan_in` given.
         dtype: of the result.
-        fan_in: None for the product of all but the first dimension of `shape`.
+        fan_in: None for the product of all dimensions of `shape` but the first.
 
     Example:
         >>> torch_uniform(random.key(0), (64, 16)).abs().max() <= 1 / 4

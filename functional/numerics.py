@@ -1,11 +1,11 @@
-"""Two small functions that losses, metrics and probes share, each with its edge cases settled in one place."""
+"""Two small functions shared by losses, metrics and probes, with their edge cases handled in one place."""
 
 import torch
 from torch import Tensor
 
 
 def promote_half(x: Tensor) -> Tensor:
-    """Half precision raised to float32; float32 and float64 as they are. Differentiable.
+    """Promote half precision to float32; float32 and float64 are unchanged. Differentiable.
 
     Example:
         >>> promote_half(torch.ones(1, dtype=torch.bfloat16)).dtype
@@ -15,7 +15,7 @@ def promote_half(x: Tensor) -> Tensor:
 
 
 def l2_normalize(x: Tensor) -> Tensor:
-    r"""The rows on the unit sphere, $x / \|x\|_2$, in at least float32; a row of zeros stays zero, with gradient 1.
+    r"""Scale rows to unit length, $x / \|x\|_2$, in at least float32; a row of zeros stays zero, with gradient 1.
 
     Args:
         x: `[..., D]`.
@@ -24,7 +24,7 @@ def l2_normalize(x: Tensor) -> Tensor:
         `[..., D]`, each row of norm 1 or 0.
 
     Note:
-        `torch.nn.functional.normalize` divides by max(norm, 1e-12) and so multiplies the gradient of a zero row by
+        `torch.nn.functional.normalize` divides by max(norm, 1e-12), which multiplies the gradient of a zero row by
         1e12: one dead row is enough for NaN parameters. Here a zero row is divided by 1.
 
     Example:

@@ -1,11 +1,11 @@
-r"""Queues: the last K rows that a method has seen, such as MoCo's negatives, as a ring.
+r"""Queues: the last K rows that a method has seen, such as MoCo's negatives, in a ring buffer.
 
 A queue is a NamedTuple of tensors: it lives in a method's state, is saved with it, and works under `vmap`. A method
-uses the rows first and enqueues afterwards, so that what it compares with is never what it has just seen.
+uses the rows before it enqueues new ones, so it never compares a batch with itself.
 
     >>> queue = empty(3, 1)
     >>> queue = enqueue(queue, torch.tensor([[1.0], [2.0]]))
-    >>> queue = enqueue(queue, torch.tensor([[3.0], [4.0]]))  # the oldest row gives way
+    >>> queue = enqueue(queue, torch.tensor([[3.0], [4.0]]))  # replaces the oldest row
     >>> queue.rows.flatten().tolist(), int(queue.filled)
     ([4.0, 2.0, 3.0], 3)
     >>> newest_first(queue).flatten().tolist()
@@ -29,12 +29,12 @@ from functional.numerics import l2_normalize
 
 
 class Queue(NamedTuple):
-    """Rows in a ring.
+    """A ring buffer of rows.
 
     Attributes:
-        rows: `[K, D]`, floating point; what was never written is what the queue started with.
+        rows: `[K, D]`, floating point; rows not yet written keep their initial values.
         position: int64 scalar, where the next row goes.
-        filled: int64 scalar, how many rows were written, at most K.
+        filled: int64 scalar, the number of rows written, at most K.
     """
 
     rows: Float[Tensor, "size dim"]
@@ -43,12 +43,12 @@ class Queue(NamedTuple):
 
 
 def empty(size: int, dim: int, *, device: torch.device | str | None = None) -> Queue:
-    """A queue of zeros: `filled` says which rows count.
+    """A queue of zeros; `filled` says how many rows count.
 
     Args:
         size: K > 0.
         dim: D > 0.
-        device: where it lies.
+        device: of the queue.
 
     Raises:
         ValueError: if a size is not above 0.
@@ -64,7 +64,7 @@ def empty(size: int, dim: int, *, device: torch.device | str | None = None) -> Q
 
 
 def random_rows(key: Key, size: int, dim: int) -> Queue:
-    """A queue of random unit rows, as MoCo starts: every row counts from the first step, and none is filled.
+    """A queue of random unit rows, as in MoCo: every row is used from the first step, and `filled` is 0.
 
     Args:
         key: `[2]`.
@@ -83,14 +83,14 @@ def random_rows(key: Key, size: int, dim: int) -> Queue:
 
 
 def enqueue(queue: Queue, rows: Features) -> Queue:
-    """The queue with new rows in the places of the oldest ones, in order; it wraps around at its end.
+    """The queue with new rows in place of the oldest, in order; it wraps around at its end.
 
     Args:
-        queue: it is not changed.
-        rows: `[B, D]`, B <= K; detach them, or the graph of this step is kept.
+        queue: is not changed.
+        rows: `[B, D]`, B <= K; detach them, or the graph of this step is kept alive.
 
     Raises:
-        ValueError: if there are more rows than the queue holds, or they have another dimension.
+        ValueError: if there are more rows than the queue holds, or their dimension differs.
 
     Example:
         >>> enqueue(empty(2, 1), torch.tensor([[5.0]])).rows
@@ -98,7 +98,7 @@ def enqueue(queue: Queue, rows: Features) -> Queue:
                 [0.]])
 
     Note:
-        MoCo's code needs a queue size that the batch divides; lightly drops the rows that would cross the end.
+        MoCo's code needs a queue size divisible by the batch size; lightly drops the rows that would cross the end.
     """
     check_rank("rows", rows, "batch dim")
     size, dim = queue.rows.shape
@@ -116,7 +116,7 @@ def enqueue(queue: Queue, rows: Features) -> Queue:
 
 
 def newest_first(queue: Queue) -> Float[Tensor, "size dim"]:
-    """All rows, the newest first; those that were never written come last.
+    """All rows, newest first; those not yet written come last.
 
     Example:
         >>> newest_first(enqueue(empty(3, 1), torch.tensor([[1.0], [2.0]]))).flatten()

@@ -1,14 +1,14 @@
-"""The streams of keys that a method draws from: one for each purpose, no two of them ever equal.
+"""The streams of keys that a method draws from: one per purpose, no two of them ever equal.
 
-A loss gets the key of the epoch. Everything that it draws has a key of its own, by three rules:
+A loss receives the key of the epoch. Everything it draws has its own key, by three rules:
 
     view v of an image           fold_in(fold_in(key, index), v)              v = 0, 1, 2, ...
     once per image and view      fold_in(fold_in(fold_in(key, index), STREAM), v)
     once per batch               fold_in(fold_in(key, STREAM), step)
 
-So the views of an image depend on (seed, epoch, index, view) alone, whatever the batch; and what is drawn for a whole
-batch (a permutation, random directions) is new at every step. `Stream` lists the purposes. Their numbers are the
-highest of 32 bits, far from all image indices and view numbers.
+The views of an image thus depend only on (seed, epoch, index, view), not on the batch. Draws for a whole batch (a
+permutation, random directions) are new at every step. `Stream` lists the purposes. Their numbers are the highest of 32
+bits, far from all image indices and view numbers.
 
     >>> from functional import random
     >>> key, index = random.key(0), torch.arange(4)
@@ -29,12 +29,12 @@ from functional.base import Key
 
 
 class Stream(enum.IntEnum):
-    """What keys are for, beside views."""
+    """The purposes of keys, other than views."""
 
-    ENCODER = 2**32 - 1  # what an encoder draws: dropout, drop path
-    TARGET = 2**32 - 2  # what a target network draws
-    HEAD = 2**32 - 3  # what a head draws
-    MASKS = 2**32 - 4  # which patches are hidden
+    ENCODER = 2**32 - 1  # draws of an encoder: dropout, drop path
+    TARGET = 2**32 - 2  # draws of a target network
+    HEAD = 2**32 - 3  # draws of a head
+    MASKS = 2**32 - 4  # which patches are masked
     SAMPLES = 2**32 - 5  # which pair, triplet or rotation an image gets
     SHUFFLE = 2**32 - 6  # permutations of a batch
     DIRECTIONS = 2**32 - 7  # random directions in feature space
@@ -46,8 +46,8 @@ def view_keys(key: Key, index: Int64[Tensor, " batch"], n: int, *, first: int = 
     Args:
         key: of the epoch, `[2]`.
         index: positions of the images in their dataset.
-        n: how many views.
-        first: the number of the first of them, from 0.
+        n: the number of views.
+        first: the index of the first view, from 0.
 
     Example:
         >>> keys = view_keys(random.key(0), torch.tensor([5, 9]), 2)
@@ -59,13 +59,13 @@ def view_keys(key: Key, index: Int64[Tensor, " batch"], n: int, *, first: int = 
 
 
 def image_keys(key: Key, stream: Stream, index: Int64[Tensor, " batch"], n: int = 1) -> Int32[Tensor, "views batch 2"]:
-    """Keys of a stream for every image, `n` of them, one per view.
+    """Keys of a stream for every image: `n` per image, one per view.
 
     Args:
         key: of the epoch, `[2]`.
-        stream: what they are for.
+        stream: their purpose.
         index: positions of the images in their dataset.
-        n: how many per image.
+        n: the number of keys per image.
 
     Example:
         >>> image_keys(random.key(0), Stream.MASKS, torch.arange(3)).shape
@@ -80,7 +80,7 @@ def batch_key(key: Key, stream: Stream, step: Int64[Tensor, ""]) -> Int32[Tensor
 
     Args:
         key: of the epoch, `[2]`.
-        stream: what it is for.
+        stream: its purpose.
         step: `Batch.step`.
 
     Example:

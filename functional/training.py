@@ -5,7 +5,7 @@ r"""Training as a pure step: `(train_state, key, batch) -> (train_state, info)`.
     for batch in batches:
         train_state, info = step(train_state, key_epoch, batch)
 
-Everything that training changes is in the `TrainState`: a run continues from it and the keys alone, and
+Everything that training changes is in the `TrainState`: a run resumes from it and the keys alone, and
 `torch.func.vmap` of the step over stacked states trains several seeds at once.
 """
 
@@ -18,17 +18,17 @@ from torch import Tensor
 from functional import tree
 from functional.base import Batch, Info, Key, Loss, Method, Optimizer, Params
 
-RESERVED = {"loss", "grad_norm"}  # the names in an info that are the training step's
+RESERVED = {"loss", "grad_norm"}  # names in the info that belong to the training step
 
 
 class TrainState(NamedTuple):
-    """What training changes.
+    """Everything that training changes.
 
     Attributes:
-        params: what the optimizer moves.
-        state: the method's own: batch statistics, target networks, queues.
-        opt_state: the optimizer's.
-        step: int64 scalar, the number of steps made.
+        params: what the optimizer updates.
+        state: the method's state: batch statistics, target networks, queues.
+        opt_state: the optimizer's state.
+        step: int64 scalar, the number of steps taken.
     """
 
     params: Params
@@ -41,8 +41,8 @@ def init(method: Method, optimizer: Optimizer, key: Key) -> TrainState:
     """The state before the first step, on the device of the key.
 
     Args:
-        method: whose parameters are trained.
-        optimizer: which trains them.
+        method: the method to train.
+        optimizer: the optimizer that trains it.
         key: `[2]`.
 
     Example:
@@ -62,17 +62,17 @@ def make_train_step(
     """One step of training: the loss, its gradient, the optimizer's update.
 
     Args:
-        loss: a method's.
-        optimizer: whose update makes the new parameters.
+        loss: the loss of a method.
+        optimizer: the optimizer that updates the parameters.
         compile: as for `value_and_grad`.
 
     Returns:
         `step(train_state, key, batch) -> (train_state, info)`; the key is that of the epoch. The loss sees the batch
-        with `batch.step` set to the number of updates made. The info is the loss's own with `"loss"` and
-        `"grad_norm"`, the norm over all parameters before the update. Nothing that comes back carries a graph.
+        with `batch.step` set to the number of updates made. The info is that of the loss plus `"loss"` and
+        `"grad_norm"`, the norm of the gradient over all parameters before the update. No result carries a graph.
 
     Raises:
-        ValueError: at the first step, if the loss's own info has one of these two names.
+        ValueError: at the first step, if the info of the loss has one of these two names.
 
     Example:
         >>> from functional import encoders, methods, optimizers, random
@@ -102,18 +102,18 @@ def make_train_step(
 def value_and_grad(
     loss: Callable[..., tuple[Tensor, Any]], *, compile: bool = False
 ) -> Callable[..., tuple[tuple[Tensor, Any], Params]]:
-    """The value of a loss and its gradient in the first argument.
+    """The value of a loss and its gradient with respect to the first argument.
 
     Args:
         loss: `(params, *args) -> (scalar, aux)`.
-        compile: compile the loss with `torch.compile`: seconds to a minute at the first call, then faster by
-            much of what the views and activations take; convolutions and matrix products stay what they are. Not
-            under `torch.func` transformations, as a compiled function is refused there.
+        compile: compile the loss with `torch.compile`. The first call takes seconds to a minute; later calls save
+            much of the time of views and activations, but none of that of convolutions and matrix products. Not for
+            `torch.func` transformations, which refuse compiled functions.
 
     Returns:
-        `(params, *args) -> ((scalar, aux), grads)`, the gradients in the structure of `params`: zeros for a leaf
-        that the loss does not use. With `compile` nothing that comes back carries a graph; without, derivatives of
-        any order can be taken.
+        `(params, *args) -> ((scalar, aux), grads)`, the gradients in the structure of `params`, with zeros for a leaf
+        that the loss does not use. With `compile` no result carries a graph; without it, derivatives of any order can
+        be taken.
 
     Example:
         >>> square = lambda params, x: ((params["w"] * x) ** 2, {"x": x})

@@ -1,11 +1,11 @@
 """Trees of tensors: map over them, name their leaves, measure and stack them.
 
-A tree is a nested dict of tensors (`Params`, `BatchStats`), or a NamedTuple or tuple of such (a state). Names are the
-path joined by dots: `params["layer1"]["0"]["conv1"]["weight"]` is `"layer1.0.conv1.weight"`, torch's own spelling.
-Leaves come in the order of insertion, and nothing may depend on it: where every leaf needs a key of its own, the
-key comes from the leaf's name or from the code, never from its position.
+A tree is a nested dict of tensors (`Params`, `BatchStats`), or a NamedTuple or tuple of such (a state). Names are
+paths joined by dots: `params["layer1"]["0"]["conv1"]["weight"]` is `"layer1.0.conv1.weight"`, as in torch. Leaves come
+in insertion order, and nothing may depend on it: if every leaf needs its own key, the key comes from the leaf's name or
+from the code, never from its position.
 
-This is the one file that imports `torch.utils._pytree`, which is private.
+This is the only file that imports `torch.utils._pytree`, which is private.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Set
@@ -27,7 +27,7 @@ def map(function: Callable[..., Any], tree: Any, *rest: Any) -> Any:
 
 
 def leaves(tree: Any) -> list[Tensor]:
-    """The tensors of a tree, in order of insertion.
+    """The tensors of a tree, in insertion order.
 
     Example:
         >>> leaves({"a": torch.tensor(1), "b": {"c": torch.tensor(2)}})
@@ -43,10 +43,10 @@ def flatten(tree: Any) -> dict[str, Tensor]:
         tree: nested dicts, NamedTuples and tuples of tensors.
 
     Returns:
-        `{"layer1.0.conv1.weight": tensor, ...}`. An empty dict inside the tree leaves no trace.
+        `{"layer1.0.conv1.weight": tensor, ...}`. Empty dicts inside the tree are dropped.
 
     Raises:
-        ValueError: if a dict's key is not a string, or holds a dot, which would make names ambiguous.
+        ValueError: if a dict's key is not a string, or contains a dot, which would make names ambiguous.
         TypeError: if a leaf is not a tensor.
 
     Example:
@@ -57,7 +57,7 @@ def flatten(tree: Any) -> dict[str, Tensor]:
 
 
 def unflatten(flat: Mapping[str, Tensor]) -> dict[str, Any]:
-    """The nested dict of which `flat` is the flattening.
+    """The nested dict that `flatten` maps to `flat`.
 
     Raises:
         ValueError: if a name is both a leaf and a branch (`"a"` beside `"a.b"`).
@@ -73,9 +73,9 @@ def unflatten(flat: Mapping[str, Tensor]) -> dict[str, Any]:
         for branch in branches:
             node = node.setdefault(branch, {})
             if isinstance(node, Tensor):
-                raise ValueError(f"{name}: {branch!r} is a tensor already; a name is a leaf or a branch, not both")
+                raise ValueError(f"{name}: {branch!r} is already a tensor; a name is a leaf or a branch, not both")
         if last in node:
-            raise ValueError(f"{name}: is a branch already; a name is a leaf or a branch, not both")
+            raise ValueError(f"{name}: is already a branch; a name is a leaf or a branch, not both")
         node[last] = leaf
     return nested
 
@@ -85,10 +85,10 @@ def unflatten_like(template: Any, flat: Mapping[str, Tensor]) -> Any:
 
     Args:
         template: nested dicts, NamedTuples and tuples of tensors; only its structure, shapes and dtypes matter.
-        flat: a leaf for each of the template's, and no other.
+        flat: a leaf for each leaf of the template, and no others.
 
     Raises:
-        ValueError: if a leaf is missing, left over, or of another shape or dtype; the message names it.
+        ValueError: if a leaf is missing, left over, or of a different shape or dtype; the message names it.
 
     Example:
         >>> unflatten_like({"a": (torch.zeros(1),)}, {"a.0": torch.ones(1)})
@@ -118,7 +118,7 @@ def norm(tree: Any) -> Tensor:
 
 
 def stack(trees: list[Any]) -> Any:
-    """One tree whose leaves have a new first dimension, from trees of one structure: what `torch.func.vmap` maps over.
+    """Stack trees of one structure along a new first dimension, which `torch.func.vmap` can map over.
 
     Example:
         >>> stack([{"a": torch.tensor(1)}, {"a": torch.tensor(2)}])
@@ -128,7 +128,7 @@ def stack(trees: list[Any]) -> Any:
 
 
 def detach(tree: Any) -> Any:
-    """The same values, cut from the graph that computed them.
+    """The same values, detached from the graph that computed them.
 
     Example:
         >>> detach({"a": torch.ones(1, requires_grad=True)})

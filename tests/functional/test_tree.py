@@ -77,8 +77,8 @@ def test_detach_cuts_the_graph_and_leaves_the_argument():
             TypeError,
             "a.b: expected a tensor, a dict or a tuple, got NoneType",
         ),
-        (lambda: tree.unflatten({"a": torch.ones(1), "a.b": torch.ones(1)}), ValueError, "'a' is a tensor already"),
-        (lambda: tree.unflatten({"a.b": torch.ones(1), "a": torch.ones(1)}), ValueError, "a: is a branch already"),
+        (lambda: tree.unflatten({"a": torch.ones(1), "a.b": torch.ones(1)}), ValueError, "'a' is already a tensor"),
+        (lambda: tree.unflatten({"a.b": torch.ones(1), "a": torch.ones(1)}), ValueError, "a: is already a branch"),
         (lambda: tree.unflatten_like({"a": torch.ones(1)}, {"b": torch.ones(1)}), ValueError, "missing a, unknown b"),
         (
             lambda: tree.unflatten_like({"a": torch.ones(1)}, {"a": torch.ones(2)}),
