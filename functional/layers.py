@@ -1,4 +1,4 @@
-"""Layers as pairs of pure functions, and `serial`, which makes one layer of several.
+"""Layers as pairs of pure functions, and `serial`, which chains layers into one.
 
 A `Layer` is `(init, apply)`:
 
@@ -6,8 +6,8 @@ A `Layer` is `(init, apply)`:
     outputs, batch_stats = layer.apply(params, batch_stats, inputs, train=False, key=None)
 
 A layer without parameters or statistics has `{}` for them. In train mode `batch_norm` normalises by the statistics of
-the batch and returns the running ones advanced; `dropout` draws, and refuses to without a key. A key may be `[2]`, or
-`[B, 2]`: then what a row draws depends on its own key alone, whatever rows stand beside it.
+the batch and returns the updated running statistics; `dropout` draws and requires a key. A key is `[2]`, or `[B, 2]`:
+then the draws of a row depend on its own key alone, not on the other rows.
 
     >>> net = serial(fc1=linear(4, 8), relu=relu, fc2=linear(8, 2))
     >>> params, stats = net.init(random.key(0))
@@ -16,8 +16,8 @@ the batch and returns the running ones advanced; `dropout` draws, and refuses to
     >>> net.apply(params, stats, torch.ones(3, 4))[0].shape
     torch.Size([3, 2])
 
-Most layers have neither statistics nor draws: `stateless` makes them from two short functions, `key -> params` and
-`(params, inputs) -> outputs`. Those that have either write the whole signature of `apply`.
+Most layers have no statistics and draw nothing: `stateless` makes them from two short functions, `key -> params` and
+`(params, inputs) -> outputs`. The others write out the whole signature of `apply`.
 
 References:
     The pairs are those of jax.example_libraries.stax; names and defaults are those of torch.nn.
@@ -39,7 +39,7 @@ from functional.numerics import promote_half
 
 
 class Layer(NamedTuple):
-    """A network, or a part of one; an `Encoder` is the same with a `feature_dim`."""
+    """A network or a part of one; an `Encoder` is a layer with a `feature_dim`."""
 
     init: Init
     apply: Apply
@@ -49,10 +49,10 @@ class Layer(NamedTuple):
 
 
 def serial(**layers: Layer) -> Layer:
-    """The layers one after the other, named by their keywords, which become the names of the parameters.
+    """Chain layers; their keywords become the names of the parameters.
 
-    Every layer starts from, and draws with, a key of its own. Names that Python does not take as keywords are passed
-    as `serial(**{"0": first, "1": second})`. Without layers it is the identity.
+    Every layer is initialised and draws with its own key. Pass names that Python does not accept as keywords as
+    `serial(**{"0": first, "1": second})`. Without layers it is the identity.
 
     Example:
         >>> params, _ = serial(conv1=conv(1, 4, 3), relu=relu, flatten=flatten).init(random.key(0))
@@ -60,8 +60,8 @@ def serial(**layers: Layer) -> Layer:
         ['conv1']
 
     Note:
-        A layer that has no parameters leaves no trace in `params`, so that a tree equals itself after a round trip
-        through its flat names; the same holds for statistics.
+        A layer without parameters has no entry in `params`, so a tree survives a round trip through its flat names
+        unchanged. The same holds for statistics.
     """
 
     def init(key: Key, /) -> tuple[Params, BatchStats]:
@@ -88,16 +88,16 @@ def serial(**layers: Layer) -> Layer:
 
 
 def split_batch(layer: Layer, groups: int) -> Layer:
-    """The layer, which in train mode sees the batch in groups: each is normalised by its own statistics.
+    """Split the batch into groups in train mode: the layer normalises each by its own statistics.
 
-    Running statistics advance to the mean of those of the groups. In evaluation mode nothing changes.
+    The new running statistics are the mean over the groups. In evaluation mode nothing changes.
 
     Args:
-        layer: a network with batch norm in it.
-        groups: 1 or more, of equal size; group i has the rows `i * B / groups` and on.
+        layer: a network with batch norm.
+        groups: the number of groups, 1 or more, of equal size; group i starts at row `i * B / groups`.
 
     Raises:
-        ValueError: if `groups` is not above 0; in train mode, if they do not divide the batch.
+        ValueError: if `groups` is not above 0; in train mode, if it does not divide the batch size.
 
     Example:
         >>> layer = split_batch(batch_norm(1), groups=2)
@@ -118,7 +118,7 @@ def split_batch(layer: Layer, groups: int) -> Layer:
         if not train:
             return layer.apply(params, batch_stats, inputs, train=train, key=key)
         if len(inputs) % groups:
-            raise ValueError(f"inputs: expected a batch that {groups} groups divide, got {len(inputs)} rows")
+            raise ValueError(f"inputs: expected a batch divisible into {groups} groups, got {len(inputs)} rows")
         if key is None or key.ndim == 1:
             keys = groups * [None] if key is None else random.split(key, groups).unbind(0)
         else:
@@ -136,9 +136,9 @@ def split_batch(layer: Layer, groups: int) -> Layer:
 
 
 def cast(layer: Layer, dtype: torch.dtype | None) -> Layer:
-    """The layer with its parameters and inputs cast to `dtype`, and its outputs raised to float32 at least.
+    """The layer with its parameters and inputs cast to `dtype`, and its outputs promoted to at least float32.
 
-    The trees keep their dtypes: parameters, gradients and batch statistics stay as they are. None casts nothing.
+    The trees keep their dtypes: parameters, gradients and batch statistics are not converted. None casts nothing.
 
     Example:
         >>> layer = cast(linear(2, 2), torch.bfloat16)
@@ -148,7 +148,7 @@ def cast(layer: Layer, dtype: torch.dtype | None) -> Layer:
         (torch.float32, torch.float32)
 
     Note:
-        This is no `torch.autocast`: everything in between runs in `dtype`, but for the moments of `batch_norm`.
+        Unlike with `torch.autocast`, everything in between runs in `dtype`, except the moments of `batch_norm`.
     """
     if dtype is None:
         return layer
@@ -184,7 +184,7 @@ def stateless(init: Callable[[Key], Params], function: Callable[[Params, Tensor]
 
 
 def activation(function: Callable[[Tensor], Tensor]) -> Layer:
-    """A function of the inputs alone as a layer: `activation(torch.relu)`, `activation(F.gelu)`, a pooling.
+    """A layer from a function of the inputs alone: `activation(torch.relu)`, `activation(F.gelu)`, a pooling.
 
     Example:
         >>> activation(torch.tanh).apply({}, {}, torch.zeros(2))
@@ -199,7 +199,7 @@ global_average_pool = activation(lambda x: x.mean((-2, -1)))  # [B, C, H, W] -> 
 
 
 def max_pool(kernel: int, *, stride: int | None = None, padding: int = 0) -> Layer:
-    """The maximum over squares of `kernel` pixels; the stride is the kernel unless given.
+    """The maximum over squares of `kernel` x `kernel` pixels; the stride defaults to `kernel`.
 
     Example:
         >>> max_pool(2).apply({}, {}, torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]]))[0]
@@ -209,7 +209,7 @@ def max_pool(kernel: int, *, stride: int | None = None, padding: int = 0) -> Lay
 
 
 def linear(in_features: int, out_features: int, *, bias: bool = True) -> Layer:
-    """`x W^T + b`: `[..., in_features] -> [..., out_features]`, started as `torch.nn.Linear` is.
+    """`x W^T + b`: `[..., in_features] -> [..., out_features]`, initialised as in `torch.nn.Linear`.
 
     Raises:
         ValueError: if a size is not above 0.
@@ -239,7 +239,7 @@ def conv(
     bias: bool = True,
     initializer: Callable[..., Tensor] = initializers.torch_uniform,
 ) -> Layer:
-    """A 2-D convolution: `[B, in_channels, H, W] -> [B, out_channels, H', W']`, started as `torch.nn.Conv2d` is.
+    """A 2-D convolution: `[B, in_channels, H, W] -> [B, out_channels, H', W']`, initialised as in `torch.nn.Conv2d`.
 
     `H' = (H + 2 padding - kernel) // stride + 1`.
 
@@ -272,8 +272,8 @@ def conv_transpose(
 ) -> Layer:
     """A 2-D transposed convolution: `[B, in_channels, H, W] -> [B, out_channels, H', W']`.
 
-    `H' = (H - 1) stride - 2 padding + kernel + output_padding`: the shapes of `conv` the other way round, where
-    `output_padding` chooses among the sizes that `conv` would shrink to H. Started as `torch.nn.ConvTranspose2d` is.
+    `H' = (H - 1) stride - 2 padding + kernel + output_padding`: the shapes of `conv` in reverse, where `output_padding`
+    chooses among the sizes that `conv` maps to H. Initialised as in `torch.nn.ConvTranspose2d`.
 
     Example:
         >>> layer = conv_transpose(8, 3, 3, stride=2, padding=1, output_padding=1)
@@ -327,14 +327,14 @@ def batch_norm(
 ) -> Layer:
     r"""$(x - \mu) / \sqrt{\sigma^2 + \epsilon} \cdot \gamma + \beta$ per channel, over `[B, C]` or `[B, C, H, W]`.
 
-    In train mode the moments are those of the batch, and the running ones come back as
-    `(1 - momentum) * running + momentum * batch`, the variance unbiased; in evaluation mode the running ones are used.
-    Statistics are float32 at least, and carry no gradient. Without running statistics (`track_running_stats=False`, for
-    heads that are thrown away) the moments are those of the batch in both modes.
+    In train mode the moments are those of the batch, and the running statistics become
+    `(1 - momentum) * running + momentum * batch`, with the unbiased variance. In evaluation mode the running statistics
+    are used. They are at least float32 and carry no gradient. Without running statistics (`track_running_stats=False`,
+    for heads that are discarded) the moments are those of the batch in both modes.
 
     Raises:
-        ValueError: for another number of channels than `features`; where the moments are the batch's, from a batch
-            with one value per channel, whose variance is undefined.
+        ValueError: if the number of channels is not `features`; if the moments are those of a batch with one value per
+            channel, whose variance is undefined.
 
     Example:
         >>> layer = batch_norm(1)
@@ -367,7 +367,7 @@ def batch_norm(
             raise ValueError(
                 f"batch_norm: one value per channel (inputs {list(inputs.shape)}); use a batch of 2 or more"
             )
-        # torch's kernel hands out the moments that it normalises by: no second pass over the inputs for them.
+        # torch's kernel returns the moments that it normalises by, which saves a second pass over the inputs.
         outputs, batch_mean, inverse_std = torch.native_batch_norm(inputs, weight, bias, None, None, True, 0.0, eps)
         if not track_running_stats:
             return outputs, {}
@@ -384,10 +384,10 @@ def batch_norm(
 
 
 def dropout(rate: float) -> Layer:
-    """In train mode every element is 0 with probability `rate`, or else scaled by `1 / (1 - rate)`.
+    """In train mode, set each element to 0 with probability `rate` and scale the others by `1 / (1 - rate)`.
 
     Raises:
-        ValueError: for a rate outside 0..1; in train mode without a key, or with as many keys as there are not rows.
+        ValueError: if the rate is outside 0..1; in train mode, if the key is missing, or there is not one key per row.
 
     Example:
         >>> dropout(0.5).apply({}, {}, torch.ones(6), train=True, key=random.key(0))[0]
@@ -417,7 +417,7 @@ def _weight_and_bias(
     biases: int,
     initializer: Callable[..., Tensor] = initializers.torch_uniform,
 ) -> Params:
-    """The weight, and as many biases as asked for, with the weight's fan in."""
+    """The weight, and `biases` biases, initialised with the weight's fan-in."""
     key_weight, key_bias = random.split(key)
     params = {"weight": initializer(key_weight, shape)}
     if biases:

@@ -1,9 +1,9 @@
-r"""What predictions and features are worth, in numbers: no parameters, no state, no randomness.
+r"""Metrics of predictions and features: no parameters, no state, no randomness.
 
-Of predictions: `accuracy`, `confusion_matrix`, `class_scores`, `macro_f1`. Of features: `alignment` of positive pairs,
-`uniformity` on the sphere, and two signs of collapse. `feature_std` is near 0 when every image has the same features
-and near 1 when they spread in all directions; `effective_rank` is near 1 when they lie on a line and at most D. A
-network can collapse to a line, with `feature_std` above 0, so look at both.
+For predictions: `accuracy`, `confusion_matrix`, `class_scores`, `macro_f1`. For features: `alignment` of positive
+pairs, `uniformity` on the sphere, and two indicators of collapse. `feature_std` is near 0 when every image has the same
+features and near 1 when they spread in all directions; `effective_rank` is near 1 when they lie on a line and at most
+D. A network can collapse to a line, with `feature_std` above 0, so look at both.
 """
 
 import math
@@ -19,18 +19,18 @@ from functional.numerics import l2_normalize, promote_half
 
 
 def accuracy(predictions: Int[Tensor, "*batch rows"], labels: Int[Tensor, " rows"]) -> Float[Tensor, "*batch"]:
-    """The part of the predictions that is right.
+    """The fraction of predictions that are correct.
 
     Args:
-        predictions: integer labels `[..., N]`, as `scores.argmax(-1)` gives them.
-        labels: the true ones, `[N]`.
+        predictions: integer labels `[..., N]`, such as `scores.argmax(-1)`.
+        labels: the true labels, `[N]`.
 
     Returns:
         `[...]`, float32 in 0..1.
 
     Raises:
-        TypeError: for predictions or labels that are not integers.
-        ValueError: if there are not as many predictions as labels.
+        TypeError: if predictions or labels are not integers.
+        ValueError: if the numbers of predictions and labels differ.
 
     Example:
         >>> accuracy(torch.tensor([0, 1, 1, 2]), torch.tensor([0, 1, 2, 2]))
@@ -50,20 +50,20 @@ def accuracy(predictions: Int[Tensor, "*batch rows"], labels: Int[Tensor, " rows
 def confusion_matrix(
     predictions: Int[Tensor, " rows"], labels: Int[Tensor, " rows"], *, classes: int
 ) -> Int64[Tensor, "classes classes"]:
-    """How often each class was taken for each: row = true class, column = predicted class.
+    """How often each class was predicted as each: row = true class, column = predicted class.
 
     Args:
         predictions: integer labels `[N]`.
-        labels: the true ones, `[N]`.
+        labels: the true labels, `[N]`.
         classes: K; predictions and labels are in 0..K - 1.
 
     Returns:
         Counts `[K, K]`.
 
     Raises:
-        TypeError: for predictions or labels that are not integers.
-        ValueError: if there are not as many predictions as labels.
-        IndexError: for a class number of K or above.
+        TypeError: if predictions or labels are not integers.
+        ValueError: if the numbers of predictions and labels differ.
+        IndexError: if a class number is K or above.
 
     Example:
         >>> confusion_matrix(torch.tensor([0, 1, 1, 2]), torch.tensor([0, 1, 2, 2]), classes=3)
@@ -83,14 +83,14 @@ def confusion_matrix(
 class ClassScores(NamedTuple):
     """Scores of each class, `[K]`: what `class_scores` returns."""
 
-    precision: Float[Tensor, " classes"]  # of those predicted as the class, the part that is
-    recall: Float[Tensor, " classes"]  # of those of the class, the part that was predicted so
+    precision: Float[Tensor, " classes"]  # of the rows predicted as the class, the fraction that are
+    recall: Float[Tensor, " classes"]  # of the rows of the class, the fraction predicted as such
     f1: Float[Tensor, " classes"]  # the harmonic mean of the two
-    support: Int64[Tensor, " classes"]  # how many are of the class
+    support: Int64[Tensor, " classes"]  # the number of rows of the class
 
 
 def class_scores(predictions: Int[Tensor, " rows"], labels: Int[Tensor, " rows"], *, classes: int) -> ClassScores:
-    """Precision, recall and F1 of each class; 0 where there is nothing to divide by.
+    """Precision, recall and F1 of each class; 0 where the denominator is 0.
 
     Args, Raises: as `confusion_matrix`.
 
@@ -109,7 +109,7 @@ def class_scores(predictions: Int[Tensor, " rows"], labels: Int[Tensor, " rows"]
 
 
 def macro_f1(predictions: Int[Tensor, " rows"], labels: Int[Tensor, " rows"], *, classes: int) -> Float[Tensor, ""]:
-    """The mean of the F1 of all K classes, each counting alike however rare it is.
+    """The mean of the F1 of all K classes, each with equal weight however rare it is.
 
     Args, Raises: as `confusion_matrix`.
 
@@ -125,7 +125,7 @@ def macro_f1(predictions: Int[Tensor, " rows"], labels: Int[Tensor, " rows"], *,
 
 
 def alignment(a: Features, b: Features, *, alpha: float = 2.0) -> Float[Tensor, ""]:
-    r"""How far the two views of an image lie apart on the unit sphere, on average: 0 when they agree.
+    r"""How far apart the two views of an image lie on the unit sphere, on average: 0 when they agree.
 
     $$\frac{1}{B} \sum_{i=1}^{B} \|a_i - b_i\|_2^\alpha$$
 
@@ -155,7 +155,7 @@ def alignment(a: Features, b: Features, *, alpha: float = 2.0) -> Float[Tensor, 
 
 
 def uniformity(features: Features, *, t: float = 2.0) -> Float[Tensor, ""]:
-    r"""How evenly features cover the unit sphere: 0 when all are alike, lower the more evenly.
+    r"""How evenly features cover the unit sphere: 0 when all are equal, lower when they are more even.
 
     $$\log \frac{1}{B (B - 1)} \sum_{i \ne j} \exp(-t \, \|z_i - z_j\|_2^2)$$
 
@@ -208,10 +208,10 @@ def effective_rank(features: Features) -> Float[Tensor, ""]:
 
     References:
         Roy, Vetterli. The effective rank: a measure of effective dimensionality. EUSIPCO 2007, definition 1.
-        Garrido, Balestriero, Najman, LeCun. RankMe. arXiv:2210.02885: it foretells accuracy without labels.
+        Garrido, Balestriero, Najman, LeCun. RankMe. arXiv:2210.02885: it predicts accuracy without labels.
 
     Note:
-        RankMe adds 1e-7 to every p; here 0 log 0 is 0, as in the paper of 2007.
+        RankMe adds 1e-7 to every p; here 0 log 0 is 0, as in the 2007 paper.
     """
     check_rank("features", features, "rows dim")
     sigma = torch.linalg.svdvals(promote_half(features))
@@ -221,7 +221,7 @@ def effective_rank(features: Features) -> Float[Tensor, ""]:
 
 
 def feature_std(features: Features) -> Float[Tensor, ""]:
-    r"""How far normalised features spread, per dimension: 0 when all are alike, 1 when they go in all directions.
+    r"""The spread of normalised features per dimension: 0 when all are equal, 1 when they point in all directions.
 
     $$\sqrt D \cdot \frac{1}{D} \sum_{j=1}^{D} \mathrm{std}_i(z_{ij}), \qquad z_i = x_i / \|x_i\|_2$$
 

@@ -1,8 +1,8 @@
-r"""What frozen features are worth to a simple classifier: logistic regression, ridge regression, nearest neighbours.
+r"""Simple classifiers of frozen features: logistic regression, ridge regression, nearest neighbours.
 
-Feature matrices in, labels and accuracies out. The linear probes take a grid of strengths and solve for all of them at
-once; their weights and predictions have the strengths as first dimension. Nothing draws, so the same features give the
-same fit. Features are taken as they come: `standardize` them first, by the training features alone.
+Probes map feature matrices to labels and accuracies. The linear probes take a grid of strengths and solve for all of
+them at once; their weights and predictions have the strengths as first dimension. Nothing is random, so the same
+features give the same fit. Probes do not scale features: `standardize` them first, by the training features alone.
 
     >>> train_x, test_x = torch.tensor([[0.0], [1.0], [4.0], [5.0]]), torch.tensor([[0.5], [6.0]])
     >>> train_y, test_y = torch.tensor([0, 0, 1, 1]), torch.tensor([0, 1])
@@ -12,8 +12,8 @@ same fit. Features are taken as they come: `standardize` them first, by the trai
     >>> knn(train_x, train_y, test_x, k=1)
     tensor([0, 1])
 
-Unlike the rest of `functional`, probes read values: they refuse features that are not finite and labels that cannot
-be class numbers, and iterate until they have converged. They are not for `vmap`.
+Unlike most of `functional`, probes read values: they reject features that are not finite and labels that cannot be
+class numbers, and iterate until they have converged. They do not work under `vmap`.
 """
 
 from collections.abc import Sequence
@@ -40,7 +40,8 @@ def standardize(train_x: Features, *others: Features) -> tuple[Features, ...]:
         others: `[M, D]` each.
 
     Returns:
-        As many matrices as came in, in at least float32. A column that is constant in `train_x` is 0 in all of them.
+        As many matrices as were passed, in at least float32. A column that is constant in `train_x` is 0 in all of
+        them.
 
     Example:
         >>> standardize(torch.tensor([[1.0, 7.0], [3.0, 7.0]]), torch.tensor([[5.0, 9.0]]))
@@ -60,7 +61,7 @@ class LogisticFit(NamedTuple):
 
     Attributes:
         weights: `[S, D, K]`.
-        bias: `[S, K]`; minus infinity for a class below K without a training row.
+        bias: `[S, K]`; minus infinity for a class below K without training rows.
         objective: `[S]`, float64, the minimum of the objective.
         converged: `[S]`, False where the minimum was not reached.
     """
@@ -90,24 +91,24 @@ def logistic(
 
     $$\min_{W, b} \; \frac{1}{N} \sum_{i=1}^{N} -\log \mathrm{softmax}(x_i W + b)_{y_i} + \frac{\lambda}{2} \|W\|_2^2$$
 
-    The bias is not regularised. The minimum is unique but for a number that all biases could share; here their sum is
-    0. The objective is found to a relative error below 1e-5.
+    The bias is not regularised. The minimum is unique up to a constant added to all biases; here their sum is 0. The
+    relative error of the objective is below 1e-5.
 
     Args:
-        train_x: features `[N, D]`. One strength for all of them is fair when they are standardised.
-        train_y: class numbers from 0, integers `[N]`. There are K = largest + 1 classes; one without a row gets
+        train_x: features `[N, D]`. A single strength is fair to all of them if they are standardised.
+        train_y: class numbers from 0, integers `[N]`. There are K = largest + 1 classes; a class without rows gets
             probability 0.
         strengths: the S values of $\lambda$ > 0.
-        max_iterations: when to give up. Some tens are usual, hundreds for weak strengths.
+        max_iterations: the limit on iterations. Tens are usual, hundreds for weak strengths.
 
     Returns:
         A `LogisticFit` with S regressions, in the dtype of the features, at least float32. `converged` is False for a
-        strength that ran out of iterations, or that rounding stopped: then pass more of them, or float64.
+        strength that ran out of iterations or was stopped by rounding: then raise `max_iterations`, or pass float64.
 
     Raises:
-        TypeError: for features that are not floating point or labels that are not integers.
-        ValueError: for features that are not finite, labels below 0 or of one class only, lengths that differ, and
-            strengths that are not above 0.
+        TypeError: if the features are not floating point or the labels are not integers.
+        ValueError: if features are not finite, labels are below 0 or of one class only, lengths differ, or a strength
+            is not above 0.
 
     Example:
         >>> x, y = torch.tensor([[-2.0], [-1.0], [1.0], [2.0]]), torch.tensor([0, 0, 1, 1])
@@ -122,17 +123,17 @@ def logistic(
     Note:
         `solvers.logistic_regression` is the solver.
 
-        scikit-learn's `LogisticRegression` adds the losses up: its C is $1 / (N \lambda)$. With two classes it has one
+        scikit-learn's `LogisticRegression` sums the losses: its C is $1 / (N \lambda)$. With two classes it has one
         column of weights instead of two opposite ones, whose penalty is twice as large: there C is $2 / (N \lambda)$,
         and its weights are the difference of our columns.
 
-        Beside the features, memory holds some eight arrays `[S, K, N]` in their dtype.
+        In addition to the features, memory holds about eight arrays `[S, K, N]` in their dtype.
     """
     _check_training(train_x, train_y, strengths)
     strength = torch.tensor(strengths, dtype=torch.float64, device=train_x.device)
     classes, y = torch.unique(train_y.long(), return_inverse=True)
     solution = logistic_regression(train_x, y, strengths=strength, max_iterations=max_iterations)
-    # A class without a row has no best bias but minus infinity.
+    # The best bias of a class without rows is minus infinity.
     k, dtype = int(classes[-1]) + 1, promote_half(train_x).dtype
     weights = train_x.new_zeros(len(strength), train_x.shape[1], k, dtype=dtype)
     bias = train_x.new_full((len(strength), k), -torch.inf, dtype=dtype)
@@ -142,7 +143,7 @@ def logistic(
 
 
 class RidgeFit(NamedTuple):
-    """Ridge regressions on indicators of the classes, one per strength.
+    """Ridge regressions on class indicators, one per strength.
 
     Attributes:
         weights: `[S, D, K]`.
@@ -162,7 +163,7 @@ class RidgeFit(NamedTuple):
 
 
 def ridge(train_x: Features, train_y: Int[Tensor, " rows"], *, strengths: Sequence[float]) -> RidgeFit:
-    r"""Ridge regression on indicators of the classes, for every strength from one eigendecomposition.
+    r"""Ridge regression on class indicators, for every strength from one eigendecomposition.
 
     $$\min_{W, b} \; \frac{1}{2N} \sum_{i=1}^{N} \|x_i W + b - e_{y_i}\|_2^2 + \frac{\lambda}{2} \|W\|_2^2$$
 
@@ -177,7 +178,7 @@ def ridge(train_x: Features, train_y: Int[Tensor, " rows"], *, strengths: Sequen
         A `RidgeFit` with S regressions, in the dtype of the features, at least float32.
 
     Raises:
-        TypeError, ValueError: as `logistic` does.
+        TypeError, ValueError: as in `logistic`.
 
     Example:
         >>> x, y = torch.tensor([[-2.0], [-1.0], [1.0], [2.0]]), torch.tensor([0, 0, 1, 1])
@@ -185,8 +186,8 @@ def ridge(train_x: Features, train_y: Int[Tensor, " rows"], *, strengths: Sequen
         tensor([[[-0.2500,  0.2500]]])
 
     Note:
-        scikit-learn's `Ridge` adds the squares up and does not halve: its alpha is $N \lambda$. Its `RidgeClassifier`
-        has targets -1 and 1, so twice these weights, and the same predictions.
+        scikit-learn's `Ridge` sums the squares without halving: its alpha is $N \lambda$. Its `RidgeClassifier` has
+        targets -1 and 1, so its weights are twice these, with the same predictions.
     """
     _check_training(train_x, train_y, strengths)
     strength = torch.tensor(strengths, dtype=torch.float64, device=train_x.device)[:, None, None]
@@ -195,7 +196,7 @@ def ridge(train_x: Features, train_y: Int[Tensor, " rows"], *, strengths: Sequen
     x = train_x.double()
     mean, share = x.mean(0), targets.mean(0)
     x = x - mean
-    # The smaller of two equal ways: (X'X + aI)^-1 X'T = X' (XX' + aI)^-1 T.
+    # The smaller of two equivalent systems: (X'X + aI)^-1 X'T = X' (XX' + aI)^-1 T.
     tall = n >= d
     spectrum, axes = torch.linalg.eigh(x.T @ x if tall else x @ x.T)
     projected = axes.T @ (x.T @ targets if tall else targets)
@@ -209,23 +210,23 @@ def ridge(train_x: Features, train_y: Int[Tensor, " rows"], *, strengths: Sequen
 def knn(
     train_x: Features, train_y: Int[Tensor, " rows"], test_x: Features, *, k: int = 10
 ) -> Int64[Tensor, " test_rows"]:
-    r"""The class that most of the k nearest training rows have, by cosine similarity.
+    r"""The most frequent class among the k nearest training rows, by cosine similarity.
 
-    Between classes with equally many of the k, the one wins that has the nearest of them.
+    Among tied classes, the one with the nearest row wins.
 
     Args:
-        train_x: features `[N, D]`. Lengths do not count; a row of zeros has similarity 0 to everything.
+        train_x: features `[N, D]`. Their norms do not matter; a row of zeros has similarity 0 to everything.
         train_y: class numbers from 0, integers `[N]`.
         test_x: features `[M, D]`.
-        k: 1 <= k <= N. 1 and 2 give the same: the nearest row's class.
+        k: 1 <= k <= N. 1 and 2 give the same result: the nearest row's class.
 
     Returns:
-        The labels of the test rows, `[M]`.
+        The predicted labels of the test rows, `[M]`.
 
     Raises:
-        TypeError: for features that are not floating point or labels that are not integers.
-        ValueError: for features that are not finite or of another dimension, labels below 0, lengths that differ,
-            and k out of range.
+        TypeError: if the features are not floating point or the labels are not integers.
+        ValueError: if features are not finite or their dimensions differ, labels are below 0, lengths differ, or k is
+            out of range.
 
     Example:
         >>> train_x = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 2.0]])
@@ -235,7 +236,7 @@ def knn(
     Note:
         Every neighbour has one vote; Wu et al. (arXiv:1805.01978) and lightly weight votes by similarity over a
         temperature. scikit-learn's `KNeighborsClassifier` gives a tie to the smallest class number. Which of several
-        equally similar rows are the k nearest is left to `torch.topk`, as scikit-learn leaves it to its sort.
+        equally similar rows are the k nearest is up to `torch.topk`; in scikit-learn it is up to its sort.
     """
     _check_features("train_x", train_x)
     _check_labels(train_x, train_y)
@@ -248,23 +249,23 @@ def knn(
         raise ValueError(f"k: expected 1 <= k <= {len(train_x)}, the number of training rows, got {k}")
     train, labels, predictions = l2_normalize(train_x), train_y.long(), []
     at_once = max(1, _SIMILARITIES_AT_ONCE // len(train))
-    for rows in l2_normalize(test_x).split(at_once // 64 * 64 or at_once):  # products like whole blocks of rows
+    for rows in l2_normalize(test_x).split(at_once // 64 * 64 or at_once):  # fastest in whole blocks of rows
         nearest = labels[_nearest(train, rows, k)]  # labels [m, k], the nearest first
         votes = nearest.new_zeros(len(rows), int(labels.max()) + 1).scatter_add(1, nearest, torch.ones_like(nearest))
-        # argmax takes the first of equals, so the class with the nearest row.
+        # argmax returns the first of equals, hence the class with the nearest row.
         winner = votes.gather(1, nearest).argmax(1, keepdim=True)
         predictions.append(nearest.gather(1, winner)[:, 0])
     return torch.cat(predictions)
 
 
 _SIMILARITIES_AT_ONCE = 2**25  # 128 MiB of float32
-_BLOCK = 32  # similarities of which only the largest is looked at first
+_BLOCK = 32  # similarities in a block, of which only the largest is compared at first
 
 
 def _nearest(train: Tensor, rows: Tensor, k: int) -> Tensor:
     """The positions of the k most similar training rows, `[m, k]`, the most similar first.
 
-    They lie in the blocks of rows that have the k largest maxima, which one pass finds; only those are sorted.
+    They lie in the k blocks of rows with the largest maxima, which one pass finds; only those are sorted.
     """
     similarities = inner_products(train, rows)
     if rest := -len(train) % _BLOCK:
@@ -288,7 +289,7 @@ def _check_features(name: str, x: Tensor) -> None:
     check_floating(name, x)
     finite = x.isfinite().all(1)
     if not finite.all():
-        raise ValueError(f"{name}: features hold NaN or infinity, first in row {int(finite.int().argmin())}")
+        raise ValueError(f"{name}: features contain NaN or infinity, first in row {int(finite.int().argmin())}")
 
 
 def _check_labels(x: Tensor, y: Tensor) -> None:

@@ -1,8 +1,8 @@
 """Operations that torch or its compiler, used in the usual way, runs slowly or incorrectly.
 
 Each file holds one operation and says at its top why it exists: a custom operator that a compiler sees as one node, or
-a detour around a kernel of one processor. The result is always that of the plain operation, up to rounding. The rest of
-`functional` calls the operation in one line, as if there were no detour.
+a workaround for a processor's kernel. The result is always that of the plain operation, up to rounding. The rest of
+`functional` calls the operation in one line, as if there were no workaround.
 
     >>> import torch
     >>> max_pool2d(torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]]), 2)

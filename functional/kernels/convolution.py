@@ -1,11 +1,11 @@
-"""2-D convolution with square kernels, by whichever of oneDNN's kernels is sound and fast.
+"""2-D convolution with square kernels, by whichever of oneDNN's kernels is correct and fast.
 
 - oneDNN's own kernel for a 1 x 1 convolution of stride 2 on fewer than 16 channels writes past its workspace in the
-  backward pass (uxlfoundation/oneDNN#6035). The pixels in use are selected first, and the stride is then 1.
-- Given a single channel, a compiler cannot tell the memory order, and moves the whole gradient of the outputs to
+  backward pass (uxlfoundation/oneDNN#6035). The pixels in use are selected first, which leaves a stride of 1.
+- With a single channel, a compiler cannot tell the memory format and converts the whole gradient of the outputs to
   another one. A second channel of zeros costs nothing.
-- oneDNN takes longer over the gradient of a bias than over that of the weights. A compiler adds the bias for free
-  after the convolution.
+- oneDNN takes longer for the gradient of a bias than for that of the weights. A compiler adds the bias for free after
+  the convolution.
 """
 
 import torch
@@ -27,7 +27,7 @@ def conv2d(inputs: Tensor, weight: Tensor, bias: Tensor | None = None, *, stride
         `[B, out_channels, H', W']` with `H' = (H + 2 padding - kernel) // stride + 1`.
 
     Raises:
-        RuntimeError: if the shapes or dtypes do not fit, as torch does.
+        RuntimeError: if the shapes or dtypes do not match, as in torch.
 
     Example:
         >>> conv2d(torch.ones(1, 1, 2, 2), torch.ones(1, 1, 2, 2), torch.ones(1))

@@ -1,8 +1,8 @@
-"""The maximum over squares of pixels: torch's kernel, or, under a compiler, one node that is a loop of comparisons.
+"""The maximum over squares of pixels: torch's kernel or, under a compiler, one node with a loop of comparisons.
 
-On the CPU a compiler decomposes torch's pooling into positions and copies by position, which is ten times slower than
-torch's own kernel. Plain comparisons would make it keep a mask of each one for the backward pass. As a node that is
-compiled separately, the comparisons take a third of the time of torch's kernel.
+On the CPU a compiler decomposes torch's pooling into indices and gathers, which is ten times slower than torch's own
+kernel. With plain comparisons it would keep the mask of each one for the backward pass. As one separately compiled
+node, the comparisons take a third of the time of torch's kernel.
 """
 
 import functools
@@ -15,12 +15,12 @@ from torch import Tensor
 
 
 def max_pool2d(x: Tensor, kernel: int, stride: int | None = None, padding: int = 0) -> Tensor:
-    """The maximum over squares of `kernel` pixels: `[B, C, H, W] -> [B, C, H', W']`.
+    """The maximum over squares of `kernel` x `kernel` pixels: `[B, C, H, W] -> [B, C, H', W']`.
 
     Args:
         x: `[B, C, H, W]`.
         kernel: side of the squares.
-        stride: between them; None for the kernel's side.
+        stride: between the squares; None for `kernel`.
         padding: pixels on each side that are never the maximum.
 
     Example:
@@ -46,17 +46,17 @@ def _backward_node(gradient: Tensor, x: Tensor, side: int) -> Tensor:
 
 @functools.cache
 def _compiled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """At its first use, as `torch.compile` takes a second to import."""
+    """Compiled at first use, because `torch.compile` takes a second to import."""
     return torch.compile(function, dynamic=False)
 
 
 def _max_of_tiles(x: Tensor, side: int) -> Tensor:
-    """`[B, C, H', W']`, channels last in memory whatever the order of `x`: the order that a compiler is told."""
+    """`[B, C, H', W']`, channels last in memory whatever the format of `x`, as the fake kernel declares."""
     return _largest(_tiles(x, side), side).contiguous().movedim(-1, 1)
 
 
 def _gradient_to_the_first(gradient: Tensor, x: Tensor, side: int) -> Tensor:
-    """As torch's: of the pixels of a tile that equal its maximum, the first in reading order has the gradient."""
+    """As in torch, the first pixel of a tile, in reading order, that equals its maximum receives the gradient."""
     tiles, gradient = _tiles(x, side), gradient.movedim(1, -1)
     largest = _largest(tiles, side)
     to_come, parts = torch.ones_like(largest, dtype=torch.bool), []
@@ -69,7 +69,7 @@ def _gradient_to_the_first(gradient: Tensor, x: Tensor, side: int) -> Tensor:
 
 
 def _tiles(x: Tensor, side: int) -> Tensor:
-    """`[B, H', side, W', side, C]`: channels last, so that what lies side by side in memory is compared at once."""
+    """`[B, H', side, W', side, C]`: channels last, so that neighbours in memory are compared at once."""
     return x.movedim(1, -1).unflatten(2, (-1, side)).unflatten(1, (-1, side))
 
 

@@ -1,7 +1,7 @@
-"""Inner products of rows with rows, for float32 on a CPU by oneDNN.
+"""Inner products of rows with rows, computed by oneDNN for float32 on a CPU.
 
-torch's own product is MKL's there, which is half as fast on an AMD EPYC. A convolution of one pixel is the same
-product by oneDNN.
+There torch's own product is MKL's, which is half as fast on an AMD EPYC. A 1 x 1 convolution is the same product,
+computed by oneDNN.
 """
 
 import torch
@@ -23,8 +23,8 @@ def inner_products(a: Float[Tensor, "rows dim"], b: Float[Tensor, "others dim"])
         `[N, M]`.
 
     Raises:
-        ValueError: for arguments that are not matrices.
-        RuntimeError: for rows of different lengths, or dtypes that differ.
+        ValueError: if an argument is not a matrix.
+        RuntimeError: if the row lengths or the dtypes differ.
 
     Example:
         >>> inner_products(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 0.0], [1.0, 1.0]]))

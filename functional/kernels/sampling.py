@@ -1,4 +1,4 @@
-"""Bilinear sampling at a place for every pixel of the result, by torch's own kernel, also under a compiler.
+"""Bilinear sampling at a location for every pixel of the result, by torch's own kernel even under a compiler.
 
 On the CPU a compiler decomposes that kernel into gathers, which are three times slower. Here it sees one node.
 """
@@ -17,7 +17,7 @@ from functional.numerics import promote_half
 def bilinear_sample(
     images: Images, places: Float[Tensor, "batch 2 new_height new_width"]
 ) -> Float[Tensor, "batch channels new_height new_width"]:
-    """Image i at `places[i]`, bilinear between pixels, black outside.
+    """Sample image i at `places[i]`, bilinear between pixels, black outside.
 
     Args:
         images: `[B, C, H, W]`.
@@ -38,8 +38,8 @@ def bilinear_sample(
 
 
 def _grid_sample(images: Tensor, places: Tensor) -> Tensor:
-    # Under vmap the result of one sampling is mapped over its second dimension, and the next would take it for the
-    # first; a reshape moves it there.
+    # Under vmap the result of one sampling is mapped over its second dimension, which the next would take for the
+    # first. A reshape moves it there.
     images, grid = images.reshape(images.shape), places.movedim(1, -1)
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 

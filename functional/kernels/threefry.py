@@ -1,16 +1,16 @@
 """The block cipher Threefry-2x32 with 20 rounds: the source of every random number.
 
-It is a hundred operations on 32-bit lanes, and slow in three places, each with its own way around it:
+It is a hundred operations on 32-bit lanes, and slow in three places, each with its own workaround:
 
 - A compiler takes half a minute to optimise those operations, once for each draw of a program. It sees one node
   instead, which is compiled once.
-- On the CPU each operation passes over all counters. Blocks of counters that stay in the cache are up to four times as
+- On the CPU each operation passes over all counters. Blocks of counters that fit in the cache are up to four times as
   fast.
-- torch takes as long to make a tensor of a number as to shift a thousand lanes by it, so the shifts and masks are
+- torch takes as long to make a tensor from a number as to shift a thousand lanes by it, so the shifts and masks are
   tensors that are made once per call.
 
-torch has no unsigned addition or shift on the CPU, so the lanes are int32, whose sums wrap around alike; a logical
-shift is an arithmetic one and a mask.
+torch has no unsigned addition or shift on the CPU, so the lanes are int32, whose sums wrap around in the same way; a
+logical shift is an arithmetic shift and a mask.
 
 References:
     Salmon, Moraes, Dror, Shaw. Parallel random numbers: as easy as 1, 2, 3. SC 2011, section 3.2.
@@ -32,7 +32,7 @@ _BLOCK = 2**15  # counters at a time
 
 
 def threefry2x32(key: Key, low: Int32[Tensor, "*counters"]) -> Int32[Tensor, "*broadcast 2"]:
-    """The cipher of the counters (0, low) under the keys, two lanes of random bits for each.
+    """Encrypt the counters (0, low) with the keys: two lanes of random bits for each.
 
     Args:
         key: `[..., 2]`. Its other dimensions broadcast against those of `low`.
@@ -71,7 +71,7 @@ def _rounds(key: Tensor, high: Tensor | int, low: Tensor) -> tuple[Tensor, Tenso
 
 
 def _shifts_and_masks(device: torch.device) -> dict[int, tuple[Any, Any]]:
-    """For each rotation by r bits 32 - r, and the mask of the low r bits; as tensors where they are at hand."""
+    """For each rotation by r bits: 32 - r and the mask of the low r bits, as tensors on a CPU outside a compiler."""
     rotations = [r for group in _ROTATIONS for r in group]
     shifts, masks = [32 - r for r in rotations], [(1 << r) - 1 for r in rotations]
     if device.type == "cpu" and not torch.compiler.is_compiling():
@@ -96,23 +96,23 @@ def _node(key: Tensor, low: Tensor) -> Tensor:
 
 @functools.cache
 def _compiled_rows() -> Callable[[Tensor], Tensor]:
-    """The cipher of keys and counters in three rows, `[3, N]`: of any length above 1, so that it is compiled once.
+    """The cipher of keys and counters in three rows, `[3, N]`: for any N above 1, so it is compiled once.
 
-    At its first use, as `torch.compile` takes a second to import.
+    Compiled at first use, because `torch.compile` takes a second to import.
     """
     return torch.compile(lambda rows: torch.stack(_rounds(rows[:2].T, 0, rows[2]), dim=-1), dynamic=True)
 
 
 @_node.register_fake
 def _empty_lanes(key: Tensor, low: Tensor) -> Tensor:
-    """What has the shape of the result, where there are no numbers."""
+    """The shape of the result, for tensors without values."""
     return key.new_empty((*torch.broadcast_shapes(key.shape[:-1], low.shape), 2))
 
 
 @_node.register_vmap
 def _(info: Any, in_dims: tuple[int | None, ...], key: Tensor, low: Tensor) -> tuple[Tensor, int]:
     key, low = (x[None] if dim is None else x.movedim(dim, 0) for x, dim in zip((key, low), in_dims, strict=True))
-    rank = max(key.ndim - 1, low.ndim)  # the mapped dimension stays first, so shorter shapes are filled up after it
+    rank = max(key.ndim - 1, low.ndim)  # the mapped dimension stays first, so shorter shapes are padded after it
     key = key.reshape(len(key), *(1,) * (rank + 1 - key.ndim), *key.shape[1:])
     low = low.reshape(len(low), *(1,) * (rank - low.ndim), *low.shape[1:])
     return _node(key, low), 0

@@ -281,7 +281,7 @@ def test_a_split_batch_is_normalised_group_by_group():
 
 
 def test_groups_that_do_not_divide_the_batch_are_named():
-    with pytest.raises(ValueError, match="expected a batch that 4 groups divide, got 6 rows"):
+    with pytest.raises(ValueError, match="expected a batch divisible into 4 groups, got 6 rows"):
         layers.split_batch(layers.batch_norm(3), 4).apply({}, {}, torch.zeros(6, 3), train=True)
 
 

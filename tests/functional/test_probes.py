@@ -201,7 +201,7 @@ HOLE = X.clone().index_put((torch.tensor([2]), torch.tensor([1])), torch.tensor(
         (lambda: probes.ridge(X, 0 * Y, strengths=(1.0,)), ValueError, "at least 2 classes"),
         (lambda: probes.knn(X, Y, X, k=5), ValueError, "k: expected 1 <= k <= 4, the number of training rows, got 5"),
         (lambda: probes.knn(X, Y, X, k=0), ValueError, "got 0"),
-        (lambda: probes.knn(X, Y, HOLE, k=1), ValueError, "test_x: features hold NaN"),
+        (lambda: probes.knn(X, Y, HOLE, k=1), ValueError, "test_x: features contain NaN"),
         (lambda: probes.knn(X, Y, X[:, :2], k=1), ValueError, "test_x: expected 4 features"),
         (lambda: probes.knn(X[:0], Y[:0], X, k=1), ValueError, "train_x: expected at least one row"),
     ],

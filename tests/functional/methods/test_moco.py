@@ -136,5 +136,5 @@ def test_the_target_starts_as_a_copy_and_follows_slowly():
 
 def test_groups_that_do_not_divide_the_batch_are_named():
     method = make(groups=3)
-    with pytest.raises(ValueError, match="expected a batch that 3 groups divide, got 8 rows"):
+    with pytest.raises(ValueError, match="expected a batch divisible into 3 groups, got 8 rows"):
         method.loss(*double(method.init(random.key(0))), KEY, draw_batch())

@@ -1,4 +1,4 @@
-"""Pretraining: what a run leaves behind, and that nothing which was there is lost."""
+"""Pretraining: what a run writes, and that it never loses existing files."""
 
 import contextlib
 import json
@@ -51,7 +51,7 @@ def test_bfloat16_trains_alike_and_keeps_float32_weights(run, recipe, tmp_path):
         half = zoo.pretrain(recipe.replace(epochs=2, precision="bfloat16"), out=tmp_path / "run")
     assert {x.dtype for x in tree.leaves((half.params, half.batch_stats))} == {torch.float32}
     ours, theirs = (torch.tensor([line["loss"] for line in read_metrics(out)]) for out in (tmp_path / "run", run))
-    assert not torch.equal(ours, theirs)  # it did compute in another precision
+    assert not torch.equal(ours, theirs)  # another precision was in fact used
     torch.testing.assert_close(ours, theirs, rtol=1e-2, atol=0)
 
 
@@ -89,7 +89,7 @@ def test_a_directory_of_another_recipe_or_of_other_things_is_left_alone(run, rec
     assert (tmp_path / "thesis.tex").read_text() == "do not lose"
 
 
-def test_a_run_does_not_go_on_with_other_data(recipe, tmp_path):
+def test_a_run_does_not_resume_with_other_data(recipe, tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (200, 1, 8, 8), np.uint8)
     file, out = tmp_path / "mine.npz", tmp_path / "run"
     np.savez(file, images=images)
@@ -114,13 +114,13 @@ def test_the_last_good_checkpoint_outlives_a_loss_that_is_no_longer_finite(run, 
     shutil.rmtree(out / "encoder")
     (out / "recipe.json").write_text(recipe.replace(epochs=4, learning_rate=1e20).to_json())
     before = (out / "checkpoint.safetensors").read_bytes()
-    with pytest.raises(zoo.ZooError, match=r"step 2\d \(epoch 3\): .*the last good checkpoint is kept in .*checkpoint"):
+    with pytest.raises(zoo.ZooError, match=r"step 2\d \(epoch 3\): .*the last good checkpoint is .*checkpoint"):
         zoo.resume(out)
     assert (out / "checkpoint.safetensors").read_bytes() == before
 
 
 def test_weights_that_are_not_finite_never_become_a_checkpoint(recipe, tmp_path):
-    # One step of an epoch: its loss and gradient are finite, what it makes of the weights is not.
+    # An epoch of one step: its loss and gradient are finite, the updated weights are not.
     images = np.random.default_rng(0).integers(0, 256, (200, 1, 8, 8), np.uint8)
     np.savez(tmp_path / "d.npz", images=images)
     broken = recipe.replace(optimizer="sgd", optimizer_options={}, learning_rate=1e39, warmup_epochs=0, batch_size=200)
@@ -129,8 +129,8 @@ def test_weights_that_are_not_finite_never_become_a_checkpoint(recipe, tmp_path)
     assert not (tmp_path / "run" / "checkpoint.safetensors").exists()
 
 
-def test_a_collapse_is_said_in_plain_words_once(recipe, tmp_path):
-    # A weight decay of 10 at a learning rate of .1 takes every weight to 0 in a few steps.
+def test_a_collapse_is_reported_once_in_plain_words(recipe, tmp_path):
+    # A weight decay of 10 at a learning rate of .1 drives every weight to 0 in a few steps.
     collapsing = recipe.replace(
         optimizer="sgd", optimizer_options={"weight_decay": 10.0}, learning_rate=0.1, warmup_epochs=0, epochs=3
     )
@@ -147,9 +147,9 @@ def test_a_collapse_is_said_in_plain_words_once(recipe, tmp_path):
         ({"dataset": "digts"}, "unknown dataset 'digts'; did you mean 'digits'"),
         ({"views": [("random_resized_crop", {"size": 8, "scale": (0.0, 2.0)})]}, "scale"),
         ({"mean": (0.5, 0.5, 0.5)}, "mean"),
-        ({"optimizer_options": {"weight_decay": "a lot"}}, "it cannot be trained on images [1, 8, 8]"),
+        ({"optimizer_options": {"weight_decay": "a lot"}}, "recipe: cannot be trained on images [1, 8, 8]"),
         ({"parameter_groups": [("predictor.*", {})]}, "'predictor.*' matches no parameter"),
-        ({"method": "moco", "method_options": {"groups": 3}}, "expected a batch that 3 groups divide, got 128 rows"),
+        ({"method": "moco", "method_options": {"groups": 3}}, "expected a batch divisible into 3 groups, got 128 rows"),
         ({"method": "moco", "method_options": {"queue_size": 100}}, "make the queue larger or the batch smaller"),
     ],
 )
