@@ -7,15 +7,15 @@ r"""Optimizers as pairs of pure functions: `init(params) -> opt_state` and `upda
     >>> params, int(opt_state.step)
     ({'weight': tensor([0.5000, 0.5000])}, 1)
 
-What comes back are the new parameters, of the dtypes of the old ones; moments and sums are float32 at least. The
-learning rate, and the weight decay, is a number or a schedule `step -> value`, asked with the number of updates made
+`update` returns the new parameters in the dtypes of the old ones; moments and sums are at least float32. The learning
+rate and the weight decay are each a number or a schedule `step -> value`, evaluated at the number of updates made
 before.
 
-**Masks.** Weight decay, and the adaptation of `lars`, apply where a mask says True. A mask is a function from params
-to a tree of bools of the same structure: `include_all`, `exclude_bias_and_norm`, or one's own.
+**Masks.** Weight decay and the adaptation of `lars` apply where a mask is True. A mask is a function from params to a
+tree of bools of the same structure: `include_all`, `exclude_bias_and_norm`, or your own.
 
-**Optimizers of optimizers.** `grouped` gives parameters optimizers of their own by name, `freeze` keeps them where they
-are, `clip_by_global_norm` and `clip_by_norm` limit gradients, `project` maps the new parameters.
+**Wrappers.** `grouped` assigns optimizers to parameters by name, `freeze` keeps parameters fixed, `clip_by_global_norm`
+and `clip_by_norm` limit gradients, `project` maps the new parameters.
 """
 
 import math
@@ -71,7 +71,7 @@ def include_all(params: Params) -> Any:
 
 
 def exclude_bias_and_norm(params: Params) -> Any:
-    """The mask that is False for leaves of one dimension or none: biases, and the scales and shifts of norms.
+    """The mask that is False for leaves of at most one dimension: biases, and the scales and shifts of norms.
 
     Example:
         >>> exclude_bias_and_norm({"weight": torch.zeros(3, 2), "bias": torch.zeros(3)})
@@ -97,10 +97,10 @@ def sgd(
         momentum: 0 <= m < 1.
         nesterov: look ahead along the velocity.
         weight_decay: $\lambda$ >= 0, added to the gradient (L2).
-        mask: where it applies.
+        mask: where weight decay applies.
 
     Raises:
-        ValueError: if a value is out of range, or for `nesterov` without momentum.
+        ValueError: if a value is out of range, or `nesterov` is set without momentum.
 
     Example:
         >>> optimizer = sgd(0.1)
@@ -109,7 +109,7 @@ def sgd(
         {'w': tensor([0.9000, 0.9000])}
 
     Note:
-        The paper puts the learning rate inside the velocity, $v \leftarrow m v + \eta g$. The two are equal while
+        The paper puts the learning rate inside the velocity, $v \leftarrow m v + \eta g$. The two are equivalent while
         $\eta$ is constant.
 
     References:
@@ -142,7 +142,7 @@ def adam(
     weight_decay: Schedule | float = 0.0,
     mask: Mask = include_all,
 ) -> Optimizer:
-    r"""Adam: a step along the running mean of the gradient over the root of that of its square.
+    r"""Adam: a step along the running mean of the gradient, divided by the root of that of its square.
 
     $$\mu \leftarrow \beta_1 \mu + (1 - \beta_1) g, \quad \nu \leftarrow \beta_2 \nu + (1 - \beta_2) g^2, \quad
     p \leftarrow p - \eta \, d, \quad d = \frac{\mu / (1 - \beta_1^t)}{\sqrt{\nu / (1 - \beta_2^t)} + \epsilon}$$
@@ -152,7 +152,7 @@ def adam(
         betas: $\beta_1, \beta_2$, each 0 <= b < 1.
         eps: $\epsilon$ > 0.
         weight_decay: $\lambda$ >= 0, added to the gradient as $\lambda p$ (L2). `adamw` adds it to $d$.
-        mask: where it applies.
+        mask: where weight decay applies.
 
     Raises:
         ValueError: if a value is out of range.
@@ -185,14 +185,14 @@ def adamw(
     weight_decay: Schedule | float = 0.01,
     mask: Mask = include_all,
 ) -> Optimizer:
-    r"""Adam with decoupled weight decay: $p \leftarrow p - \eta \, (d + \lambda p)$, $d$ the direction of `adam`.
+    r"""Adam with decoupled weight decay: $p \leftarrow p - \eta \, (d + \lambda p)$, with the direction $d$ of `adam`.
 
     Args:
         schedule: the learning rate $\eta$.
         betas: $\beta_1, \beta_2$, each 0 <= b < 1.
         eps: $\epsilon$ > 0.
         weight_decay: $\lambda$ >= 0.
-        mask: where it applies.
+        mask: where weight decay applies.
 
     Raises:
         ValueError: if a value is out of range.
@@ -204,8 +204,8 @@ def adamw(
         {'w': tensor([0.8500, 1.0500])}
 
     Note:
-        As in torch and optax, the decay is multiplied by the learning rate; in the paper it is multiplied by the
-        schedule's multiplier alone.
+        As in torch and optax, the decay is multiplied by the learning rate; in the paper it is multiplied only by the
+        schedule's multiplier.
 
     References:
         Loshchilov, Hutter. Decoupled weight decay regularization. arXiv:1711.05101, algorithm 2.
@@ -229,16 +229,16 @@ def lars(
     trust_coefficient: float = 0.001,
     mask: Mask = exclude_bias_and_norm,
 ) -> Optimizer:
-    r"""SGD whose every weight moves in proportion to its own norm: layer-wise adaptive rate scaling, for large batches.
+    r"""Layer-wise adaptive rate scaling: SGD that moves each weight in proportion to its norm, for large batches.
 
     $$v \leftarrow m v + r \, (g + \lambda p), \quad p \leftarrow p - \eta v, \quad
     r = \kappa \, \frac{\|p\|}{\|g\| + \lambda \|p\|}$$
 
-    with one $r$ per leaf. Where the mask is False, $r = 1$ and $\lambda = 0$: momentum alone. $r = 1$ too where the
-    fraction has no use: for a weight that is zero, which could not leave zero, and where the denominator is 0.
+    with one $r$ per leaf. Where the mask is False, $r = 1$ and $\lambda = 0$: momentum alone. $r = 1$ also for a weight
+    that is zero, which otherwise could not leave zero, and where the denominator is 0.
 
     Args:
-        schedule: the learning rate $\eta$, for which .3 times batch size over 256 is usual.
+        schedule: the learning rate $\eta$, usually .3 times batch size over 256.
         momentum: 0 <= m < 1.
         weight_decay: $\lambda$ >= 0.
         trust_coefficient: $\kappa$ > 0, the paper's $\eta$; .02 in solo-learn.
@@ -257,7 +257,7 @@ def lars(
         Implementations differ. The denominator is the paper's (also in lightly, solo-learn); the authors' code of
         SimCLR, BYOL and MoCo v3 has $\|g + \lambda p\|$. The learning rate multiplies the velocity, as in BYOL, MoCo
         v3 and lightly; in the paper and in SimCLR's code it is inside, $v \leftarrow m v + \eta r (g + \lambda p)$,
-        which is the same while $\eta$ is constant. Where a weight has no gradient, lightly does not decay it either.
+        which is equivalent while $\eta$ is constant. lightly does not decay a weight whose gradient is zero.
 
     References:
         You, Gitman, Ginsburg. Large batch training of convolutional networks. arXiv:1708.03888, algorithm 1.
@@ -289,10 +289,10 @@ def lars(
 
 
 def clip_by_global_norm(optimizer: Optimizer, max_norm: float) -> Optimizer:
-    r"""The optimizer, given gradients whose norm over all leaves is at most `max_norm`: $g \min(1, c / \|g\|)$.
+    r"""Clip the norm of the gradient over all leaves to at most `max_norm`: $g \min(1, c / \|g\|)$.
 
     Args:
-        optimizer: what uses the gradients.
+        optimizer: receives the clipped gradients.
         max_norm: c > 0.
 
     Raises:
@@ -323,10 +323,10 @@ def clip_by_global_norm(optimizer: Optimizer, max_norm: float) -> Optimizer:
 
 
 def clip_by_norm(optimizer: Optimizer, max_norm: float) -> Optimizer:
-    r"""The optimizer, given gradients each of whose leaves has a norm of at most `max_norm`: $g \min(1, c / \|g\|)$.
+    r"""Clip the norm of each leaf of the gradient to at most `max_norm`: $g \min(1, c / \|g\|)$.
 
     Args:
-        optimizer: what uses the gradients.
+        optimizer: receives the clipped gradients.
         max_norm: c > 0.
 
     Raises:
@@ -340,7 +340,7 @@ def clip_by_norm(optimizer: Optimizer, max_norm: float) -> Optimizer:
         {'w': tensor([-0.6000, -0.8000]), 'b': tensor([-0.5000])}
 
     Note:
-        DINO's code clips like this, per tensor (`clip_gradients`), where most others clip the norm over all leaves.
+        DINO's code clips like this, per tensor (`clip_gradients`), while most others clip the norm over all leaves.
     """
     check_positive("max_norm", max_norm)
 
@@ -355,14 +355,14 @@ def clip_by_norm(optimizer: Optimizer, max_norm: float) -> Optimizer:
 
 
 def grouped(*groups: tuple[str, Optimizer]) -> Optimizer:
-    """Optimizers by the names of parameters: each parameter has that of the first pattern that its name matches.
+    """Assign optimizers to parameters by name: each parameter uses that of the first pattern that its name matches.
 
     Args:
         groups: pairs of a pattern and an optimizer. A pattern is a name with `*` for any characters, over the dotted
-            names of `tree.flatten`: `"predictor.*"`, `"*.bias"`, and `"*"` for all that is left, if anything is.
+            names of `tree.flatten`: `"predictor.*"`, `"*.bias"`, and `"*"` for the remaining ones, if any.
 
     Raises:
-        ValueError: at `init`, if a pattern matches nothing that is left, or a parameter matches no pattern.
+        ValueError: at `init`, if a pattern matches no remaining parameter, or a parameter matches no pattern.
 
     Example:
         >>> optimizer = grouped(("head.*", sgd(1.0)), ("*", sgd(0.1)))
@@ -404,8 +404,8 @@ class FreezeState(NamedTuple):
     """The state of `freeze`.
 
     Attributes:
-        step: int64 scalar, the number of updates asked for.
-        inner: the state of the optimizer, which counts those that it made.
+        step: int64 scalar, the number of updates requested.
+        inner: the state of the optimizer, which counts the updates made.
     """
 
     step: Tensor
@@ -413,17 +413,18 @@ class FreezeState(NamedTuple):
 
 
 def freeze(optimizer: Optimizer, steps: float) -> Optimizer:
-    """The optimizer after a while: for the first `steps` updates nothing moves at all.
+    """Freeze the parameters for the first `steps` updates, then apply the optimizer.
 
-    No decay, no momentum: parameters and the inner state come back as they went in. Afterwards the optimizer starts at
-    its own step 0; give it `schedules.shift(schedule, steps)` for a rate that keeps the time of the whole run.
+    A frozen update applies no decay and no momentum: parameters and the inner state are returned unchanged. Afterwards
+    the optimizer starts at its own step 0; give it `schedules.shift(schedule, steps)` for a learning rate that follows
+    the clock of the whole run.
 
     Args:
-        optimizer: what moves the parameters later.
-        steps: >= 0; `math.inf` for ever.
+        optimizer: updates the parameters afterwards.
+        steps: >= 0; `math.inf` to freeze permanently.
 
     Raises:
-        ValueError: for a negative number of steps.
+        ValueError: if the number of steps is negative.
 
     Example:
         >>> optimizer = freeze(sgd(0.1, weight_decay=1.0), steps=1)
@@ -454,13 +455,13 @@ def freeze(optimizer: Optimizer, steps: float) -> Optimizer:
 
 
 def project(optimizer: Optimizer, projection: Callable[[Params], Params]) -> Optimizer:
-    """The optimizer, whose new parameters are mapped by a function: onto a set that they must lie in.
+    """Map the optimizer's new parameters by a function: onto a set that they must lie in.
 
-    A parameter that the optimizer did not move, because it is frozen, keeps its bits.
+    A parameter that the optimizer did not move, because it is frozen, stays the same bit for bit.
 
     Args:
-        optimizer: what moves the parameters.
-        projection: `params -> params`; it should leave parameters that lie in the set where they are.
+        optimizer: updates the parameters.
+        projection: `params -> params`; it should leave parameters that lie in the set unchanged.
 
     Example:
         >>> optimizer = project(sgd(1.0), lambda params: tree.map(lambda p: p.clamp_min(0), params))
@@ -488,7 +489,7 @@ def _zero_step(params: Params) -> Tensor:
 
 
 def _zeros_like(params: Params) -> Params:
-    """Zeros for every leaf, in at least float32. No tensor serves twice: torch.compile would start anew."""
+    """Zeros for every leaf, in at least float32. No tensor is shared: torch.compile would recompile."""
     return tree.map(lambda p: torch.zeros_like(promote_half(p)), params)
 
 
@@ -534,7 +535,7 @@ def _adam_direction(
     grads = tree.map(promote_half, grads)
     mu = tree.map(lambda m, g: torch.lerp(m, g, 1 - beta1), opt_state.mu, grads)
     nu = tree.map(lambda n, g: torch.lerp(n, g.square(), 1 - beta2), opt_state.nu, grads)
-    # In float64 whatever the parameters are: 1 - beta**t begins at 1 - beta.
+    # In float64 whatever the dtype of the parameters: 1 - beta**t begins at 1 - beta.
     unbias1, unbias2 = 1 - beta1 ** t.double(), 1 - beta2 ** t.double()
 
     def direction(m: Tensor, n: Tensor) -> Tensor:

@@ -1,18 +1,18 @@
-"""Explicit random keys: the same numbers as `jax.random` from the same keys, on every device and batch size.
+"""Explicit random keys: the same numbers as `jax.random` from the same keys, on every device and at every batch size.
 
-A key is an int32 tensor `[..., 2]`. Every function is pure: the same key gives the same numbers, and no function hands
-a key back. Use a key once; for more numbers `split` it, or `fold_in` a counter:
+A key is an int32 tensor `[..., 2]`. Every function is pure: the same key gives the same numbers, and no function
+returns an updated key. Use a key once; for more numbers `split` it, or `fold_in` a counter:
 
     >>> key_params, key_data = split(key(0))
     >>> uniform(key_data, (3,))
     tensor([0.0073, 0.0209, 0.5814])
 
-Leading dimensions of a key are a batch: keys `[B, 2]` draw what a loop over the keys would, in one call. So does
-`torch.func.vmap`.
+Leading dimensions of a key are a batch: keys `[B, 2]` draw what a loop over the keys would, in one call. The same holds
+under `torch.func.vmap`.
 
 The generator is Threefry-2x32 (`functional.kernels.threefry2x32`) in counter mode: number i of a key is the block
 cipher applied to the counter i under that key. Results equal jax.random's (threefry2x32, the partitionable layout that
-is the default since jax 0.5) bit for bit, but for `normal`, which is promised to 4 units in the last place.
+is the default since jax 0.5) bit for bit, except for `normal`, which is within 4 units in the last place.
 
 References:
     Salmon, Moraes, Dror, Shaw. Parallel random numbers: as easy as 1, 2, 3. SC 2011, section 3.2 (Threefry).
@@ -40,7 +40,7 @@ def key(seed: int, device: torch.device | str | None = None) -> Key:
 
     Args:
         seed: 0 <= seed < 2**63. The high 32 bits are the first lane, the low ones the second.
-        device: where the key lies, and with it all that is drawn from it.
+        device: of the key and of everything drawn from it.
 
     Raises:
         TypeError: if the seed is not an int.
@@ -106,7 +106,7 @@ def fold_in(key: Key, data: int | Tensor) -> Int32[Tensor, "*broadcast 2"]:
 
 
 def bits(key: Key, shape: tuple[int, ...]) -> Int32[Tensor, "..."]:
-    """32 random bits per element, int32 `[..., *shape]` (every pattern alike, so half of them are negative).
+    """32 random bits per element, int32 `[..., *shape]` (all patterns equally likely, so half are negative).
 
     Example:
         >>> bits(key(0), (2,))
@@ -143,7 +143,7 @@ def normal(key: Key, shape: tuple[int, ...] = ()) -> Float[Tensor, "..."]:
         >>> normal(key(0), (2,))
         tensor([1.6226, 2.0253])
     """
-    if key.is_meta:  # no numbers, of which the polynomial takes long to say so
+    if key.is_meta:  # a tensor without values, on which the polynomial is slow
         check_key(key)
         return key.new_empty((*key.shape[:-1], *shape), dtype=torch.float32)
     open_unit = uniform(key, shape, minval=-1 + 2**-24)  # the smallest float32 above -1: the ends are excluded
@@ -151,7 +151,7 @@ def normal(key: Key, shape: tuple[int, ...] = ()) -> Float[Tensor, "..."]:
 
 
 def bernoulli(key: Key, p: float | Tensor = 0.5, shape: tuple[int, ...] = ()) -> Bool[Tensor, "..."]:
-    """True with probability `p`, bool `[..., *shape]`; a tensor `p` broadcasts against that.
+    """True with probability `p`, bool `[..., *shape]`; a tensor `p` broadcasts against that shape.
 
     Example:
         >>> bernoulli(key(0), 0.5, (4,))
@@ -165,17 +165,17 @@ def randint(key: Key, shape: tuple[int, ...], minval: int, maxval: int) -> Int64
 
     Args:
         key: `[..., 2]`.
-        shape: of one key's draw.
+        shape: of the draw of one key.
         minval: -2**31 <= minval.
-        maxval: minval < maxval < 2**31. Note that it is excluded: `randint(key, (), 0, n)` can be any index of n.
+        maxval: minval < maxval < 2**31. It is excluded: `randint(key, (), 0, n)` is any index into n items.
 
     Raises:
         ValueError: if the range is empty or does not fit 32 bits.
 
     Note:
         Values are jax's, whose dtype is int32. Two draws of 32 bits are combined, which makes the bias negligible up
-        to a range of 2**16. Above, jax's product of 2**16 with itself wraps to 0, only the second draw counts, and
-        the bias is up to range / 2**32; kept here, for equality.
+        to a range of 2**16. Above that, jax's product of 2**16 with itself wraps to 0, so only the second draw counts
+        and the bias is up to range / 2**32. This is kept to equal jax.
 
     Example:
         >>> randint(key(0), (5,), 0, 10)
@@ -195,7 +195,7 @@ def permutation(key: Key, n: int) -> Int64[Tensor, "*batch n"]:
     """The numbers 0 to n - 1 in random order, int64 `[..., n]`.
 
     Note:
-        Sorted by random bits, as jax does, in as many rounds as make ties harmless: 1 up to n = 1,625, then 2.
+        Sorts by random bits, as jax does, in enough rounds to make ties harmless: 1 up to n = 1,625, then 2.
 
     Example:
         >>> permutation(key(0), 5)
@@ -215,7 +215,7 @@ def _counter(shape: tuple[int, ...], key: Tensor) -> Tensor:
     """The row-major position of every element, flat: the low lane of the counter, whose high lane is 0."""
     n = math.prod(shape)
     if n >= 2**31:
-        raise ValueError(f"shape: expected fewer than 2**31 elements, got {list(shape)}; draw in parts, a key each")
+        raise ValueError(f"shape: expected fewer than 2**31 elements, got {list(shape)}; draw in parts, one key each")
     return torch.arange(n, dtype=torch.int32, device=key.device)
 
 

@@ -1,15 +1,15 @@
 r"""Schedules: functions `step -> value` for learning rates, weights and momenta.
 
-A schedule counts updates from 0. It takes an int or an integer tensor of any shape and gives a float64 tensor of the
-same shape, on the same device, so that it works inside `torch.func.vmap` and `torch.compile`, where the step is the
-counter of an optimizer. After its last step the value stays what it is there.
+A schedule counts updates from 0. It takes an int or an integer tensor of any shape and returns a float64 tensor of the
+same shape on the same device. It therefore works inside `torch.func.vmap` and `torch.compile`, where the step is the
+counter of an optimizer. After the last step the value stays constant.
 
     >>> learning_rate = warmup_cosine(0.4, warmup_steps=10, steps=110)
     >>> [round(float(learning_rate(step)), 3) for step in (0, 5, 10, 60, 110, 500)]
     [0.0, 0.2, 0.4, 0.2, 0.0, 0.0]
 
-Values are float64 so that `1 - value` keeps its digits where the value is a momentum near 1. `functional.optimizers`
-rounds them to the dtype of the parameters.
+Values are float64 so that `1 - value` keeps its digits for a momentum near 1. `functional.optimizers` rounds them to
+the dtype of the parameters.
 """
 
 import math
@@ -23,7 +23,7 @@ from functional.checks import check_between, check_integer, check_positive
 
 
 def at(value: float | Schedule, step: int | Tensor) -> Any:
-    """A hyperparameter at a step: a schedule's value there, and a number as it is.
+    """A hyperparameter at a step: the value of a schedule there; a number is returned unchanged.
 
     Args:
         value: a number, or a schedule `step -> value`.
@@ -43,7 +43,7 @@ def constant(value: float) -> Schedule:
         value: >= 0.
 
     Raises:
-        ValueError: for a negative value.
+        ValueError: if the value is negative.
 
     Example:
         >>> constant(0.1)(3)
@@ -105,16 +105,16 @@ def warmup_cosine(value: float, *, warmup_steps: int, steps: int, final: float =
     r"""A straight line from 0 to `value` at step `warmup_steps`, then half a cosine to `final` at step `steps`.
 
     Args:
-        value: the highest, >= 0.
+        value: the peak, >= 0.
         warmup_steps: 0 <= warmup_steps < steps; 0 for none.
-        steps: of both parts together.
+        steps: the total of both parts.
         final: >= 0.
 
     Raises:
         ValueError: if a value is out of range.
 
     Note:
-        The value at step 0 is 0, as in the authors' code of SimCLR and BYOL: the first update moves no parameter.
+        The value at step 0 is 0, as in the authors' code of SimCLR and BYOL: the first update changes no parameter.
 
     Example:
         >>> warmup_cosine(0.2, warmup_steps=2, steps=6)(torch.arange(7))
@@ -142,11 +142,11 @@ def step(value: float, *, boundaries: tuple[int, ...], factor: float) -> Schedul
 
     Args:
         value: $v_0$ >= 0.
-        boundaries: the steps from which another factor counts, in rising order, each >= 1.
+        boundaries: the steps from which one more factor applies, in increasing order, each >= 1.
         factor: $f$ >= 0.
 
     Raises:
-        ValueError: if a value is out of range, or the boundaries do not rise.
+        ValueError: if a value is out of range, or the boundaries do not increase.
 
     Example:
         >>> step(1.0, boundaries=(2, 4), factor=0.1)(torch.arange(5))
@@ -154,7 +154,7 @@ def step(value: float, *, boundaries: tuple[int, ...], factor: float) -> Schedul
     """
     _check_values(value=value, factor=factor)
     if any(low >= high for low, high in zip((0, *boundaries), boundaries, strict=False)):
-        raise ValueError(f"boundaries: expected rising steps above 0, got {list(boundaries)}")
+        raise ValueError(f"boundaries: expected increasing steps above 0, got {list(boundaries)}")
 
     def schedule(step: int | Tensor, /) -> Tensor:
         k = _count(step)
@@ -172,7 +172,7 @@ def shift(schedule: Schedule, steps: int) -> Schedule:
         steps: $s$ >= 0.
 
     Raises:
-        ValueError: for a negative number of steps.
+        ValueError: if the number of steps is negative.
 
     Example:
         >>> shift(linear(0.0, 1.0, 4), 2)(torch.arange(3))
@@ -189,7 +189,7 @@ def _count(step: int | Tensor) -> Tensor:
 
 
 def _fraction(k: Tensor, steps: int) -> Tensor:
-    """How much of the schedule is over, 0 to 1."""
+    """The fraction of the schedule that is over, 0 to 1."""
     return (k / steps).clamp(0, 1)
 
 

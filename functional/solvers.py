@@ -1,8 +1,8 @@
-r"""L-BFGS for many convex problems at once, and multinomial logistic regression by it.
+r"""L-BFGS for many convex problems at once, and multinomial logistic regression with it.
 
 `lbfgs` minimises S functions of matrices `[K, D]` in one batch. An `Objective` describes them by pure functions of a
-`Point`, where the problems stand; problems leave the batch as they converge. `logistic_regression` states such an
-objective, and solves it for several strengths of regularisation:
+`Point`, the current iterates of the problems; problems leave the batch as they converge. `logistic_regression` defines
+such an objective and solves it for several strengths of regularisation:
 
     >>> x, y = torch.tensor([[-2.0], [-1.0], [1.0], [2.0]]), torch.tensor([0, 0, 1, 1])
     >>> solution = logistic_regression(x, y, strengths=torch.tensor([0.1, 1.0]))
@@ -10,7 +10,7 @@ objective, and solves it for several strengths of regularisation:
     (tensor([[-0.9236,  0.9236],
             [-0.3574,  0.3574]], dtype=torch.float64), tensor([True, True]))
 
-Solvers read values, to decide when to stop: they are not for `vmap`.
+Solvers read values to decide when to stop, so they do not work under `vmap`.
 
 References:
     Liu, Nocedal. On the limited memory BFGS method for large scale optimization. Mathematical Programming 45, 1989.
@@ -30,19 +30,19 @@ from functional.checks import check_floating, check_integer, check_rank, check_s
 from functional.numerics import promote_half
 
 _MEMORY = 20  # pairs of changes that L-BFGS remembers
-_TRIALS = 20  # lengths that a line search tries
+_TRIALS = 20  # step lengths that a line search tries
 
 
 class Point(NamedTuple):
-    """Where the S problems of a batch stand.
+    """The current iterates of the S problems of a batch.
 
     Attributes:
         weights: `[S, K, D]`.
-        value: `[S]`, the function there.
+        value: `[S]`, the values of the functions.
         gradient: `[S, K, D]`.
         kept: a tree of tensors `[S, ...]`: data of each problem, and what the objective reuses from point to point.
-            Its rows leave the batch together with the problems, so an objective finds here all that differs between
-            them.
+            Its rows leave the batch together with the problems, so everything that differs between problems belongs
+            here.
     """
 
     weights: Tensor
@@ -55,9 +55,9 @@ class Objective(NamedTuple):
     """S convex functions, in the three parts that L-BFGS needs.
 
     Attributes:
-        along: `(point, direction) -> at`, where `at(t)` gives the slopes `[S]` along the direction at lengths `t [S]`
-            first, and then whatever `arrive` can use.
-        arrive: `(point, change, found) -> point` at `point.weights + change`, from what `at` gave at that length.
+        along: `(point, direction) -> at`, where `at(t)` returns a tuple: the slopes `[S]` along the direction at
+            lengths `t [S]`, then anything that `arrive` can use.
+        arrive: `(point, change, found) -> point` at `point.weights + change`, from the result of `at` at that length.
         precondition: `point -> (v -> v)`, a positive semidefinite linear map of `[S, K, D]`, roughly the inverse of
             the Hessian there. L-BFGS starts from it.
     """
@@ -68,11 +68,11 @@ class Objective(NamedTuple):
 
 
 class Minimum(NamedTuple):
-    """What `lbfgs` found.
+    """The result of `lbfgs`.
 
     Attributes:
         weights: `[S, K, D]`.
-        value: `[S]`, the function there.
+        value: `[S]`, the values of the functions.
         converged: `[S]`, False where the minimum was not reached.
     """
 
@@ -85,13 +85,13 @@ def lbfgs(objective: Objective, start: Point, *, max_iterations: int = 1000, tol
     r"""The minima of S convex functions by limited-memory BFGS, all in one batch.
 
     A problem has converged when $g^\top H g \le \tau f$, with its value $f$, its gradient $g$ and the inverse Hessian
-    $H$ of L-BFGS. By the quadratic model, the distance to the minimum is half of $g^\top H g$. A problem that has
-    converged leaves the batch; so does one whose line search fails, as it does where rounding hides the slope.
+    $H$ of L-BFGS. In the quadratic model, the value is half of $g^\top H g$ above the minimum. A converged problem
+    leaves the batch; so does one whose line search fails because rounding hides the slope.
 
     Args:
-        objective: the functions. Their values are above 0.
-        start: the point to begin with, with weights `[S, K, D]`.
-        max_iterations: when to give up.
+        objective: the functions. Their values must be above 0.
+        start: the starting point, with weights `[S, K, D]`.
+        max_iterations: the limit on iterations.
         tolerance: $\tau$ > 0.
 
     Returns:
@@ -136,7 +136,7 @@ def lbfgs(objective: Objective, start: Point, *, max_iterations: int = 1000, tol
         dw = length[:, None, None] * direction
         old, point = point, objective.arrive(point, dw, found)
         dg = point.gradient - old.gradient
-        # The line search leaves -t * slope / 2 or more; much less is rounding, and the pair does not count.
+        # The line search ensures a product of -t * slope / 2 or more. Much less is rounding: the pair is ignored.
         product = _dot(dw, dg)
         rho = torch.where(product > -0.1 * length * slope, 1 / product, 0)
         pairs = (*pairs, (dw, dg, rho))[-_MEMORY:]
@@ -146,18 +146,18 @@ def lbfgs(objective: Objective, start: Point, *, max_iterations: int = 1000, tol
 def line_search(
     at: Callable[[Tensor], tuple[Any, ...]], slope: Float[Tensor, " problems"], t: Float[Tensor, " problems"]
 ) -> tuple[Float[Tensor, " problems"], tuple[Any, ...]]:
-    """Lengths at which the slopes of S convex functions have halved, in one batch.
+    """Step lengths at which the slopes of S convex functions have at least halved, in one batch.
 
     Only slopes are compared: near a minimum, values differ by less than rounding.
 
     Args:
-        at: lengths `[S]` to slopes `[S]`, first in a tuple.
+        at: maps lengths `[S]` to a tuple that starts with the slopes `[S]`.
         slope: at length 0, `[S]`, below 0.
-        t: the lengths to begin with, `[S]`, above 0.
+        t: the initial lengths, `[S]`, above 0.
 
     Returns:
-        The lengths `[S]`, at which slopes are at most half of `slope` in absolute value, and `at` them; 0 where none
-        was found.
+        The lengths `[S]`, at which slopes are at most half of `slope` in absolute value, or 0 where none was found; and
+        the result of `at` for them.
 
     Example:
         >>> lengths, _ = line_search(lambda t: (t - 3,), torch.tensor([-3.0]), torch.tensor([1.0]))
@@ -183,7 +183,7 @@ def line_search(
 
 
 class Regressions(NamedTuple):
-    """What `logistic_regression` found, one regression per strength, in float64.
+    """The result of `logistic_regression`: one regression per strength, in float64.
 
     Attributes:
         weights: `[S, K, D]`.
@@ -205,25 +205,24 @@ def logistic_regression(
 
     $$\min_{W, b} \; \frac{1}{N} \sum_{i=1}^{N} -\log \mathrm{softmax}(W x_i + b)_{y_i} + \frac{\lambda}{2} \|W\|_2^2$$
 
-    L-BFGS is fast here for two reasons. Logits are linear in the weights, so another length of a step costs no product
-    with `x`: an iteration has two, one for the direction and one for the gradient. And it starts from the inverse of
-    nearly the right Hessian, which is diagonal in the principal axes of features and classes.
+    L-BFGS is fast here for two reasons. Logits are linear in the weights, so trying another step length needs no
+    product with `x`: an iteration has two, one for the direction and one for the gradient. And it starts from the
+    inverse of an approximate Hessian, which is diagonal in the principal axes of features and classes.
 
     Products with `x` are in its dtype, at least float32; weights and sums are float64.
 
     Args:
         x: features `[N, D]`, finite.
-        y: class numbers, integers `[N]`, every number from 0 to K - 1 at least once, and K >= 2.
+        y: class numbers, integers `[N]`; every number from 0 to K - 1 occurs at least once, and K >= 2.
         strengths: the S values of $\lambda$ > 0, `[S]`.
-        max_iterations: when to give up. Some tens are usual, hundreds for weak strengths.
+        max_iterations: the limit on iterations. Tens are usual, hundreds for weak strengths.
 
     Returns:
         `Regressions`. The sum of the biases is 0.
 
     Raises:
-        TypeError: for features that are not floating point or labels that are not integers.
-        ValueError: for other shapes, or lengths that differ. Values are left to the caller: `probes.logistic` checks
-            them.
+        TypeError: if the features are not floating point or the labels are not integers.
+        ValueError: if a rank is wrong or lengths differ. Values are not checked here; `probes.logistic` checks them.
 
     Example:
         >>> x, y = torch.tensor([[0.0], [1.0], [2.0]]), torch.tensor([0, 1, 2])
@@ -248,15 +247,15 @@ def logistic_regression(
 
 
 class _Kept(NamedTuple):
-    """Of the S strengths that still run."""
+    """Data of the S strengths that have not converged."""
 
     penalty: Tensor  # [S, 1, D]: the strength, and 0 for the bias
     logits: Tensor  # [S, K, N]
-    residual: Tensor  # [S, K, N]: probabilities less indicators
+    residual: Tensor  # [S, K, N]: probabilities minus indicators
 
 
 def _regularised_cross_entropy(x: Tensor, y: Tensor, strengths: Tensor) -> tuple[Objective, Point]:
-    """The objective for weights with the bias as last column, and its point with all weights 0; `x` has mean 0."""
+    """The objective for weights with the bias as last column, and its point at zero weights; `x` has mean 0."""
     spectrum, axes = torch.linalg.eigh((x.T @ x).double() / len(x))
     # A column of ones is one more axis, because the others have mean 0.
     spectrum = F.pad(spectrum.clamp_min(0), (0, 1), value=1)
@@ -285,13 +284,13 @@ def _regularised_cross_entropy(x: Tensor, y: Tensor, strengths: Tensor) -> tuple
         return point(old.weights + change, loss, _Kept(old.kept.penalty, logits, residual))
 
     def precondition(point: Point) -> Callable[[Tensor], Tensor]:
-        # The Hessian is the mean over the rows of (diag(p) - p p') kron x x', plus the strength. The product of the
-        # means stands for the mean of the products here, which is exact at zero weights. It is diagonal in the
-        # principal axes of the classes (K x K, found anew for each point) and those of the features.
+        # The Hessian is the mean over the rows of (diag(p) - p p') kron x x', plus the strength. Here the product of
+        # the means replaces the mean of the products, which is exact at zero weights. It is diagonal in the principal
+        # axes of the classes (K x K, recomputed at each point) and those of the features.
         class_spectrum, class_axes = torch.linalg.eigh(_class_hessian(point.kept.residual + indicators).double())
         class_spectrum = class_spectrum.clamp_min(1e-9 * class_spectrum[:, -1:])
         inverse = 1 / (class_spectrum[:, :, None] * spectrum + point.kept.penalty)
-        # Along the first axis all classes change alike, which changes no probability: no curvature, and no gradient.
+        # Along the first axis all classes change equally, which changes no probability: no curvature and no gradient.
         inverse[:, 0] = 0
 
         def inverse_hessian(v: Tensor) -> Tensor:
@@ -309,9 +308,9 @@ def _regularised_cross_entropy(x: Tensor, y: Tensor, strengths: Tensor) -> tuple
 
 
 def _loss_and_residual(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean cross-entropies `[S]`, and probabilities less indicators `[S, K, N]`, of logits `[S, K, N]`.
+    """Mean cross-entropies `[S]`, and probabilities minus indicators `[S, K, N]`, of logits `[S, K, N]`.
 
-    By the odds against the right class, so that both are exact to rounding even where its probability is nearly 1.
+    Computed from the odds against the right class: both are exact to rounding even if its probability is nearly 1.
     """
     own = y.expand(len(logits), 1, -1)
     margins = (logits - logits.gather(1, own)).scatter(1, own, -torch.inf)
@@ -324,7 +323,7 @@ def _loss_and_residual(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 def _class_hessian(p: Tensor) -> Tensor:
     """The mean over the rows of diag(p) - p p', `[S, K, K]`, of probabilities `[S, K, N]`.
 
-    As the Laplacian of the off-diagonal products: nothing cancels when the probabilities are near 0 and 1.
+    Computed as the Laplacian of the off-diagonal products: nothing cancels when probabilities are near 0 and 1.
     """
     products = (p @ p.mT / p.shape[-1]) * (1 - torch.eye(p.shape[1], dtype=p.dtype, device=p.device))
     return torch.diag_embed(products.sum(-1)) - products
@@ -341,7 +340,7 @@ def _fewer_columns(x: Tensor) -> tuple[Tensor, Tensor]:
 def _two_loops(
     gradient: Tensor, pairs: Sequence[tuple[Tensor, Tensor, Tensor]], precondition: Callable[[Tensor], Tensor]
 ) -> Tensor:
-    """The direction of L-BFGS `[S, K, D]`, from changes of weights and gradient and 1 over their product."""
+    """The direction of L-BFGS `[S, K, D]`, from changes of weights and gradient, and 1 over their inner product."""
     v, alphas = -gradient, []
     for dw, dg, rho in reversed(pairs):
         alphas.append((rho * _dot(dw, v))[:, None, None])
