@@ -1,13 +1,13 @@
-"""Random views of images: every image is changed by its own key, the whole batch in one call.
+"""Random views of images: every image has its own key, and one call transforms the whole batch.
 
 An augmentation is `f(keys, images, *, hyperparameters) -> images`, with one key per image, `[B, 2]`, and images
-`[B, C, H, W]`, floating point in 0..1, grey (C = 1) or colour (C = 3, RGB). What an image becomes depends on its key
-and its pixels alone, whatever the size and the order of the batch: parameters bit for bit, pixels to 1e-6.
+`[B, C, H, W]`, floating point in 0..1, grey (C = 1) or colour (C = 3, RGB). The view of an image depends only on its
+key and its pixels, not on the size or order of the batch: parameters bit for bit, pixels to 1e-6.
 
-Drawing and applying stand apart. `f(keys, images)` is `apply_f(images, sample_f(keys))`: a `sample_*` function, or
-`random.uniform` or `random.bernoulli` where one number is drawn, gives the parameters of every image, and a function
-without keys applies them, image i with parameter i. There is no loop over images: a choice is a `torch.where`, or a
-parameter that changes nothing.
+Drawing and applying are separate. `f(keys, images)` is `apply_f(images, sample_f(keys))`: a `sample_*` function, or
+`random.uniform` or `random.bernoulli` if one number is drawn, returns the parameters of every image, and a function
+without keys applies parameter i to image i. There is no loop over images: a choice is a `torch.where`, or a parameter
+that changes nothing.
 
     >>> import torch
     >>> from functools import partial
@@ -17,7 +17,7 @@ parameter that changes nothing.
     torch.Size([4, 3, 16, 16])
 
 Defaults are those of SimCLR for CIFAR-10 (colour strength 1/2). Where torchvision has the same operation, the same
-parameters give the same pixels to 1e-5; the draws have torchvision's distributions, not its numbers.
+parameters give the same pixels to 1e-5; the draws follow torchvision's distributions, but the numbers differ.
 
 References:
     Chen, Kornblith, Norouzi, Hinton. A simple framework for contrastive learning of visual representations.

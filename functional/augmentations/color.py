@@ -1,7 +1,7 @@
 """Colour: brightness, contrast, saturation, hue, all four in random order, and grey.
 
-The `adjust_*` functions take a factor per image and give what torchvision's functions of the same name give. On images
-of one channel there is no colour: saturation, hue and grey leave them as they are.
+The `adjust_*` functions take a factor per image and equal torchvision's functions of the same name. Images of one
+channel have no colour: saturation, hue and grey leave them unchanged.
 """
 
 import torch
@@ -27,23 +27,23 @@ def color_jitter(
     hue: float = 0.1,
     p: float = 0.8,
 ) -> Images:
-    """Brightness, contrast, saturation and hue, each by a random amount, in an order drawn for each image.
+    """Change brightness, contrast, saturation and hue by random amounts, in an order drawn for each image.
 
     Args:
         keys: `[B, 2]`.
         images: `[B, C, H, W]`, C = 1 or 3.
         brightness: the factor is uniform in 1 - brightness to 1 + brightness, and at least 0.
-        contrast: likewise.
-        saturation: likewise.
+        contrast: as for brightness.
+        saturation: as for brightness.
         hue: the shift is uniform in -hue to hue, in turns; 0..0.5.
-        p: probability that an image is changed at all, 0..1.
+        p: probability that an image is changed, 0..1.
 
     Returns:
         `[B, C, H, W]`, in 0..1.
 
     Note:
-        The defaults are strength .5 of the paper, which it takes for CIFAR-10; for ImageNet it takes 1, which is
-        twice the amounts: .8, .8, .8, .2.
+        The defaults are strength .5 of the paper, which it uses for CIFAR-10. For ImageNet it uses 1, twice the
+        amounts: .8, .8, .8, .2.
 
     Example:
         >>> keys = random.split(random.key(0), 8)
@@ -68,19 +68,19 @@ def sample_color_jitter(
     hue: float = 0.1,
     p: float = 0.8,
 ) -> tuple[Float[Tensor, "batch 4"], Int64[Tensor, "batch 4"]]:
-    """How much, and in what order.
+    """Draw the amounts and the order of the adjustments.
 
     Args:
         keys: `[B, 2]`.
-        brightness: as in `color_jitter`, with the rest.
+        brightness: as in `color_jitter`, at least 0.
         contrast: at least 0.
         saturation: at least 0.
         hue: 0..0.5.
         p: 0..1.
 
     Returns:
-        The factors of brightness, contrast and saturation and the shift of the hue, `[B, 4]`; 1, 1, 1, 0 for an image
-        that stays as it is. And the order, `[B, 4]`: the columns of the factors, first to last.
+        The factors of brightness, contrast and saturation and the shift of the hue, `[B, 4]`, which are 1, 1, 1, 0 for
+        an unchanged image; and the order, `[B, 4]`: the columns of the factors, first to last.
 
     Raises:
         ValueError: if an amount or p is out of range.
@@ -106,7 +106,7 @@ def sample_color_jitter(
 
 
 def apply_color_jitter(images: Images, factors: Float[Tensor, "batch 4"], order: Int64[Tensor, "batch 4"]) -> Images:
-    """The four adjustments of each image in its own order.
+    """Apply the four adjustments to each image in its own order.
 
     Args:
         images: `[B, C, H, W]`, C = 1 or 3.
@@ -124,8 +124,8 @@ def apply_color_jitter(images: Images, factors: Float[Tensor, "batch 4"], order:
     check_images(images)
     check_per_image("factors", factors, images, (4,))
     check_per_image("order", order, images, (4,))
-    # The hue is dear and the others are cheap. So it is turned once, at the same moment for all images: before it,
-    # every image goes through what comes first in its own order, and after it through the rest.
+    # The hue is expensive and the others are cheap, so the hue is turned once, at the same time for all images. Each
+    # image goes through the steps that precede the hue in its own order before that, and through the rest after it.
     hue_time = (order == _HUE).int().argmax(-1)
     planes = _planes(images)
     for time in range(3):
@@ -137,7 +137,7 @@ def apply_color_jitter(images: Images, factors: Float[Tensor, "batch 4"], order:
 
 
 def adjust_brightness(images: Images, factor: Float[Tensor, " batch"]) -> Images:
-    """Image i times `factor[i]`, at most 1: 0 is black, 1 the image.
+    """Multiply image i by `factor[i]`, clamped to 1: 0 is black, 1 the image.
 
     Args:
         images: `[B, C, H, W]`.
@@ -156,7 +156,7 @@ def adjust_brightness(images: Images, factor: Float[Tensor, " batch"]) -> Images
 
 
 def adjust_contrast(images: Images, factor: Float[Tensor, " batch"]) -> Images:
-    """Away from the mean grey of image i by `factor[i]`: 0 is that grey, 1 the image.
+    """Scale the distance of image i from its mean grey by `factor[i]`: 0 is that grey, 1 the image.
 
     Args:
         images: `[B, C, H, W]`, C = 1 or 3.
@@ -175,7 +175,7 @@ def adjust_contrast(images: Images, factor: Float[Tensor, " batch"]) -> Images:
 
 
 def adjust_saturation(images: Images, factor: Float[Tensor, " batch"]) -> Images:
-    """Away from grey, pixel by pixel, by `factor[i]`: 0 is grey, 1 the image.
+    """Scale the distance of each pixel of image i from its grey by `factor[i]`: 0 is grey, 1 the image.
 
     Args:
         images: `[B, C, H, W]`, C = 1 or 3.
@@ -194,11 +194,11 @@ def adjust_saturation(images: Images, factor: Float[Tensor, " batch"]) -> Images
 
 
 def adjust_hue(images: Images, shift: Float[Tensor, " batch"]) -> Images:
-    r"""The hue of image i turned by `shift[i]`; the largest and the smallest value of a pixel stay what they are.
+    r"""Turn the hue of image i by `shift[i]`; the largest and the smallest value of a pixel do not change.
 
-    With $\Delta$ the largest less the smallest value of a pixel, and hues in sixths of a turn from cyan, -3 to 3, a
+    With $\Delta$ the largest minus the smallest value of a pixel, and hues in sixths of a turn from cyan, -3 to 3, a
     pixel has the hue $h = \delta + r (3 \, \mathrm{sgn} \, \delta - 2 \delta)$, where $\delta = (B - G) / \Delta$ and
-    $r = (R - \min) / \Delta$. A hue gives back $R = \min + \Delta \, [|h| - 1]_0^1$,
+    $r = (R - \min) / \Delta$. Conversely, $R = \min + \Delta \, [|h| - 1]_0^1$,
     $G = \min + \Delta \, [2 - |h + 1|]_0^1$ and $B = \min + \Delta \, [2 - |h - 1|]_0^1$.
 
     Args:
@@ -209,8 +209,8 @@ def adjust_hue(images: Images, shift: Float[Tensor, " batch"]) -> Images:
         `[B, C, H, W]`; images of one channel are unchanged.
 
     Note:
-        This is the rotation in HSV that torchvision and PIL make case by case, written without cases: these formulas
-        hold in all six sextants, which is faster than choosing among them for every pixel.
+        This is the rotation in HSV that torchvision and PIL compute case by case. These formulas hold in all six
+        sextants, which is faster than choosing among them for every pixel.
 
     Example:
         >>> red = torch.tensor([1.0, 0.0, 0.0]).reshape(1, 3, 1, 1)
@@ -223,7 +223,7 @@ def adjust_hue(images: Images, shift: Float[Tensor, " batch"]) -> Images:
 
 
 def grayscale(keys: Key, images: Images, *, p: float = 0.2) -> Images:
-    """Grey, in as many channels as before, where `random.bernoulli(keys, p)`.
+    """Convert images to grey, in as many channels as before, where `random.bernoulli(keys, p)` is true.
 
     Args:
         keys: `[B, 2]`.
@@ -264,8 +264,8 @@ def luma(images: Images) -> Float[Tensor, "batch 1 height width"]:
     return _gray(_planes(images))[:, None]
 
 
-# What follows works on the planes of the colours, a tensor [B, H, W] for each: all that happens to an image is then a
-# loop over its pixels, and a compiler makes one loop over the images of it, in which an image stays in the cache.
+# The functions below work on colour planes, one tensor [B, H, W] per colour. Each operation on an image is then a loop
+# over its pixels, and a compiler fuses them into one loop over the images, in which an image stays in the cache.
 Planes = tuple[Float[Tensor, "batch height width"], ...]
 
 
@@ -283,9 +283,9 @@ def _gray(planes: Planes) -> Tensor:
 
 
 def _adjust_one(planes: Planes, factors: Tensor, which: Tensor, active: Tensor) -> Planes:
-    """Brightness, contrast or saturation, as `which` says for each image; nothing where not active.
+    """Brightness, contrast or saturation, as `which` says for each image; no change where not active.
 
-    All three are `factor * x + (1 - factor) * other`, where the other is black, the mean grey, or the grey.
+    All three are `factor * x + (1 - factor) * other`, where `other` is black, the mean grey, or the grey.
     """
     gray = _gray(planes)
     factor = torch.where(active, factors.gather(-1, which[:, None])[:, 0], 1).to(gray.dtype)
@@ -293,7 +293,7 @@ def _adjust_one(planes: Planes, factors: Tensor, which: Tensor, active: Tensor) 
     of_gray = torch.where(which == _SATURATION, 1 - factor, 0)
     other = torch.addcmul(of_mean[:, None, None], of_gray[:, None, None], gray)
     adjusted = [torch.addcmul(other, factor[:, None, None], plane) for plane in planes]
-    return tuple(F.hardtanh(plane, 0.0, 1.0, inplace=True) for plane in adjusted)  # clamped; in place, as it is new
+    return tuple(F.hardtanh(plane, 0.0, 1.0, inplace=True) for plane in adjusted)  # clamped in place, as it is new
 
 
 def _turn_hue(planes: Planes, shift: Tensor) -> Planes:

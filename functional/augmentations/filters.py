@@ -1,7 +1,7 @@
-r"""Neighbours and noise: Gaussian blur, sharpness, Gaussian noise.
+r"""Filters and noise: Gaussian blur, sharpness, Gaussian noise.
 
-The blur is two convolutions, down the columns and along the rows, with a group for each image: each has its own width
-at the price of one.
+The blur is two convolutions, down the columns and along the rows, with one group per image: every image has its own
+width at the cost of one.
 """
 
 import torch
@@ -24,7 +24,7 @@ def gaussian_blur(
     sigma: tuple[float, float] = (0.1, 2.0),
     p: float = 0.5,
 ) -> Images:
-    """Blurred by a Gaussian of random width with probability p.
+    """Blur by a Gaussian of random width, with probability p.
 
     Args:
         keys: `[B, 2]`.
@@ -38,7 +38,7 @@ def gaussian_blur(
         `[B, C, H, W]`.
 
     Note:
-        The paper blurs for ImageNet only. A kernel of 3 pixels caps what a sigma above 1 can do.
+        The paper blurs only for ImageNet. A kernel of 3 pixels limits the effect of a sigma above 1.
 
     Example:
         >>> gaussian_blur(random.split(random.key(0), 8), torch.rand(8, 3, 32, 32)).shape
@@ -54,7 +54,7 @@ def gaussian_blur(
 
 
 def sample_blur(keys: Key, *, sigma: tuple[float, float] = (0.1, 2.0), p: float = 0.5) -> Float[Tensor, " batch"]:
-    """The standard deviation of each key in pixels, uniform in `sigma` with probability p, and else 0, `[B]`.
+    """Draw a standard deviation in pixels per key: uniform in `sigma` with probability p, otherwise 0, `[B]`.
 
     Example:
         >>> sample_blur(random.split(random.key(0), 4))
@@ -67,7 +67,7 @@ def sample_blur(keys: Key, *, sigma: tuple[float, float] = (0.1, 2.0), p: float 
 
 
 def apply_blur(images: Images, sigma: Float[Tensor, " batch"], *, kernel_size: int) -> Images:
-    """Image i blurred by a Gaussian of `sigma[i]` pixels, cut off at `kernel_size`, with reflected edges.
+    """Blur image i by a Gaussian of `sigma[i]` pixels, truncated to `kernel_size`, with reflected edges.
 
     Args:
         images: `[B, C, H, W]`.
@@ -78,7 +78,7 @@ def apply_blur(images: Images, sigma: Float[Tensor, " batch"], *, kernel_size: i
         `[B, C, H, W]`.
 
     Raises:
-        ValueError: for a kernel that is even or too large for the images.
+        ValueError: if the kernel size is even or too large for the images.
 
     Example:
         >>> point = F.pad(torch.ones(1, 1, 1, 1), (2, 2, 2, 2))
@@ -103,7 +103,7 @@ def apply_blur(images: Images, sigma: Float[Tensor, " batch"], *, kernel_size: i
 
 
 def adjust_sharpness(images: Images, factor: Float[Tensor, " batch"]) -> Images:
-    """Away from a slight blur of image i by `factor[i]`: 0 is the blur, 1 the image, 2 sharpened. Edges stay.
+    """Scale image i's distance from a slight blur by `factor[i]`: 0 blurs, 1 keeps, 2 sharpens. Borders do not change.
 
     Args:
         images: `[B, C, H, W]`, at least 3 x 3 pixels.
@@ -125,7 +125,7 @@ def adjust_sharpness(images: Images, factor: Float[Tensor, " batch"]) -> Images:
 
 
 def gaussian_noise(keys: Key, images: Images, *, std: float, p: float = 1.0) -> Images:
-    """Independent normal noise added to every value, with probability p per image.
+    """Add independent normal noise to every value, with probability p per image.
 
     Args:
         keys: `[B, 2]`.
@@ -134,10 +134,10 @@ def gaussian_noise(keys: Key, images: Images, *, std: float, p: float = 1.0) -> 
         p: probability, 0..1.
 
     Returns:
-        `[B, C, H, W]`, not clamped: the noise has mean 0 everywhere, and values leave 0..1.
+        `[B, C, H, W]`, not clamped: the noise has mean 0 everywhere, and values can leave 0..1.
 
     Note:
-        A key draws C * H * W numbers here, where other augmentations draw a few.
+        A key draws C * H * W numbers here, while other augmentations draw a few.
 
     Example:
         >>> gaussian_noise(random.split(random.key(0), 8), torch.rand(8, 1, 28, 28), std=0.3).shape

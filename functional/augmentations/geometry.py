@@ -1,9 +1,9 @@
-r"""Where a pixel comes from: crops, flips, rotations, affine maps, and squares cut out.
+r"""Geometry: crops, flips, rotations, affine maps, and cutout.
 
-A crop is resized, and flipped, by two small matrices per image: $R X C^\top$, where row i of $R$ weighs the source rows
-that output row i is made of, and $C$ does so for columns. The boxes of a batch may all differ, and the crops are two
-batched matrix products. Where no crop can shrink, two pixels make up each row of the matrices, and the crops are, as
-rotations are, sampled at a place for each pixel.
+A crop is resized and flipped by two small matrices per image: $R X C^\top$, where row i of $R$ holds the weights of the
+source rows in output row i, and $C$ does the same for columns. The boxes of a batch may all differ, and the crops are
+two batched matrix products. If no crop can shrink, only two pixels contribute to each row of the matrices, and crops
+are sampled at one location per pixel instead, as rotations are.
 """
 
 from collections.abc import Callable
@@ -31,22 +31,22 @@ def random_resized_crop(
     interpolation: str = "bilinear",
     flip: float = 0.0,
 ) -> Float[Tensor, "batch channels new_height new_width"]:
-    """A random box of each image, resized, and mirrored with probability `flip`.
+    """Crop a random box of each image, resize it, and mirror it with probability `flip`.
 
     Args:
         keys: `[B, 2]`.
         images: `[B, C, H, W]`.
         size: of the result, a side or (height, width).
-        scale: the least and the greatest area of the box, as fractions of the image's; 0 < low <= high <= 1.
-        ratio: the least and the greatest width over height of the box, above 0.
+        scale: the smallest and largest area of the box, as fractions of the image's; 0 < low <= high <= 1.
+        ratio: the smallest and largest width over height of the box, above 0.
         interpolation: "bilinear" or "bicubic".
-        flip: probability of a left-right flip, 0..1. It costs nothing here, where `horizontal_flip` is a pass more.
+        flip: probability of a left-right flip, 0..1. It costs nothing here, while `horizontal_flip` is another pass.
 
     Returns:
         `[B, C, height, width]`.
 
     Raises:
-        ValueError: for an empty range, another interpolation, or keys that do not fit the images.
+        ValueError: for an empty range, an unknown interpolation, or keys that do not match the images.
 
     Example:
         >>> keys = random.split(random.key(0), 8)
@@ -73,11 +73,11 @@ def sample_crops(
     scale: tuple[float, float] = (0.08, 1.0),
     ratio: tuple[float, float] = (3 / 4, 4 / 3),
 ) -> Int64[Tensor, "batch 4"]:
-    """One box inside an image of `height` x `width` per key: (top, left, height, width), whole pixels.
+    """Draw one box inside an image of `height` x `width` per key: (top, left, height, width), whole pixels.
 
-    The area is uniform in `scale`, the ratio log-uniform in `ratio`, and the position uniform. A box that does not fit
-    the image is drawn again, ten times; then it is the largest central box of an allowed ratio. This is the
-    distribution of torchvision's `RandomResizedCrop`.
+    The area is uniform in `scale`, the ratio log-uniform in `ratio`, and the position uniform. The first of ten draws
+    that fits the image is used; if none does, the largest central box of an allowed ratio. This is the distribution of
+    torchvision's `RandomResizedCrop`.
 
     Args:
         keys: `[B, 2]`.
@@ -97,7 +97,7 @@ def sample_crops(
     check_interval("scale", scale)
     check_between("scale", scale[1], 0, 1)
     check_interval("ratio", ratio)
-    # In float64, so that no last bit (of exp: compiled, or on another device) decides how a side is rounded.
+    # In float64, so that the last bit (of exp, compiled or on another device) does not decide how a side is rounded.
     area, aspect, position = random.uniform(keys, (2 * _TRIES + 2,)).double().split([_TRIES, _TRIES, 2], dim=-1)
     area = height * width * (scale[0] + (scale[1] - scale[0]) * area)
     aspect = ratio[0] * (ratio[1] / ratio[0]) ** aspect
@@ -120,7 +120,7 @@ def crop_resize(
     interpolation: str = "bilinear",
     flip: Bool[Tensor, " batch"] | None = None,
 ) -> Float[Tensor, "batch channels new_height new_width"]:
-    """The given box of each image, resized with antialiasing, and mirrored left to right where `flip` is true.
+    """Crop the given box of each image, resize it with antialiasing, and mirror it left to right where `flip` is true.
 
     Args:
         images: `[B, C, H, W]`.
@@ -133,11 +133,11 @@ def crop_resize(
         `[B, C, height, width]`.
 
     Raises:
-        ValueError: if there are not as many boxes as images, or for another interpolation.
+        ValueError: if the numbers of boxes and images differ, or the interpolation is unknown.
 
     Note:
-        Bicubic values leave 0..1 by up to about .2 beside edges and are not clamped, as in torchvision for floats; PIL,
-        and torchvision for uint8, clamp.
+        Bicubic values overshoot 0..1 by up to about .2 near edges and are not clamped, as in torchvision for floats;
+        PIL, and torchvision for uint8, clamp them.
 
     Example:
         >>> image = torch.tensor([[[[0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 1.0]]]])
@@ -167,7 +167,7 @@ def crop_resize(
 
 
 def horizontal_flip(keys: Key, images: Images, *, p: float = 0.5) -> Images:
-    """Left and right exchanged where `random.bernoulli(keys, p)`.
+    """Flip left and right where `random.bernoulli(keys, p)` is true.
 
     Args:
         keys: `[B, 2]`.
@@ -185,7 +185,7 @@ def horizontal_flip(keys: Key, images: Images, *, p: float = 0.5) -> Images:
 
 
 def vertical_flip(keys: Key, images: Images, *, p: float = 0.5) -> Images:
-    """Top and bottom exchanged where `random.bernoulli(keys, p)`; else as `horizontal_flip`.
+    """Flip top and bottom where `random.bernoulli(keys, p)` is true; otherwise as `horizontal_flip`.
 
     Example:
         >>> vertical_flip(random.split(random.key(0), 1), torch.tensor([[[[0.0], [1.0]]]]), p=1.0).flatten()
@@ -195,14 +195,14 @@ def vertical_flip(keys: Key, images: Images, *, p: float = 0.5) -> Images:
 
 
 def rotate(keys: Key, images: Images, *, degrees: float) -> Images:
-    """Rotated about the centre by an angle uniform in -degrees..degrees, black where nothing is known.
+    """Rotate about the centre by an angle uniform in -degrees..degrees, black outside the image.
 
     The angles are `random.uniform(keys, minval=-degrees, maxval=degrees)`, applied by `apply_rotation`.
 
     Args:
         keys: `[B, 2]`.
         images: `[B, C, H, W]`.
-        degrees: the greatest angle, 0..180.
+        degrees: the largest angle, 0..180.
 
     Returns:
         `[B, C, H, W]`.
@@ -218,7 +218,7 @@ def rotate(keys: Key, images: Images, *, degrees: float) -> Images:
 
 
 def apply_rotation(images: Images, angle: Float[Tensor, " batch"]) -> Images:
-    """Image i rotated counter-clockwise about its centre by `angle[i]` degrees: bilinear, black outside.
+    """Rotate image i counter-clockwise about its centre by `angle[i]` degrees: bilinear, black outside.
 
     Args:
         images: `[B, C, H, W]`.
@@ -247,15 +247,15 @@ def affine(
     scale: tuple[float, float] = (1.0, 1.0),
     shear: tuple[float, float] = (0.0, 0.0),
 ) -> Images:
-    """Rotated, scaled, sheared and shifted at random, black where nothing is known.
+    """Rotate, scale, shear and shift at random, black outside the image.
 
     Args:
         keys: `[B, 2]`.
         images: `[B, C, H, W]`.
-        degrees: the greatest angle, 0..180.
-        translate: the greatest shifts (x, y) as fractions of the width and of the height, 0..1.
+        degrees: the largest angle, 0..180.
+        translate: the largest shifts (x, y) as fractions of the width and of the height, 0..1.
         scale: the range of the zoom, above 0.
-        shear: the greatest shears (x, y) in degrees, 0..89.
+        shear: the largest shears (x, y) in degrees, 0..89.
 
     Returns:
         `[B, C, H, W]`.
@@ -282,15 +282,15 @@ def sample_affine(
     scale: tuple[float, float] = (1.0, 1.0),
     shear: tuple[float, float] = (0.0, 0.0),
 ) -> tuple[Float[Tensor, " batch"], Float[Tensor, "batch 2"], Float[Tensor, " batch"], Float[Tensor, "batch 2"]]:
-    """What `affine_matrices` takes, each uniform in its range: angle, translation, scale, shear.
+    """Draw the arguments of `affine_matrices`, each uniform in its range: angle, translation, scale, shear.
 
-    Translations are whole pixels, as in torchvision's `RandomAffine`, so that a shift alone blurs nothing.
+    Translations are whole pixels, as in torchvision's `RandomAffine`, so a shift alone does not blur.
 
     Args:
         keys: `[B, 2]`.
         height: of the images, in pixels.
         width: of the images, in pixels.
-        degrees: as in `affine`, with the rest.
+        degrees: as in `affine`, like the arguments below.
         translate: (x, y).
         scale: (low, high).
         shear: (x, y).
@@ -320,10 +320,10 @@ def affine_matrices(
     scale: Float[Tensor, " batch"],
     shear: Float[Tensor, "batch 2"],
 ) -> Float[Tensor, "batch 2 3"]:
-    r"""The matrices that take a pixel of the result to the place in the image where it comes from.
+    r"""The matrices that map a pixel of the result to its source location in the image.
 
     The map from image to result is $x \mapsto s \, R(\alpha) Y(\beta_y) X(\beta_x) \, x + t$ about the centre, in
-    pixels, with $X$ and $Y$ the shears along x and y; the matrices are of its inverse.
+    pixels, with $X$ and $Y$ the shears along x and y; the matrices are those of its inverse.
 
     Args:
         angle: $\alpha$ in degrees, clockwise on the screen, `[B]`.
@@ -332,11 +332,11 @@ def affine_matrices(
         shear: $\beta$ in degrees, (x, y), `[B, 2]`.
 
     Returns:
-        float64 `[B, 2, 3]`, for `apply_affine`: an error of one float32 step in an angle moves the pixels of a large
+        float64 `[B, 2, 3]`, for `apply_affine`: an error of one float32 step in an angle changes the pixels of a large
         image by more than 1e-6.
 
     Note:
-        The conventions are those of torchvision's `affine`. There and here `rotate` turns the other way.
+        The conventions are those of torchvision's `affine`. In both libraries `rotate` turns the other way.
 
     Example:
         >>> zero, one = torch.zeros(1), torch.ones(1)
@@ -354,11 +354,11 @@ def affine_matrices(
 
 
 def apply_affine(images: Images, matrices: Float[Tensor, "batch 2 3"]) -> Images:
-    """Image i sampled where `matrices[i]` says: bilinear, black outside.
+    """Sample image i at the locations given by `matrices[i]`: bilinear, black outside.
 
     Args:
         images: `[B, C, H, W]`.
-        matrices: from a pixel of the result, (x, y, 1), to a place in the image, (x, y): in pixels, from the centre.
+        matrices: from a pixel of the result, (x, y, 1), to a location in the image, (x, y): in pixels, from the centre.
 
     Returns:
         `[B, C, H, W]`.
@@ -375,13 +375,13 @@ def apply_affine(images: Images, matrices: Float[Tensor, "batch 2 3"]) -> Images
     x = torch.arange(width, dtype=dtype, device=images.device) - (width - 1) / 2
     y = torch.arange(height, dtype=dtype, device=images.device)[:, None] - (height - 1) / 2
     sides = torch.tensor([width / 2, height / 2], device=images.device)[:, None]
-    # Written out and not as a product, whose order of summation could change.
+    # Written out, because the order of summation in a matrix product could change.
     by_x, by_y, constant = (matrices / sides).to(dtype)[..., None, None].unbind(2)
     return bilinear_sample(images, by_x * x + (by_y * y + constant))
 
 
 def cutout(keys: Key, images: Images, *, size: int, p: float = 1.0) -> Images:
-    """A black square at a random place, which may reach over the edge.
+    """Set a square at a random position to black; it may extend past the edge.
 
     Args:
         keys: `[B, 2]`.
@@ -394,7 +394,7 @@ def cutout(keys: Key, images: Images, *, size: int, p: float = 1.0) -> Images:
 
     Note:
         The paper's square is the mean colour: compose `cutout` after `normalize` for that. The authors' code makes a
-        square of an odd side one pixel smaller.
+        square with an odd side one pixel smaller.
 
     Example:
         >>> cutout(random.split(random.key(0), 1), torch.ones(1, 1, 8, 8), size=3).sum()
@@ -409,7 +409,7 @@ def cutout(keys: Key, images: Images, *, size: int, p: float = 1.0) -> Images:
 
 
 def sample_cutout(keys: Key, height: int, width: int, *, size: int, p: float = 1.0) -> Int64[Tensor, "batch 4"]:
-    """The square of each key, (top, left, height, width), its centre uniform over the image; of side 0 if none.
+    """Draw a square per key, (top, left, height, width), its centre uniform over the image; side 0 for no square.
 
     Example:
         >>> sample_cutout(random.split(random.key(0), 2), 32, 32, size=16)
@@ -425,11 +425,11 @@ def sample_cutout(keys: Key, height: int, width: int, *, size: int, p: float = 1
 
 
 def erase(images: Images, boxes: Int64[Tensor, "batch 4"]) -> Images:
-    """The given box of each image set to 0.
+    """Set the given box of each image to 0.
 
     Args:
         images: `[B, C, H, W]`.
-        boxes: (top, left, height, width), `[B, 4]`; what lies outside the image counts for nothing.
+        boxes: (top, left, height, width), `[B, 4]`; parts outside the image are ignored.
 
     Returns:
         `[B, C, H, W]`.
@@ -456,7 +456,7 @@ def _flip(keys: Key, images: Images, p: float, dim: int) -> Images:
 
 
 def _central_crop(height: int, width: int, ratio: tuple[float, float]) -> tuple[int, int]:
-    """The largest box of an allowed width over height, (height, width)."""
+    """The largest box of an allowed ratio of width to height, (height, width)."""
     if width / height < ratio[0]:
         return round(width / ratio[0]), width
     if width / height > ratio[1]:
@@ -476,7 +476,7 @@ def _resizing(
     source = torch.arange(size_in, dtype=start.dtype, device=start.device) + 0.5 - start[:, None]
     source = torch.where((source > 0) & (source < length[:, None]), source, torch.inf)  # outside: infinitely far
     target = _centres(length, size_out, reverse)
-    # A crop that shrinks stretches the kernel, so that every source pixel counts: this is the antialiasing.
+    # A crop that shrinks stretches the kernel, so every source pixel counts: this is the antialiasing.
     stretch = (length / size_out).clamp_min(1)[:, None, None]
     weights = kernel(((source[:, None, :] - target[:, :, None]) / stretch).abs())
     return weights / weights.sum(-1, keepdim=True)
@@ -485,16 +485,16 @@ def _resizing(
 def _magnifying(
     start: Tensor, length: Tensor, size_in: int, size_out: int, reverse: Tensor | None = None
 ) -> Float[Tensor, "batch size_out"]:
-    """Where `bilinear_sample` finds the pixels of [start, start + length) resized to `size_out` >= length.
+    """The locations at which `bilinear_sample` reads [start, start + length) resized to `size_out` >= length.
 
-    Beyond the centres of the first and the last pixel of the box there is nothing but them.
+    Beyond the centres of the first and the last pixel of the box, those pixels are repeated.
     """
     inside = torch.minimum(_centres(length, size_out, reverse).clamp_min(0.5), length[:, None] - 0.5)
     return (2 * (start[:, None] + inside) - size_in) / size_in
 
 
 def _centres(length: Tensor, size_out: int, reverse: Tensor | None) -> Float[Tensor, "batch size_out"]:
-    """The centres of `size_out` equal parts of [0, length), from right to left where `reverse`."""
+    """The centres of `size_out` equal parts of [0, length), from right to left where `reverse` is true."""
     centres = torch.arange(size_out, dtype=length.dtype, device=length.device) + 0.5
     if reverse is not None:
         centres = torch.where(reverse[:, None], size_out - centres, centres)

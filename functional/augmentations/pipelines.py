@@ -1,4 +1,4 @@
-"""Augmentations put together: from a batch and the key of an epoch to its views."""
+"""Pipelines of augmentations: from a batch and the key of an epoch to its views."""
 
 from collections.abc import Callable, Sequence
 
@@ -12,14 +12,14 @@ from functional.checks import check_between, check_images, check_keys, check_pos
 
 
 def to_float(images: Tensor) -> Images:
-    """uint8 images in 0..255 as float32 in 0..1; floating-point images as they are.
+    """Convert uint8 images in 0..255 to float32 in 0..1; floating-point images are unchanged.
 
     Args:
         images: `[B, C, H, W]`.
 
     Raises:
-        TypeError: for another dtype.
-        ValueError: for another rank.
+        TypeError: for any other dtype.
+        ValueError: for any other rank.
 
     Example:
         >>> to_float(torch.tensor([[[[0, 51, 255]]]], dtype=torch.uint8))
@@ -34,7 +34,7 @@ def to_float(images: Tensor) -> Images:
 
 
 def compose(*functions: Augmentation) -> Augmentation:
-    """One augmentation of several, applied in order: function i draws with `fold_in(keys, i)`.
+    """Combine several augmentations into one, applied in order: function i draws with `fold_in(keys, i)`.
 
     Args:
         functions: each `(keys [B, 2], images) -> images`; set hyperparameters with `functools.partial`.
@@ -49,7 +49,7 @@ def compose(*functions: Augmentation) -> Augmentation:
 
     def composed(keys: Key, images: Tensor, /) -> Tensor:
         check_keys(keys, images)
-        # The keys of all functions in one call, which costs as much as those of one.
+        # The keys of all functions in one call, which costs as much as the keys of one.
         own_keys = random.fold_in(keys[:, None], torch.arange(len(functions), device=keys.device))
         for i, function in enumerate(functions):
             images = function(own_keys[:, i], images)
@@ -59,14 +59,14 @@ def compose(*functions: Augmentation) -> Augmentation:
 
 
 def random_apply(function: Augmentation, *, p: float) -> Augmentation:
-    """The augmentation that applies `function` to each image with probability `p`, and else leaves it as it is.
+    """The augmentation that applies `function` to each image with probability `p` and leaves the others unchanged.
 
     Args:
         function: `(keys [B, 2], images) -> images` that keeps the shape. It is computed for all images.
         p: 0..1.
 
     Raises:
-        ValueError: if p is outside 0..1, and at the call, if `function` changes the shape.
+        ValueError: if p is outside 0..1; when called, if `function` changes the shape.
 
     Example:
         >>> from functools import partial
@@ -86,14 +86,14 @@ def random_apply(function: Augmentation, *, p: float) -> Augmentation:
 
 
 def per_view(views: Views, n: int) -> tuple[Augmentation, ...]:
-    """The augmentation of each of `n` views: one for all of them, or one given for each.
+    """The augmentation of each of `n` views, from one for all of them or one for each.
 
     Args:
         views: an augmentation, or a sequence of n of them.
-        n: how many views a method takes.
+        n: the number of views that a method takes.
 
     Raises:
-        ValueError: for a sequence of another length.
+        ValueError: for a sequence of any other length.
 
     Example:
         >>> from functional.augmentations import horizontal_flip, vertical_flip
@@ -110,16 +110,16 @@ def per_view(views: Views, n: int) -> tuple[Augmentation, ...]:
 def draw_views(views: Views, key: Key, batch: Batch, n: int = 2, *, first: int = 0) -> list[Tensor]:
     """Random views of every image of a batch.
 
-    View v of an image is drawn with `fold_in(fold_in(key, index), v)`: it depends on the key, the image's position in
-    the dataset and v alone, not on the batch that the image came in.
+    View v of an image is drawn with `fold_in(fold_in(key, index), v)`: it depends only on the key, the image's position
+    in the dataset and v, not on the batch.
 
     Args:
         views: an augmentation `(keys [B, 2], images [B, C, H, W]) -> images`, drawn n times; or a sequence of them, one
             per view, whose outputs may differ in size. Neighbours that are the same object are drawn in one call.
         key: of the epoch, `[2]`.
         batch: images as uint8 or floating point, and their positions.
-        n: how many views of one augmentation; a sequence has as many as it is long.
-        first: the number of the first view. A second call with the same key needs another one: equal numbers give
+        n: the number of views of one augmentation; a sequence gives one view per entry.
+        first: the number of the first view. A second call with the same key needs a different one: equal numbers give
             equal views.
 
     Returns:
@@ -139,7 +139,7 @@ def draw_views(views: Views, key: Key, batch: Batch, n: int = 2, *, first: int =
     images, drawn = to_float(batch.images), []
     for function, count in _runs(n * (views,) if isinstance(views, Callable) else views):
         keys = streams.view_keys(key, batch.index, count, first=first + len(drawn))
-        # In one call, so that a compiler sees the views once, and small batches cost half.
+        # In one call: a compiler sees the views once, and small batches take half the time.
         drawn += function(keys.flatten(0, 1), images.repeat(count, 1, 1, 1)).chunk(count)
     return drawn
 
@@ -147,7 +147,7 @@ def draw_views(views: Views, key: Key, batch: Batch, n: int = 2, *, first: int =
 def normalize(
     keys: Key | None, images: Images, *, mean: float | Sequence[float], std: float | Sequence[float]
 ) -> Images:
-    """`(images - mean) / std` per channel. Nothing is drawn: the keys are there so that it composes.
+    """`(images - mean) / std` per channel. Nothing is drawn: it takes keys only so that it can be composed.
 
     Args:
         keys: `[B, 2]` or None; not used.
@@ -156,7 +156,7 @@ def normalize(
         std: like `mean`, above 0.
 
     Raises:
-        ValueError: if their number is neither 1 nor C, or a deviation is not above 0.
+        ValueError: if there is neither one value nor C, or a standard deviation is not above 0.
 
     Example:
         >>> normalize(None, torch.ones(1, 1, 1, 2), mean=0.5, std=[0.25])
@@ -169,7 +169,7 @@ def normalize(
 
 
 def _runs(functions: Sequence[Augmentation]) -> list[tuple[Augmentation, int]]:
-    """Each function with how many neighbours in a row it is the same object as."""
+    """Runs of the same function object, each with its length."""
     runs: list[tuple[Augmentation, int]] = []
     for function in functions:
         if runs and runs[-1][0] is function:

@@ -1,4 +1,4 @@
-"""RandAugment: a few operations of a list of fourteen, drawn for each image."""
+"""RandAugment: a few operations from a list of fourteen, drawn for each image."""
 
 import math
 
@@ -19,21 +19,21 @@ _OPERATIONS = (
     "identity", "shear_x", "shear_y", "translate_x", "translate_y", "rotate", "brightness", "saturation", "contrast",
     "sharpness", "posterize", "solarize", "autocontrast", "equalize",
 )  # fmt: skip
-_STEPS = 30  # the magnitude at which an operation is as strong as it gets
+_STEPS = 30  # the magnitude at which an operation is strongest
 
 
 def rand_augment(keys: Key, images: Images, *, n_ops: int = 2, magnitude: float = 9) -> Images:
-    """`n_ops` operations one after the other, drawn for each image from fourteen, all of one magnitude.
+    """Apply `n_ops` operations in sequence, drawn for each image from fourteen, all with the same magnitude.
 
     The operations, each with its strength at magnitude 30: identity; shear along x or y (by .3 of the distance from
     the top left corner); translation along x or y (150 / 331 of the side); rotation (30 degrees); brightness,
     saturation, contrast, sharpness (factor 1 +- .9); posterize (4 bits); solarize (from 0); autocontrast; equalize.
-    A strength that has a sign is positive or negative with equal probability.
+    A strength with a sign is positive or negative with equal probability.
 
     Args:
         keys: `[B, 2]`.
         images: `[B, C, H, W]`, C = 1 or 3, at least 3 x 3 pixels.
-        n_ops: how many, above 0.
+        n_ops: the number of operations, above 0.
         magnitude: 0..30.
 
     Returns:
@@ -41,7 +41,7 @@ def rand_augment(keys: Key, images: Images, *, n_ops: int = 2, magnitude: float 
 
     Note:
         The list and the strengths are those of torchvision's `RandAugment`, which draws once for a whole batch, and
-        whose default interpolation is nearest where ours is bilinear.
+        whose default interpolation is nearest while ours is bilinear.
 
     Example:
         >>> rand_augment(random.split(random.key(0), 8), torch.rand(8, 3, 32, 32), n_ops=5).shape
@@ -60,7 +60,7 @@ def rand_augment(keys: Key, images: Images, *, n_ops: int = 2, magnitude: float 
 def sample_rand_augment(
     keys: Key, *, n_ops: int = 2
 ) -> tuple[Int64[Tensor, "batch n_ops"], Float[Tensor, "batch n_ops"]]:
-    """Which operations, numbered as they are listed at `rand_augment`, and the signs of their strengths, 1 or -1.
+    """Draw operations, numbered as listed in `rand_augment`, and the signs of their strengths, 1 or -1.
 
     Example:
         >>> operations, signs = sample_rand_augment(random.split(random.key(0), 3))
@@ -81,11 +81,11 @@ def apply_rand_augment(
     *,
     magnitude: float = 9,
 ) -> Images:
-    """The given operations of each image, first to last.
+    """Apply the given operations to each image, first to last.
 
     Args:
         images: `[B, C, H, W]`, C = 1 or 3, at least 3 x 3 pixels.
-        operations: 0..13, as they are listed at `rand_augment`, `[B, n_ops]`.
+        operations: 0..13, as listed in `rand_augment`, `[B, n_ops]`.
         signs: 1 or -1, `[B, n_ops]`.
         magnitude: 0..30.
 
@@ -107,7 +107,7 @@ def apply_rand_augment(
 
 
 def _apply_one(images: Images, operation: Tensor, sign: Tensor, strength: float) -> Images:
-    """All of the operations, of which every image keeps its own; the five that move pixels are one map."""
+    """Compute all operations and keep one for each image; the five that move pixels are one map."""
     factor = 1 + 0.9 * strength * sign
     moved = apply_affine(images, _matrices(images, operation, strength * sign))
     results = {
@@ -128,7 +128,7 @@ def _apply_one(images: Images, operation: Tensor, sign: Tensor, strength: float)
 
 
 def _matrices(images: Images, operation: Tensor, amount: Tensor) -> Float[Tensor, "batch 2 3"]:
-    """For `apply_affine`. At most one of the five amounts is not 0, so that adding them up is composing their maps."""
+    """Matrices for `apply_affine`. At most one of the five amounts is not 0, so adding them composes their maps."""
     height, width = images.shape[-2:]
 
     def of(name: str, most: float) -> Tensor:

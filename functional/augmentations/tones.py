@@ -1,7 +1,7 @@
 """Tone curves: solarize, posterize, autocontrast, equalize.
 
-They are drawn by `random.bernoulli(keys, p)` alone. The last three divide by a range or round to levels, so that a
-difference in the last bit of a pixel can move it by a level.
+`solarize` and `posterize` draw only `random.bernoulli(keys, p)`; the others draw nothing. The last three divide by a
+range or round to levels, so a difference in the last bit of a pixel can move it by a level.
 """
 
 import torch
@@ -14,13 +14,13 @@ from functional.checks import check_between, check_images, check_keys
 
 
 def solarize(keys: Key, images: Images, *, threshold: float = 0.5, p: float = 0.2) -> Images:
-    """Inverted from the threshold up, where `random.bernoulli(keys, p)`.
+    """Invert values from the threshold up, where `random.bernoulli(keys, p)` is true.
 
     Args:
         keys: `[B, 2]`.
         images: `[B, C, H, W]`.
         threshold: 0..1.
-        p: probability, 0..1; BYOL takes 0 for the first view and .2 for the second.
+        p: probability, 0..1; BYOL uses 0 for the first view and .2 for the second.
 
     Returns:
         `[B, C, H, W]`.
@@ -36,7 +36,7 @@ def solarize(keys: Key, images: Images, *, threshold: float = 0.5, p: float = 0.
 
 
 def apply_solarize(images: Images, *, threshold: float = 0.5) -> Images:
-    """1 - x from the threshold up, x below.
+    """Map x to 1 - x from the threshold up; keep x below.
 
     Example:
         >>> apply_solarize(torch.tensor([[[[0.25, 0.75, 1.0]]]]))
@@ -48,7 +48,7 @@ def apply_solarize(images: Images, *, threshold: float = 0.5) -> Images:
 
 
 def posterize(keys: Key, images: Images, *, bits: int, p: float = 0.5) -> Images:
-    """Rounded down to 2**bits levels, where `random.bernoulli(keys, p)`.
+    """Round down to 2**bits levels, where `random.bernoulli(keys, p)` is true.
 
     Args:
         keys: `[B, 2]`.
@@ -67,10 +67,10 @@ def posterize(keys: Key, images: Images, *, bits: int, p: float = 0.5) -> Images
 
 
 def apply_posterize(images: Images, *, bits: int) -> Images:
-    """The levels 0, 1 / n, ..., (n - 1) / n with n = 2**bits, rounded down.
+    """Round down to the levels 0, 1 / n, ..., (n - 1) / n with n = 2**bits.
 
     Note:
-        As in torchvision for floats. For uint8 it clears the low bits, whose levels are 256 / 255 of these.
+        As in torchvision for floats. For uint8 torchvision clears the low bits, which gives 256 / 255 of these levels.
 
     Example:
         >>> apply_posterize(torch.tensor([[[[0.3, 0.6, 1.0]]]]), bits=2)
@@ -83,7 +83,7 @@ def apply_posterize(images: Images, *, bits: int) -> Images:
 
 
 def autocontrast(images: Images) -> Images:
-    """Every channel stretched to fill 0..1; a constant channel is unchanged.
+    """Stretch every channel to fill 0..1; a constant channel is unchanged.
 
     Args:
         images: `[B, C, H, W]`.
@@ -102,13 +102,13 @@ def autocontrast(images: Images) -> Images:
 
 
 def equalize(images: Images) -> Images:
-    """Every channel spread so that all of 256 levels are about equally frequent. Piecewise constant: no gradient.
+    """Spread every channel so that all 256 levels are about equally frequent. Piecewise constant: no gradient.
 
     Args:
         images: `[B, C, H, W]`.
 
     Returns:
-        `[B, C, H, W]`, in steps of 1 / 255; a channel of too few pixels or values for PIL's rule is unchanged.
+        `[B, C, H, W]`, in steps of 1 / 255; a channel with too few pixels or values for PIL's rule is unchanged.
 
     Note:
         PIL's rule, on the 256 levels that torchvision gives floats: with n pixels below the brightest level, a level
