@@ -12,24 +12,24 @@ from functional.checks import check_images, check_rank
 
 
 def from_module(module: nn.Module, *, feature_dim: int | None = None) -> Encoder:
-    """A module's forward pass as pure functions, started from the module's own weights.
+    """A module's forward pass as pure functions, initialised with the module's own weights.
 
-    The module is copied at once and never touched: its weights, buffers and mode stay as they are, and what happens
-    to it later does not reach the encoder.
+    The module is copied immediately and never modified: its weights, buffers and mode stay the same, and later changes
+    to it do not affect the encoder.
 
     Args:
-        module: from images `[B, C, H, W]` to features `[B, D]`. Take the classifier off first:
+        module: from images `[B, C, H, W]` to features `[B, D]`. Remove the classifier first:
             `module.fc = torch.nn.Identity()` for torchvision's ResNets, `num_classes=0` in `timm.create_model`.
-        feature_dim: D. May be left out where it can be read off: for timm's models, and if the last submodule is
-            linear. Otherwise it is 0, from which no head can be built.
+        feature_dim: D. Optional where it can be inferred: for timm's models, and if the last submodule is linear.
+            Otherwise it is 0, and no head can be built on it.
 
     Returns:
-        An encoder. `init` ignores its key and gives copies of the module's weights: `params` are the parameters and
+        An encoder. `init` ignores its key and returns copies of the module's weights: `params` are the parameters and
         `batch_stats` the buffers, under the names of the module's state dict. In train mode `apply` runs every
-        submodule in train mode and returns the buffers that it changed; its key is ignored.
+        submodule in train mode and returns the updated buffers; its key is ignored.
 
     Raises:
-        TypeError: if `module` is not a module (as a class is not).
+        TypeError: if `module` is not an nn.Module (for example, a class).
         ValueError: from `apply`, in train mode if a submodule draws (dropout, drop path, ...), because torch's global
             generator takes no key; and if the outputs are not `[B, feature_dim]`.
 
@@ -45,19 +45,19 @@ def from_module(module: nn.Module, *, feature_dim: int | None = None) -> Encoder
         torch.Size([2, 8])
 
     Note:
-        A parameter that does not require a gradient stands in `batch_stats`, where no optimizer moves it. One that is
+        A parameter that does not require a gradient is in `batch_stats`, where no optimizer updates it. One that is
         used under several names (tied weights) appears once, under the first. The counters `num_batches_tracked` are
-        left out where batch norm does not read them, that is unless its momentum is None.
+        left out unless batch norm reads them, that is, unless its momentum is None.
 
-        Dropout is found by looking at the submodules; a literal `F.dropout(x, 0.5, self.training)` inside a forward
-        method cannot be seen. Under `torch.func.vmap` evaluation mode works; train mode changes buffers in place,
-        which vmap refuses.
+        Dropout is detected in the submodules; a literal `F.dropout(x, 0.5, self.training)` inside a forward method goes
+        undetected. Evaluation mode works under `torch.func.vmap`; train mode changes buffers in place, which vmap
+        refuses.
     """
     if not isinstance(module, nn.Module):
         raise TypeError(f"module: expected a torch.nn.Module, got {module!r}; call the class to make one")
     own = copy.deepcopy(module)
     shared: dict[int, Any] = {id(x): x for x in (*own.parameters(), *own.buffers())}
-    modules = {True: copy.deepcopy(own, shared).train(), False: own.eval()}  # two modes of the same tensors
+    modules = {True: copy.deepcopy(own, shared).train(), False: own.eval()}  # the same tensors in two modes
     parameters, state, counters = _leaves(own)
     drawing = [f"{name or 'module'} ({type(part).__name__})" for name, part in own.named_modules() if _draws(part)]
     feature_dim = _feature_dim(own) if feature_dim is None else feature_dim
@@ -74,7 +74,7 @@ def from_module(module: nn.Module, *, feature_dim: int | None = None) -> Encoder
                 f"from_module: train mode would draw from torch's global generator in {', '.join(drawing[:3])}; "
                 "set the rates to 0 (timm: drop_rate=0, drop_path_rate=0)"
             )
-        # Train mode changes buffers in place, so it is given copies.
+        # Train mode changes buffers in place, so it gets copies.
         new_stats = tree.map(torch.clone, batch_stats) if train else batch_stats
         leaves = {**tree.flatten(params), **tree.flatten(new_stats), **_copies(counters)}
         features = torch.func.functional_call(modules[train], leaves, (images,), strict=True)
@@ -82,7 +82,7 @@ def from_module(module: nn.Module, *, feature_dim: int | None = None) -> Encoder
         if feature_dim and features.shape[1] != feature_dim:
             raise ValueError(
                 f"feature_dim: expected {feature_dim}, but the module gives {features.shape[1]}; "
-                f"pass from_module(module, feature_dim={features.shape[1]}), or take the classifier off"
+                f"pass from_module(module, feature_dim={features.shape[1]}), or remove the classifier"
             )
         return features, tree.detach(new_stats)
 
@@ -90,7 +90,7 @@ def from_module(module: nn.Module, *, feature_dim: int | None = None) -> Encoder
 
 
 def _leaves(module: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
-    """By name: what is trained, what is state, and the counters of batches that batch norm does not read."""
+    """By name: the trained parameters, the state, and the batch counters that batch norm does not read."""
     named: dict[str, Tensor] = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     momentum = {name: getattr(part, "momentum", None) for name, part in module.named_modules()}
     unread = {f"{name}.num_batches_tracked".lstrip(".") for name in momentum if momentum[name] is not None}
@@ -105,7 +105,7 @@ def _copies(leaves: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _draws(module: nn.Module) -> bool:
-    """Whether the module itself, not one inside it, draws in train mode, by the names of torch, torchvision, timm."""
+    """Whether the module itself, not a submodule, draws in train mode, by the names of torch, torchvision and timm."""
     kind = type(module).__name__.lower()
     dropout = "drop" in kind or kind == "stochasticdepth"
     rates = [x for name, x in vars(module).items() if "drop" in name or (dropout and name in ("p", "prob"))]
@@ -113,7 +113,7 @@ def _draws(module: nn.Module) -> bool:
 
 
 def _feature_dim(module: nn.Module) -> int:
-    """The number of features where timm's attributes or a last linear layer tell it; else 0."""
+    """The number of features, from timm's attributes or a last linear layer; 0 if unknown."""
     features = getattr(module, "head_hidden_size", None) or getattr(module, "num_features", None)
     classes = getattr(module, "num_classes", None)
     if isinstance(features, int) and isinstance(classes, int):

@@ -1,14 +1,14 @@
-r"""Residual networks with torchvision's parameter names and numbers: `resnet18`, `resnet34`, `resnet50`, `resnet8`.
+r"""Residual networks with torchvision's parameter names and outputs: `resnet18`, `resnet34`, `resnet50`, `resnet8`.
 
 A network is a stem, stages of residual blocks $x \mapsto \mathrm{relu}(f(x) + x)$, each stage after the first at half
 the resolution, and the mean over all positions. Where $f$ changes the shape of $x$, the shortcut is a 1 x 1
 convolution and a batch norm (`downsample`). There is no classifier (`fc`).
 
-The stem is chosen for the images: "imagenet" (7 x 7 convolution of stride 2 and max-pool: a quarter of the
+The stem depends on the size of the images: "imagenet" (7 x 7 convolution of stride 2 and max-pool: a quarter of the
 resolution) for about 100 pixels and more, "cifar" (3 x 3 convolution: full resolution) for about 32, "strided" (4 x 4
-convolution of stride 2: half the resolution) for about 32 where a quarter of the cost counts more than the last points.
+convolution of stride 2: half the resolution) for about 32 if a quarter of the cost matters more than the last points.
 
-Flat names and shapes are torchvision's, so that weights go both ways:
+Flat names and shapes are torchvision's, so weights can be converted both ways:
 
     flat = {**tree.flatten(params), **tree.flatten(batch_stats)}
     torchvision.models.resnet18().load_state_dict(flat, strict=False)  # all but fc.* and num_batches_tracked
@@ -31,7 +31,7 @@ from functional.checks import check_channels, check_images
 from functional.layers import Layer
 
 Stem = Literal["cifar", "imagenet", "strided"]
-_relu = layers.activation(torch.relu_)  # in place, for what a batch norm gives, which nothing else uses
+_relu = layers.activation(torch.relu_)  # in place, because nothing else uses the outputs of batch norm
 Block = Callable[[int, int, int], Layer]  # (channels in, channels out, stride) -> layer
 
 
@@ -41,13 +41,14 @@ def resnet18(in_channels: int = 3, *, stem: Stem = "imagenet", compute_dtype: to
     Args:
         in_channels: channels of the images, 1 for grey and 3 for colour.
         stem: "cifar" or "strided" for images of about 32 pixels, "imagenet" for larger ones.
-        compute_dtype: computes in this dtype, as torch.bfloat16. Parameters, statistics and features stay float32.
+        compute_dtype: the dtype of computations, such as torch.bfloat16. Parameters, statistics and features stay
+            float32.
 
     Returns:
         An encoder of `[B, in_channels, H, W] -> [B, 512]`, any H and W. It draws nothing: `apply` ignores its key.
 
     Raises:
-        ValueError: for another stem; from `apply`, for images with another number of channels.
+        ValueError: for an unknown stem; from `apply`, for images with a different number of channels.
 
     Example:
         >>> resnet18(in_channels=1, stem="cifar").feature_dim
@@ -74,8 +75,8 @@ def resnet50(in_channels: int = 3, *, stem: Stem = "imagenet", compute_dtype: to
         2048
 
     Note:
-        A bottleneck shrinks the image in its 3 x 3 convolution, as torchvision's does; the paper's does so in its
-        first 1 x 1 convolution, which then skips three pixels of four.
+        A bottleneck downsamples in its 3 x 3 convolution, as in torchvision; the paper's does so in its first 1 x 1
+        convolution, which then skips three pixels of four.
     """
     return _resnet(_bottleneck, (3, 4, 6, 3), (256, 512, 1024, 2048), in_channels, stem, compute_dtype)
 
@@ -95,7 +96,7 @@ def resnet8(
         width: channels of the stem and the first stage; the next two have twice and four times as many. 32 gives
             0.3 million parameters and 128 features.
         stem: as for `resnet18`.
-        feature_dim: if given, a 1 x 1 convolution, batch norm and ReLU make so many channels before the mean: more
+        feature_dim: if given, a 1 x 1 convolution, batch norm and ReLU make this many channels before the mean: more
             features, which a linear probe can use, at a few per cent of the cost.
         compute_dtype: as for `resnet18`.
 
@@ -128,7 +129,7 @@ def _resnet(
     stem_width: int = 64,
     feature_dim: int | None = None,
 ) -> Encoder:
-    """The network whose stages have `depths` blocks and give `widths` channels, widened to `feature_dim` if given."""
+    """The network whose stages have `depths` blocks and `widths` channels, widened to `feature_dim` if given."""
     widths_in = (stem_width, *widths[:-1])
     stages = {
         f"layer{i}": _stage(block, depth, width_in, width_out, stride=1 if i == 1 else 2)
@@ -199,7 +200,7 @@ def _bottleneck(width_in: int, width_out: int, stride: int) -> Layer:
 
 
 def _shortcut(width_in: int, width_out: int, stride: int) -> Layer:
-    """What brings the inputs of a block to the shape of its outputs; the identity if they have it."""
+    """The layer that maps the inputs of a block to the shape of its outputs; the identity if the shapes agree."""
     if stride == 1 and width_in == width_out:
         return layers.serial()
     downsample = {"0": _conv(width_in, width_out, 1, stride=stride), "1": layers.batch_norm(width_out)}
@@ -207,7 +208,7 @@ def _shortcut(width_in: int, width_out: int, stride: int) -> Layer:
 
 
 def _residual(body: Layer, shortcut: Layer) -> Layer:
-    """`relu(body(x) + shortcut(x))`. Both are serial, and their parameters stand side by side in one dict."""
+    """`relu(body(x) + shortcut(x))`. Both are serial, and their parameters share one dict."""
 
     def init(key: Key, /) -> tuple[Params, BatchStats]:
         key_body, key_shortcut = random.split(key)

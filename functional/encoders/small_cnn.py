@@ -1,8 +1,8 @@
-"""The small convolutional networks of six published write-ups: `s1a`, `s1b`, `s2`, `s3a`, `s4`, `s5`.
+"""Six small convolutional networks from published write-ups: `s1a`, `s1b`, `s2`, `s3a`, `s4`, `s5`.
 
-They are kept as published, odd orders of batch norm and ReLU included, so that the published figures can be reproduced
-and beaten under the same protocol. For new work `resnet8` is the better small encoder. Convolutions are 3 x 3, pad by
-1 pixel where not said otherwise, and have biases; weights start as torch's.
+They are kept as published, including unusual orders of batch norm and ReLU, so that the published figures can be
+reproduced and beaten under the same protocol. For new work `resnet8` is the better small encoder. Convolutions are
+3 x 3, pad by 1 pixel unless stated otherwise, and have biases; weights are initialised as in torch.
 
     >>> import torch
     >>> from functional import random
@@ -13,7 +13,7 @@ and beaten under the same protocol. For new work `resnet8` is the better small e
     torch.Size([2, 2048])
 
 `in_channels` is the number of channels of the images, `size` their height and width in pixels. `apply` raises
-ValueError for images that have another size or another number of channels.
+ValueError for images of any other size or number of channels.
 """
 
 import torch.nn.functional as F
@@ -28,7 +28,7 @@ from functional.layers import Layer
 def s1a(in_channels: int = 1, *, size: int = 28) -> Encoder:
     """System 1, first network: four convolutions at full resolution, dropout of .2, 4,096 features.
 
-    Three times convolution, ReLU, batch norm to 4, 8, 16 channels; then convolution, batch norm, ReLU to 4 channels.
+    Convolution, ReLU and batch norm three times, to 4, 8 and 16 channels; then convolution, batch norm and ReLU to 4.
     In train mode `apply` draws: it needs a key.
 
     Example:
@@ -66,7 +66,7 @@ def s1b(in_channels: int = 1, *, size: int = 28) -> Encoder:
 
     Note:
         The two linear layers at the end (288-512-1024 for 28 pixels) follow each other without an activation, as
-        published: together they are one linear map of rank 288 at most.
+        published: together they are one linear map of rank at most 288.
     """
     leaky_relu = layers.activation(F.leaky_relu)
     net = layers.serial(
@@ -95,8 +95,8 @@ def s2(in_channels: int = 3, *, size: int = 32) -> Encoder:
 
     Note:
         The write-up has two networks, one with a last layer 128-4 that classifies rotations, one with 128-128 for
-        pairs. What they share is the encoder, and its features are the 128 numbers after the ReLU; the last layer
-        belongs to the method.
+        pairs. They share the encoder, whose features are the 128 numbers after the ReLU; the last layer belongs to the
+        method.
     """
     net = layers.serial(
         conv1=_conv(in_channels, 32),
@@ -115,7 +115,7 @@ def s2(in_channels: int = 3, *, size: int = 32) -> Encoder:
 def s3a(in_channels: int = 1, *, size: int = 28) -> Encoder:
     """System 3, MNIST: two convolutions with max-pools (32, 64 channels) and a linear layer, 128 features.
 
-    As `s2`, but without the last ReLU: the features have both signs.
+    Like `s2`, but without the last ReLU: the features have both signs.
 
     Example:
         >>> s3a().feature_dim
@@ -162,7 +162,7 @@ def s5(in_channels: int = 1, *, latent_dim: int = 4) -> Encoder:
     """System 5: the encoder of a convolutional autoencoder for 28 x 28 pixels; the features are the latents.
 
     Convolutions of stride 2 to 8, 16 and 32 channels (28, 14, 7, 3 pixels; the last without padding), batch norm
-    after the second, ReLU after each; linear 288-128, ReLU, 128-`latent_dim`. `functional.heads.s5_decoder` inverts it.
+    after the second, ReLU after each; linear 288-128, ReLU, 128-`latent_dim`. Its decoder: `heads.s5_decoder`.
 
     Example:
         >>> s5(latent_dim=2).feature_dim
@@ -201,5 +201,5 @@ def _conv(in_channels: int, out_channels: int, *, stride: int = 1, padding: int 
 
 
 def _halved(size: int, times: int) -> int:
-    """The height of what convolutions of stride 2 and padding 1 leave of `size` pixels: half, rounded up, each."""
+    """The height of maps of `size` pixels after convolutions of stride 2 and padding 1: each halves, rounding up."""
     return -(-size // 2**times)
