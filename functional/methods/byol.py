@@ -1,9 +1,9 @@
-r"""BYOL: predict what a slowly moving copy of the network makes of another view of the image; no negatives.
+r"""BYOL: predict the output of a slowly moving copy of the network for another view of the image; no negatives.
 
     views        x_1 = t_1(x), x_2 = t_2(x)          t drawn per image from the key
-    target       xi <- tau xi + (1 - tau) theta      encoder and projector; tau of the step before
+    target       xi <- tau xi + (1 - tau) theta      encoder and projector; tau of the previous step
     projections  z_v = g_xi(f_xi(x_v))               no gradient
-    predictions  p_v = q(g(f(x_v)))                  batch norm sees each view by itself
+    predictions  p_v = q(g(f(x_v)))                  batch norm sees each view separately
     loss         mean of |n(p_1) - n(z_2)|^2 + |n(p_2) - n(z_1)|^2,    n(x) = x / |x|
 
 References:
@@ -13,8 +13,8 @@ References:
 Note:
     The paper's momentum goes from .996 to 1 by `schedules.cosine(0.996, steps, final=1.0)`; for short runs the authors
     start lower: .97 for 40 epochs, .99 for 100 or 300. Head sizes are theirs; the last layer of each head has no bias.
-    Running statistics are no parameters: the target keeps its own. Others weigh the two directions differently:
-    against this gradient stable-pretraining's is 1/2 and lightly's 1/4, so learning rates do not carry over.
+    Running statistics are not parameters: the target keeps its own. Other libraries weight the two directions
+    differently: stable-pretraining's gradient is 1/2 and lightly's 1/4 of this one, so learning rates do not transfer.
 """
 
 from typing import NamedTuple
@@ -28,7 +28,7 @@ from functional.streams import Stream, image_keys
 
 
 class State(NamedTuple):
-    """What training carries beside the parameters.
+    """The state of training besides the parameters.
 
     Attributes:
         batch_stats: the encoder's running statistics.
@@ -52,19 +52,19 @@ def byol(
     r"""The method for an encoder and a distribution of views.
 
     Args:
-        encoder: any `Encoder`; its features, not the projection, are what is used afterwards.
+        encoder: any `Encoder`; its features, not the projections, are used after pretraining.
         views: one augmentation for both views, or one for each.
-        projector: widths of the projection head's layers, with batch norm between; the last one is that of the loss.
+        projector: widths of the projection head's layers, with batch norm between; the last one enters the loss.
         predictor: width of the prediction head's hidden layer.
         momentum: $\tau$ of the target network in 0..1, a number or a schedule.
 
     Returns:
         A `Method`. `params` has `"encoder"`, `"projector"` and `"predictor"`; `info` has `target_cosine`, the mean
         cosine of prediction and target, and `projection_std`, the spread of the projections per dimension: 1 when they
-        go in all directions, 0 when they have collapsed.
+        point in all directions, 0 when they have collapsed.
 
     Raises:
-        ValueError: for a momentum out of range, or neither one augmentation nor two.
+        ValueError: if the momentum is out of range, or `views` is neither one augmentation nor two.
 
     Example:
         >>> import torch

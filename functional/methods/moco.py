@@ -4,19 +4,19 @@ r"""MoCo v2: find the other view of an image among thousands of earlier images, 
     target     xi <- m xi + (1 - m) theta            encoder and projector
     query      q = n(g(f(x_q)))                      n(x) = x / |x|
     key        k = n(g_xi(f_xi(x_k)))                no gradient; batch norm sees a shuffled batch
-    loss       mean of info_nce(q, k, queue)         the queue as it was before this batch
-    queue      k goes in, the oldest keys go out
+    loss       mean of info_nce(q, k, queue)         the queue from before this batch
+    queue      k replaces the oldest keys
 
 References:
     He, Fan, Wu, Xie, Girshick. Momentum contrast for unsupervised visual representation learning. arXiv:1911.05722,
     algorithm 1. Chen, Fan, Girshick, He. Improved baselines with momentum contrastive learning. arXiv:2003.04297.
 
 Note:
-    Batch norm would tell a query which key is its own, as both share a batch and the queue does not. The authors spread
-    a batch over 8 GPUs and shuffle the keys; here `groups` of the batch are normalised apart, the keys in a random
-    order. Without it they lose 4 points on CIFAR-10. solo-learn's "v2+" adds the other direction, with its own queue.
-    lightly's symmetric benchmark enqueues in between, so that keys of the same images become negatives, and
-    stable-pretraining enqueues first, so that the positive does. Keep `queue_size` below the number of training images.
+    Batch norm would reveal to a query which key is its own: both share a batch, the queue does not. The authors spread
+    a batch over 8 GPUs and shuffle the keys; here `groups` of the batch are normalised separately, the keys in random
+    order. Without this they lose 4 points on CIFAR-10. solo-learn's "v2+" adds the other direction, with its own queue.
+    lightly's symmetric benchmark enqueues in between, so keys of the same images become negatives; stable-pretraining
+    enqueues first, so the positive does. Keep `queue_size` below the number of training images.
 """
 
 from typing import NamedTuple
@@ -33,13 +33,13 @@ from functional.streams import Stream, batch_key, image_keys
 
 
 class State(NamedTuple):
-    """What training carries beside the parameters.
+    """The state of training besides the parameters.
 
     Attributes:
         batch_stats: the encoder's running statistics.
         target: parameters of the target network, `"encoder"` and `"projector"`.
         target_stats: running statistics of the target's encoder.
-        queue: keys of earlier batches, on the unit sphere; random ones at first.
+        queue: keys of earlier batches, on the unit sphere; random at first.
     """
 
     batch_stats: BatchStats
@@ -61,20 +61,20 @@ def moco(
     r"""The method for an encoder and a distribution of views.
 
     Args:
-        encoder: any `Encoder`; its features, not the projection, are what is used afterwards.
+        encoder: any `Encoder`; its features, not the projections, are used after pretraining.
         views: one augmentation for both views, or one for each, of one size.
         projector: widths of the projection head's layers, the last one the dimension of the loss.
         temperature: $\tau$ > 0 of `losses.info_nce`, a number or a schedule.
         momentum: $m$ of the target network in 0..1, a number or a schedule.
-        queue_size: how many keys are kept, at least a batch of them.
-        groups: of equal size, which batch norm takes a batch in.
+        queue_size: the number of keys kept, at least the batch size.
+        groups: the number of equal groups of the batch that batch norm normalises separately.
 
     Returns:
         A `Method`. `params` has `"encoder"` and `"projector"`; `info` has `positive_cosine`, the mean cosine of query
         and key, and `key_std`, the spread of the keys per dimension: 0 when they have collapsed.
 
     Raises:
-        ValueError: for a value out of range, other views, or a batch that the groups do not divide.
+        ValueError: for a value out of range, other views, or a batch size that `groups` does not divide.
 
     Example:
         >>> from functional.encoders import resnet8

@@ -1,9 +1,9 @@
-r"""MoCo v3: a prediction of one view finds the target's projection of the other among those of the batch.
+r"""MoCo v3: the prediction from one view finds the target's projection of the other among those of the batch.
 
     views        x_1 = t_1(x), x_2 = t_2(x)         t drawn per image from the key
     target       xi <- m xi + (1 - m) theta         encoder and projector
     keys         k_v = g_xi(f_xi(x_v))              no gradient
-    queries      q_v = p(g(f(x_v)))                 batch norm sees each view by itself
+    queries      q_v = p(g(f(x_v)))                 batch norm sees each view separately
     loss         mean of mocov3(q_1, k_2) + mocov3(q_2, k_1)
 
 References:
@@ -13,7 +13,7 @@ Note:
     The authors' momentum goes from .99 to 1 by `schedules.cosine(0.99, steps, final=1.0)`. Temperature 1 and the heads
     are those of their ResNet-50: no layer has a bias, and the projector ends in a batch norm. Vision transformers have
     a third layer in the projector, a batch norm at the end of the predictor, and temperature .2, which solo-learn uses
-    for ResNet-18. The target moves before each loss, with the momentum of the current step, as in the authors' code.
+    for ResNet-18. The target is updated before each loss, by the current step's momentum, as in the authors' code.
 """
 
 from typing import NamedTuple
@@ -28,7 +28,7 @@ from functional.streams import Stream, image_keys
 
 
 class State(NamedTuple):
-    """What training carries beside the parameters.
+    """The state of training besides the parameters.
 
     Attributes:
         batch_stats: the encoder's running statistics.
@@ -53,9 +53,9 @@ def moco_v3(
     r"""The method for an encoder and a distribution of views.
 
     Args:
-        encoder: any `Encoder`; its features, not the projection, are what is used afterwards.
+        encoder: any `Encoder`; its features, not the projections, are used after pretraining.
         views: one augmentation for both views, or one for each.
-        projector: widths of the projection head's layers, each with batch norm; the last one is that of the loss.
+        projector: widths of the projection head's layers, each with batch norm; the last one enters the loss.
         predictor: width of the prediction head's hidden layer.
         temperature: $\tau$ > 0 of `losses.mocov3`, a number or a schedule.
         momentum: $m$ of the target network in 0..1, a number or a schedule.
@@ -65,7 +65,7 @@ def moco_v3(
         cosine of query and key, and `key_std`, the spread of the keys per dimension: 0 when they have collapsed.
 
     Raises:
-        ValueError: for a value out of range, or neither one augmentation nor two.
+        ValueError: if a value is out of range, or `views` is neither one augmentation nor two.
 
     Example:
         >>> from functional import encoders

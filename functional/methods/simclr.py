@@ -1,8 +1,8 @@
-r"""SimCLR: two random views of an image are each other's positive, all other views of the batch the negatives.
+r"""SimCLR: two random views of an image are each other's positive; all other views in the batch are negatives.
 
     views        x_1 = t_1(x), x_2 = t_2(x)         t drawn per image from the key
     features     h = f(x_1, x_2)                    one batch of 2B: batch norm sees both views
-    projections  z = g(h)                           linear, ReLU, linear: used in training, then thrown away
+    projections  z = g(h)                           linear, ReLU, linear: used in training, then discarded
     loss         mean of nt_xent(z_1, z_2)
 
 References:
@@ -25,7 +25,7 @@ from functional.streams import Stream, image_keys
 
 
 class State(NamedTuple):
-    """What training carries beside the parameters.
+    """The state of training besides the parameters.
 
     Attributes:
         batch_stats: the encoder's running statistics.
@@ -44,18 +44,18 @@ def simclr(
     r"""The method for an encoder and a distribution of views.
 
     Args:
-        encoder: any `Encoder`; its features, not the projection, are what is used afterwards.
+        encoder: any `Encoder`; its features, not the projections, are used after pretraining.
         views: one augmentation for both views, or one for each, of one size.
         projector: widths of the projection head's layers, the last one the dimension of the loss.
         temperature: $\tau$ > 0 of `losses.nt_xent`, a number or a schedule.
 
     Returns:
         A `Method`. `params` has `"encoder"` and `"projector"`; `info` has `positive_cosine`, the mean cosine of the
-        two projections of an image, and `projection_std`, the spread of the projections per dimension: 1 when they go
-        in all directions, 0 when they have collapsed.
+        two projections of an image, and `projection_std`, the spread of the projections per dimension: 1 when they
+        point in all directions, 0 when they have collapsed.
 
     Raises:
-        ValueError: if the temperature is not above 0, or there is neither one augmentation nor two.
+        ValueError: if the temperature is not above 0, or `views` is neither one augmentation nor two.
 
     Example:
         >>> from functional import encoders

@@ -1,4 +1,4 @@
-r"""Supervised learning: a linear classifier on the encoder, trained with it on labels; the baseline of all others.
+r"""Supervised learning: encoder and linear classifier, trained together on labels; the baseline for all others.
 
     view      x_1 = t(x)                           t drawn per image from the key
     logits    y = W f(x_1) + b
@@ -9,8 +9,8 @@ References:
     Szegedy, Vanhoucke, Ioffe, Shlens, Wojna. arXiv:1512.00567, section 7.
 
 Note:
-    On a few labels this is training from scratch, which a pretrained encoder with a linear probe has to beat. What is
-    kept is the encoder; a probe of its features gives about the accuracy of the classifier that it was trained with.
+    With few labels this is training from scratch, which a pretrained encoder with a linear probe has to beat. Only the
+    encoder is kept; a probe of its features reaches about the accuracy of the classifier that it was trained with.
 """
 
 from typing import NamedTuple
@@ -25,7 +25,7 @@ from functional.streams import Stream, image_keys
 
 
 class State(NamedTuple):
-    """What training carries beside the parameters.
+    """The state of training besides the parameters.
 
     Attributes:
         batch_stats: the encoder's running statistics.
@@ -40,15 +40,15 @@ def supervised(encoder: Encoder, *, views: Views, classes: int, label_smoothing:
     Args:
         encoder: any `Encoder`.
         views: the augmentation of the training images.
-        classes: how many there are; labels are 0 to `classes - 1`.
+        classes: the number of classes; labels are 0 to `classes - 1`.
         label_smoothing: $0 \le \epsilon < 1$, the share of each label that is spread over all classes.
 
     Returns:
-        A `Method`. `params` has `"encoder"` and `"classifier"`; `info` has `accuracy`, the share of the batch whose
+        A `Method`. `params` has `"encoder"` and `"classifier"`; `info` has `accuracy`, the fraction of the batch whose
         highest logit is that of the label: near 1 / classes when the features have collapsed.
 
     Raises:
-        ValueError: for a value out of range, or more than one view; in the loss, for a batch without labels.
+        ValueError: if a value is out of range or there is more than one view; in the loss, if labels are missing.
 
     Example:
         >>> import torch
@@ -71,7 +71,7 @@ def supervised(encoder: Encoder, *, views: Views, classes: int, label_smoothing:
 
     def loss(params: Params, state: State, key: Key, batch: Batch, /) -> tuple[Tensor, tuple[State, Info]]:
         if batch.labels is None:
-            raise ValueError("supervised: expected labels, got none; train on data that has them")
+            raise ValueError("supervised: expected labels, got none; train on labelled data")
         (x,) = augmentations.draw_views(views, key, batch)
         (keys,) = image_keys(key, Stream.ENCODER, batch.index)
         h, batch_stats = encoder.apply(params["encoder"], state.batch_stats, x, train=True, key=keys)
