@@ -96,7 +96,7 @@ def test_a_folder_of_too_little(rows):
     train = ("pretrain", "recipe.json", "--out", "run", "--data")
     for command in (train, ("probe", MODEL, "--data"), ("knn", MODEL, "--data"), ("data", "show")):
         assert "empty: holds no images; expected images, a folder of" in refused(*command, "empty")
-    assert "expected 2 training images or more, to tell apart, got 1; add some" in refused(*train, "one")
+    assert "expected 2 or more training images to tell apart, got 1; add more" in refused(*train, "one")
     for command in ("probe", "knn"):
         assert "alike: all training labels are 'cat'; a probe needs two" in refused(command, MODEL, "--data", "alike")
         assert "flat: none of the 9 images has a label to train on; put" in refused(command, MODEL, "--data", "flat")
@@ -223,7 +223,7 @@ def test_an_encoder_of_a_newer_format_or_cut_short(rows, model, tmp_path):
 def test_a_run_directory_that_cannot_be(rows):
     Path("file").write_text("")
     words = refused("pretrain", "recipe.json", "--out", "file/run")
-    assert "file/run: Not a directory; choose another directory, or make room" in words
+    assert "file/run: Not a directory; choose another directory, or free disk space" in words
     assert "file: exists and is not a run directory" in refused("pretrain", "recipe.json", "--out", "file")
     assert "photos: exists and is not a run directory" in refused("pretrain", "recipe.json", "--out", "photos")
     assert "/proc/run: No such file or directory" in refused("pretrain", "recipe.json", "--out", "/proc/run")

@@ -184,7 +184,7 @@ def test_a_stored_recipe_or_configuration_never_names_code(file, finished, tmp_p
 @pytest.mark.parametrize(
     "text,words",
     [
-        ("methods = {'simclr': print}", "method 'simclr': this package has one of that name"),
+        ("methods = {'simclr': print}", "method 'simclr': this package already has one of that name"),
         ("encoders = {'My-Net': print}", "encoders: expected names of a-z, 0-9 and _, got 'My-Net'"),
         ("methods = ['spectral']", "methods: expected a dict of names and functions, got list"),
         ("methods = {'spectral': 3}", "methods: 'spectral': expected a function, got int"),
@@ -221,7 +221,7 @@ def test_an_info_that_takes_a_name_of_the_metrics_is_refused(tmp_path, recipe):
         return made._replace(loss=loss)
 
     chosen = recipe.replace(method="mine", method_options={})
-    with pytest.raises(ZooError, match="method 'mine': info: epoch belongs to metrics.jsonl; rename it"):
+    with pytest.raises(ZooError, match="method 'mine': info: epoch is reserved for metrics.jsonl; rename it"):
         zoo.pretrain(chosen, out=tmp_path / "run", code=Code(methods={"mine": simclr_with_epoch}))
 
 

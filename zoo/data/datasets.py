@@ -209,9 +209,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
     require_utf8(path)
     try:
-        with safe_open(
-            path, framework="pt"
-        ) as file:  # torch's tensors are views of the map, numpy's are copies
+        with safe_open(path, framework="pt") as file:  # torch's tensors are views of the map, numpy's are copies
             arrays = {name: file.get_tensor(name).numpy() for name in file.keys()}
             classes = (file.metadata() or {}).get("classes")
     except SafetensorError as error:

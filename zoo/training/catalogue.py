@@ -1,4 +1,4 @@
-"""The names that recipes use, and the functions that they stand for."""
+"""The names that recipes use, and the functions that they denote."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ from zoo.models.architectures import check_options, known_encoders, merged
 from zoo.models.code import NO_CODE, Code
 from zoo.training.recipe import Recipe
 
-# The list of methods is that of `functional.methods`: a method that is added there can be named here.
+# Every function in `functional.methods` is a method that a recipe can name.
 METHODS: dict[str, Callable[..., Method]] = dict(inspect.getmembers(methods, inspect.isfunction))
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "sgd": optimizers.sgd,
@@ -49,12 +49,12 @@ AUGMENTATIONS: dict[str, Callable[..., Any]] = {
 }
 PRECISIONS: dict[str, torch.dtype | None] = {"float32": None, "bfloat16": torch.bfloat16}
 TORCHVISION = ("torchvision:resnet18", "torchvision:resnet34", "torchvision:resnet50")  # networks for Recipe.start
-GROUP_OPTIONS = ("learning_rate", "schedule", "frozen_epochs")  # of parameter groups, beside the optimizer's own
+GROUP_OPTIONS = ("learning_rate", "schedule", "frozen_epochs")  # of parameter groups, besides the optimizer's own
 RATES = ("cosine", "constant")  # values of a group's `schedule`
 
 
 class Catalogue(NamedTuple):
-    """Functions by name, this package's and a user's own.
+    """Functions by name: those of this package and the user's own.
 
     Attributes:
         methods: `(encoder, *, views, ...) -> Method`.
@@ -68,10 +68,10 @@ class Catalogue(NamedTuple):
 
 
 def catalogue(code: Code = NO_CODE) -> Catalogue:
-    """The names that a recipe can use, with those of a user's own code.
+    """The names that a recipe can use, including those in the user's own code.
 
     Raises:
-        ZooError: if the user's code takes a name of this package's.
+        ZooError: if the user's code reuses a name of this package.
     """
     return Catalogue(
         merged("method", METHODS, code.methods),
@@ -93,7 +93,7 @@ def check_names(recipe: Recipe, names: Catalogue) -> None:
     for pipeline in recipe.pipelines:
         for name, options in pipeline:
             check_options("view", names.augmentations, name, options)
-    # Views and the number of classes come from the recipe and the data, the precision is a field of its own.
+    # Views and the number of classes come from the recipe and the data; precision is a separate field.
     check_options("method", names.methods, recipe.method, recipe.method_options, not_options=("views", "classes"))
     check_options("encoder", names.encoders, recipe.encoder, recipe.encoder_options, not_options=("compute_dtype",))
     for value in (*recipe.method_options.values(), recipe.optimizer_options.get("weight_decay")):
@@ -117,7 +117,7 @@ def is_schedule(value: Any) -> TypeGuard[tuple[str, Mapping[str, Any]]]:
 
 
 def check_schedule(name: str, options: Mapping[str, Any]) -> None:
-    """Look up a schedule and its options, whose times are in epochs.
+    """Look up a schedule and its options; its times are in epochs.
 
     Raises:
         ZooError: if one is unknown.

@@ -1,4 +1,4 @@
-"""The health of a run: numbers that stay finite, and features that do not collapse."""
+"""The health of a run: all numbers are finite, and the features do not collapse."""
 
 import math
 import warnings
@@ -15,11 +15,11 @@ from zoo.errors import ZooError
 from zoo.training.plan import Plan
 
 _WATCHED = 256  # training images whose features are measured after every epoch
-_COLLAPSED_SPREAD = 0.1  # of a method's outputs, below which they are all alike; healthy ones are .5 and more
+_COLLAPSED_SPREAD = 0.1  # outputs of a method with a lower spread are all alike; healthy ones have .5 or more
 
 
 def watch(plan: Plan, state: TrainState, key_epoch: Key) -> dict[str, float]:
-    """Statistics of the features of a few training images: alignment of two views, uniformity, spread and rank."""
+    """Feature statistics of a few training images: alignment of two views, uniformity, spread and rank."""
     index = torch.arange(min(_WATCHED, len(plan.data.train.images)), device=key_epoch.device)
     view = plan.views[0] if isinstance(plan.views, Sequence) else plan.views
     views = augmentations.draw_views(view, key_epoch, Batch(plan.data.train.images[index], None, index))
@@ -34,20 +34,20 @@ def watch(plan: Plan, state: TrainState, key_epoch: Key) -> dict[str, float]:
 
 
 def warn_of_collapse(line: dict[str, float], advice: str) -> bool:
-    """Whether an epoch's features, or what the method makes of them, have collapsed; with a warning if so.
+    """Whether the features of an epoch, or the outputs of its method, have collapsed; if so, warn.
 
     Args:
-        line: the metrics of the epoch. Besides the features', each spread in the method's info counts: a name that
-            ends in `_std`.
-        advice: the method's.
+        line: the metrics of the epoch. Besides those of the features, every spread in the method's info is checked,
+            that is every name that ends in `_std`.
+        advice: the method's advice, which ends the warning.
     """
     spreads = {name: value for name, value in line.items() if name.endswith("_std") and name != "feature_std"}
     low = [f"{name} {value:.3g}" for name, value in spreads.items() if value < _COLLAPSED_SPREAD]
     if line["feature_std"] < 0.01 or line["effective_rank"] < 1.5:
-        what = "the encoder has collapsed: it gives nearly the same features to all images"
+        what = "the encoder has collapsed: it gives nearly the same features for all images"
         low = [f"feature_std {line['feature_std']:.3g}", f"effective_rank {line['effective_rank']:.3g}"]
     elif low:
-        what = "the method has collapsed: its head gives nearly the same output to all images"
+        what = "the method has collapsed: its head gives nearly the same output for all images"
     else:
         return False
     warnings.warn(f"epoch {line['epoch']}: {what} ({', '.join(low)}). {advice}", stacklevel=4)
@@ -58,7 +58,7 @@ def require_finite(info: dict[str, Tensor], state: TrainState, epoch: int, out: 
     """Stop at a loss or a gradient that is not finite.
 
     Raises:
-        ZooError: that names the step.
+        ZooError: the message names the step.
     """
     if not math.isfinite(info["loss"]) or not math.isfinite(info["grad_norm"]):
         found = f"loss {info['loss']:g}, gradient norm {info['grad_norm']:g}"
@@ -69,7 +69,7 @@ def require_finite_state(state: TrainState, out: Path) -> None:
     """Stop before a state that is not finite replaces a good checkpoint.
 
     Raises:
-        ZooError: that names the step and the leaf.
+        ZooError: the message names the step and the leaf.
     """
     for name, x in tree.flatten(state).items():
         if x.is_floating_point() and not x.isfinite().all():
@@ -78,5 +78,5 @@ def require_finite_state(state: TrainState, out: Path) -> None:
 
 def _diverged(what: str, out: Path) -> ZooError:
     kept = out / "checkpoint.safetensors"
-    where = f"the last good checkpoint is kept in {kept}" if kept.is_file() else "there is no checkpoint yet"
-    return ZooError(f"{what}; training stopped, {where}. Lower the learning rate")
+    where = f"the last good checkpoint is {kept}" if kept.is_file() else "there is no checkpoint yet"
+    return ZooError(f"{what}; training stopped, and {where}. Lower the learning rate")

@@ -1,8 +1,8 @@
-"""The one training loop: recipe -> data -> steps -> metrics.jsonl -> checkpoint -> encoder directory.
+"""The training loop: recipe -> data -> steps -> metrics.jsonl -> checkpoint -> encoder directory.
 
-All randomness comes from keys of (seed, purpose, epoch, image), so nothing else has to be saved: a run that was killed
-at any moment resumes from its checkpoint and ends in the same bits as an uninterrupted one, on the same type of machine
-with the same number of threads and versions. `zoo.training.run_directory` describes the files.
+All randomness comes from keys of (seed, purpose, epoch, image), so no random state has to be saved: a run that was
+killed at any moment resumes from its checkpoint and ends bit-identical to an uninterrupted one, on the same type of
+machine with the same versions and number of threads. `zoo.training.run_directory` describes the files.
 """
 
 import json
@@ -60,15 +60,16 @@ def pretrain(
     """Pretrain an encoder, or resume an earlier call with the same recipe that was stopped.
 
     Args:
-        recipe: a `Recipe`, the name of a model (the recipe that made it), or the path of a `.json` or `.py`.
-        data: what to train on in place of the recipe's: a dataset's name, a file or folder, a `Dataset`, uint8 images
+        recipe: a `Recipe`, the name of a model (for its recipe), or the path of a `.json` or `.py` file.
+        data: the data to train on instead of the recipe's: a dataset name, a file or folder, a `Dataset`, uint8 images
             `[N, C, H, W]`, or a pair of images and labels.
-        out: the run directory; made if it is not there.
-        code: methods, encoders and augmentations of your own, as a Python file or a `Code` (`zoo.models.code`). A
-            recipe in a `.py` file brings those of that file.
-        device: where to train, "cpu" or a GPU as torch names it ("cuda"). A run can be resumed on another one.
-        skip_bad: leave out unreadable or truncated images, with a warning that names them.
-        progress: show the rate, the time left and the loss on stderr: a bar in a terminal, else a line per epoch.
+        out: the run directory; created if missing.
+        code: your own methods, encoders and augmentations, as a Python file or a `Code` (`zoo.models.code`). A recipe
+            in a `.py` file uses those of that file.
+        device: the device to train on, "cpu" or a GPU as torch names it ("cuda"). A run can be resumed on another one.
+        skip_bad: whether to skip unreadable or truncated images, with a warning that names them.
+        progress: whether to show the rate, the time left and the loss on stderr: a bar in a terminal, else a line per
+            epoch.
         on_epoch: called with the number of completed epochs and the current encoder, after the checkpoint is
             written; for example to probe it. An exception stops the run, which can be resumed.
 
@@ -76,9 +77,9 @@ def pretrain(
         The encoder, as loaded from `out/encoder`.
 
     Raises:
-        ZooError: for an invalid recipe or invalid data, a run directory of another recipe, and a loss that is no longer
-            finite: the message names the step, and the last good checkpoint is kept.
-        OSError: if the directory cannot be written, for example because the disk is full: the message says how to
+        ZooError: for an invalid recipe, invalid data, a run directory of another recipe, or a loss that is no longer
+            finite. In the last case, the message names the step, and the last good checkpoint is kept.
+        OSError: if the directory cannot be written, for example because the disk is full. The message says how to
             resume, and the last checkpoint is kept.
     """
     recipe, own = resolve_recipe(recipe)
@@ -92,7 +93,7 @@ def pretrain(
     check_names(recipe, catalogue(functions))
     out = Path(out).expanduser()
     recipe = own_recipe(out, recipe)
-    if recipe.precision == "auto":  # resolved once, so that the run directory and the encoder record it
+    if recipe.precision == "auto":  # resolved once and recorded in the run directory and the encoder
         recipe = recipe.replace(precision="bfloat16" if has_bfloat16(find_device(device)) else "float32")
     keep_freed_memory()
     record = kept_start(recipe, out)
@@ -108,7 +109,7 @@ def pretrain(
         state = _train(plan, state, out, progress, on_epoch)
         with writing(out):
             save(_encoder(plan, state, out), out / "encoder", code=functions)
-    with or_else(f"delete {out / 'encoder'}, and `zoo resume {out}` writes it again from the checkpoint"):
+    with or_else(f"delete {out / 'encoder'} and run `zoo resume {out}` to write it again from the checkpoint"):
         return load(out / "encoder", code=functions)
 
 
@@ -125,14 +126,14 @@ def resume(
 
     Args:
         out: the run directory.
-        data: for a run on images in memory, the same ones; None for the recipe's.
-        code: as for `pretrain`; a run of your own code needs it again.
+        data: for a run on images in memory, the same images; None for the recipe's dataset.
+        code: as for `pretrain`; a run that uses your own code needs it again.
         device: as for `pretrain`.
         skip_bad: as for `pretrain`.
         progress: as for `pretrain`.
 
     Raises:
-        ZooError: if it holds no run, and as `pretrain`.
+        ZooError: if the directory holds no run, and as in `pretrain`.
     """
     path = Path(out).expanduser() / "recipe.json"
     if not path.is_file():
@@ -142,7 +143,7 @@ def resume(
 
 
 def resolve_recipe(recipe: Recipe | str | Path) -> tuple[Recipe, Code]:
-    """The recipe itself, the one in a `.json` or `.py` file, or the one that made a model; with the code of a `.py`.
+    """The recipe itself, the one in a `.json` or `.py` file, or that of a model; and the code in a `.py` file.
 
     Raises:
         ZooError: if there is no such file or model.
@@ -166,7 +167,7 @@ def _last_state(plan: Plan, out: Path) -> TrainState:
     with or_else(START_AGAIN):
         state, metadata = load_checkpoint(checkpoint, plan.init())
     if metadata.get("dataset_digest") != plan.digest:
-        raise ZooError(f"{out}: its run was on other data than {plan.data.name} holds now; choose another directory")
+        raise ZooError(f"{out}: this run was on other data than {plan.data.name} holds now; choose another directory")
     warn_of_changes(metadata, device=plan.key_order.device.type, code=plan.code.sha256)
     return tree.map(lambda x: x.to(plan.key_order.device), state)
 
@@ -208,7 +209,7 @@ def _train(
             }
             shown.epoch(line)
             collapsed = warn_of_collapse(line, plan.method.advice) if not collapsed else collapsed
-            # The metrics go first: lines of an epoch whose checkpoint was never written are dropped on resuming.
+            # Metrics are written first: on resuming, lines of epochs without a checkpoint are dropped.
             log.append(json.dumps(line))
             with writing(out):
                 write_atomically(out / "metrics.jsonl", ("\n".join(log) + "\n").encode())

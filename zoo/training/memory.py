@@ -1,4 +1,4 @@
-"""Memory of this process: the most it has held, and what becomes of what it frees."""
+"""Memory of this process: its peak, and whether it keeps what it frees."""
 
 import ctypes
 
@@ -6,11 +6,11 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
 
 def keep_freed_memory() -> None:
-    """Let this process keep the memory that it frees, for its next allocation, until it ends.
+    """Let this process keep the memory that it frees, for reuse, until it ends.
 
-    Every activation of a step is freed, and allocated again in the next. glibc gives large blocks back to the system
-    each time, which clears every page before it hands it out again: up to half of the time of the views, and a tenth
-    or more of a step's. Nothing is done where the allocator is another one (musl, macOS, Windows).
+    Every activation of a step is freed and allocated again in the next step. By default, glibc returns large blocks to
+    the system, which clears every page before it hands the page out again. That takes up to half of the time of the
+    views, and a tenth or more of that of a step. With other allocators (musl, macOS, Windows) this does nothing.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -21,16 +21,16 @@ def keep_freed_memory() -> None:
 
 
 def peak_memory_bytes() -> int:
-    """The most memory that this process has held so far, in bytes (the resident set; on a GPU, what torch took there).
+    """The peak memory of this process so far, in bytes (the resident set; on a GPU, what torch allocated there).
 
-    Mapped files count as far as they were read. 0 where the platform does not tell (Windows).
+    Mapped files count as far as they were read. 0 if the platform does not report it (Windows).
     """
     import torch
 
-    if torch.cuda.is_available() and (taken := torch.cuda.max_memory_allocated()):  # 0 for a run on the CPU beside one
+    if torch.cuda.is_available() and (taken := torch.cuda.max_memory_allocated()):  # 0 for a run on the CPU
         return taken
     try:
-        with open("/proc/self/status") as file:  # ru_maxrss would count what the parent held before it started us
+        with open("/proc/self/status") as file:  # ru_maxrss would count the parent's memory before the fork
             return 1024 * next(int(line.split()[1]) for line in file if line.startswith("VmHWM:"))
     except (OSError, StopIteration):
         pass

@@ -1,4 +1,4 @@
-"""A recipe made ready, once: its names become functions, its data are read, its keys are drawn."""
+"""Prepare a recipe for training: look up its functions, read its data, and derive its keys."""
 
 import inspect
 import math
@@ -45,7 +45,7 @@ from zoo.training.catalogue import (
 from zoo.training.recipe import Options, Recipe
 from zoo.training.starting import read_start, start_from
 
-# What the loop writes into metrics.jsonl itself, so that no method can.
+# Fields of metrics.jsonl that the loop writes itself; no method may use these names.
 LINE_FIELDS = {
     *("epoch", "step", "learning_rate", "alignment", "uniformity", "feature_std", "effective_rank"),
     *("images_per_second", "seconds", "peak_memory_bytes"),
@@ -53,30 +53,30 @@ LINE_FIELDS = {
 
 
 class Clock(NamedTuple):
-    """How long a run is, in which the times of a recipe become steps.
+    """The length of a run, which converts the times of a recipe to steps.
 
     Attributes:
-        steps_per_epoch: updates in a pass over the training images.
-        epochs: passes.
+        steps_per_epoch: updates per pass over the training images.
+        epochs: number of passes.
     """
 
     steps_per_epoch: int
     epochs: int
 
     def steps(self, epochs: float) -> int:
-        """The updates in so many epochs."""
+        """The number of updates in a number of epochs."""
         return round(epochs * self.steps_per_epoch)
 
 
 class Plan(NamedTuple):
-    """A recipe made ready: its data, its functions and its keys."""
+    """A recipe ready for training: its data, functions and keys."""
 
     recipe: Recipe
     data: Dataset
-    digest: str  # of the data, taken once
+    digest: str  # of the data, computed once
     encoder: Encoder
     method: Method
-    code: Code  # the user's own, with which a saved encoder is loaded
+    code: Code  # the user's own, needed to load a saved encoder
     start: dict[str, Any] | None  # the record of `zoo.training.starting`, None for random weights
     views: Views
     mean: tuple[float, ...]
@@ -101,12 +101,12 @@ def make_plan(
     """Read the data of a recipe and build its functions.
 
     Args:
-        recipe: whose names were checked, with a precision other than "auto".
-        data: in memory, in place of the recipe's.
-        code: a user's own functions.
-        device: where images, keys and all that is trained lie.
-        start_record: of a run that is resumed; its starting weights are not read again.
-        skip_bad: leave out unreadable or truncated images, with a warning.
+        recipe: a recipe whose names have been checked, with a precision other than "auto".
+        data: data in memory, instead of the recipe's.
+        code: the user's own functions.
+        device: the device for the images, keys and training state.
+        start_record: the record of a resumed run's start; its starting weights are not read again.
+        skip_bad: whether to skip unreadable or truncated images, with a warning.
 
     Raises:
         ZooError: if the data cannot be read, or the recipe cannot be trained on them.
@@ -167,7 +167,7 @@ def make_plan(
 def build_views(
     recipe: Recipe, mean: tuple[float, ...], std: tuple[float, ...], names: Catalogue | None = None
 ) -> Views:
-    """The recipe's views, normalised at the end: one augmentation, or one per view.
+    """Build the views of a recipe, with normalisation at the end: one augmentation, or one per view.
 
     Views with the same augmentations share one function, so that they are drawn in one call.
     """
@@ -189,11 +189,11 @@ def build_method(
     classes: int = 0,
     names: Catalogue | None = None,
 ) -> Method:
-    """The method of a recipe; one that takes the number of classes gets that of the data.
+    """Build the method of a recipe. A method that takes the number of classes gets that of the data.
 
     Raises:
-        ZooError: as `zoo.models.architectures.build_encoder`; a temperature of 0, for one. And for a method of classes
-            where the data have none.
+        ZooError: as in `zoo.models.architectures.build_encoder`, for example for a temperature of 0; and for a method
+            that needs classes if the data have none.
     """
     known = (names or catalogue()).methods
     options = {name: _resolved(value, clock) for name, value in recipe.method_options.items()}
@@ -207,7 +207,7 @@ def build_method(
 def build_schedule(
     recipe: Recipe, clock: Clock, *, learning_rate: float | None = None, kind: str = "cosine"
 ) -> Schedule:
-    """The learning rate: linear warm-up, then a cosine to 0 at the last step; or a constant."""
+    """Build the learning rate schedule: linear warm-up, then cosine decay to 0 at the last step; or a constant."""
     rate = recipe.learning_rate if learning_rate is None else learning_rate
     if kind == "constant":
         return schedules.constant(rate)
@@ -216,10 +216,10 @@ def build_schedule(
 
 
 def build_optimizer(recipe: Recipe, clock: Clock) -> Optimizer:
-    """The optimizer of a recipe, with its groups of parameters.
+    """Build the optimizer of a recipe, with its parameter groups.
 
     Raises:
-        ZooError: as `zoo.models.architectures.build_encoder`.
+        ZooError: as in `zoo.models.architectures.build_encoder`.
     """
     groups = [(pattern, _group(recipe, options, clock)) for pattern, options in recipe.parameter_groups]
     rest = _optimizer(recipe, {}, build_schedule(recipe, clock), clock)
@@ -227,24 +227,24 @@ def build_optimizer(recipe: Recipe, clock: Clock) -> Optimizer:
 
 
 def in_precision(encoder: Encoder, precision: str) -> Encoder:
-    """The encoder as it is trained: in the precision of a recipe, and on images whose channels lie side by side.
+    """The encoder as it is trained: in the precision of a recipe, on images in channels-last memory format.
 
-    In that order of memory (channels-last) convolutions are faster, by up to a third on a CPU; the same numbers, up
-    to the order of sums.
+    Channels-last makes convolutions up to a third faster on a CPU. The results are the same up to the order of
+    summation.
     """
     layer = layers.cast(Layer(encoder.init, encoder.apply), PRECISIONS[precision])
 
     def apply(
         params: Params, batch_stats: BatchStats, images: Images, /, *, train: bool = False, key: Key | None = None
     ) -> tuple[Tensor, BatchStats]:
-        # As torch.channels_last, for vmap too. A copy, as for one channel there is nothing to move, but strides to set.
+        # Like torch.channels_last, but works under vmap. With one channel only strides change, so the copy is needed.
         images = images.permute(0, 2, 3, 1).clone(memory_format=torch.contiguous_format).permute(0, 3, 1, 2)
         return layer.apply(params, batch_stats, images, train=train, key=key)
 
     def tokens(
         params: Params, batch_stats: BatchStats, images: Images, /, *, keep: Tensor | None = None, **options: Any
     ):
-        assert encoder.tokens is not None  # or this function is not handed out
+        assert encoder.tokens is not None  # else this function is not used
         shown = Layer(encoder.init, partial(encoder.tokens, keep=keep))
         return layers.cast(shown, PRECISIONS[precision]).apply(params, batch_stats, images, **options)
 
@@ -252,17 +252,17 @@ def in_precision(encoder: Encoder, precision: str) -> Encoder:
 
 
 def find_device(name: str) -> torch.device:
-    """The device of a name, tried with one tensor.
+    """The device of a name, tested with one tensor.
 
     Raises:
-        ZooError: if it cannot be used here.
+        ZooError: if the device cannot be used on this machine.
     """
     try:
         device = torch.device(name)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).partition("\n")[0]
-        raise ZooError(f"device: {name!r} cannot be used here ({reason}); --device cpu can") from error
+        raise ZooError(f"device: {name!r} cannot be used here ({reason}); use --device cpu") from error
     return device
 
 
@@ -277,10 +277,10 @@ def _composed(
 
 
 def _resolved(value: Any, clock: Clock | None) -> Any:
-    """An option of a recipe as its function takes it: a pair of a name and options becomes a schedule."""
+    """Convert an option of a recipe to its function's argument: a pair of a name and options becomes a schedule."""
     if not is_schedule(value):
         return value
-    assert clock is not None  # whoever has a schedule has a run
+    assert clock is not None  # a schedule needs the length of a run
     name, options = value
     wanted = inspect.signature(SCHEDULES[name]).parameters
     times = {parameter for parameter in wanted if parameter.endswith("steps")}
@@ -293,13 +293,13 @@ def _resolved(value: Any, clock: Clock | None) -> Any:
 
 
 def _group(recipe: Recipe, options: Options, clock: Clock) -> Optimizer:
-    """The optimizer of a group: the recipe's, with options of its own."""
+    """Build the optimizer of a group: the recipe's, with the options of the group."""
     frozen = options.get("frozen_epochs", 0)
     steps = math.inf if frozen == "all" else clock.steps(frozen)
     kind, rate = options.get("schedule", "cosine"), options.get("learning_rate")
     schedule = build_schedule(recipe, clock, learning_rate=rate, kind=kind)
     if 0 < steps < math.inf:
-        schedule = schedules.shift(schedule, int(steps))  # the rate keeps the time of the whole run
+        schedule = schedules.shift(schedule, int(steps))  # the rate follows the time of the whole run
     own = {name: value for name, value in options.items() if name not in GROUP_OPTIONS}
     optimizer = _optimizer(recipe, own, schedule, clock)
     return optimizers.freeze(optimizer, steps) if steps else optimizer
@@ -325,8 +325,8 @@ def _warn_of_another_size(source: str, shape: tuple[int, int, int] | None, image
     if shape is not None and tuple(shape[1:]) != tuple(images.shape[2:]):
         theirs, ours = ("x".join(map(str, sizes)) for sizes in (shape[1:], images.shape[2:]))
         warnings.warn(
-            f"the images are {ours} pixels, and {source} was trained on {theirs}; it takes them as they are, and the "
-            f"new encoder will be for {ours}. --set image_size={shape[1]} resizes the images of a folder or CSV",
+            f"the images are {ours} pixels, and {source} was trained on {theirs}; they are not resized, and the new "
+            f"encoder will take {ours}. --set image_size={shape[1]} resizes the images of a folder or CSV",
             stacklevel=4,
         )
 
@@ -339,9 +339,9 @@ def _try_a_step(
     key: Key,
     own: bool,
 ) -> None:
-    """Make one step on the first images, so that what fails only in use is refused before a run starts.
+    """Make one step on the first images, to find errors that occur only in use before the run starts.
 
-    The error of a user's own code keeps its traceback: it is a bug to be found, and no bad input.
+    An error in the user's own code keeps its traceback: it is a bug, not bad input.
     """
     first = slice(recipe.batch_size)
     index = torch.arange(recipe.batch_size, device=key.device)
@@ -351,6 +351,6 @@ def _try_a_step(
     except (TypeError, ValueError, RuntimeError) as error:
         if own:
             raise
-        raise ZooError(f"recipe: it cannot be trained on images {list(train.images.shape[1:])}: {error}") from error
+        raise ZooError(f"recipe: cannot be trained on images {list(train.images.shape[1:])}: {error}") from error
     if taken := sorted(LINE_FIELDS & info.keys()):
-        raise ZooError(f"method {recipe.method!r}: info: {', '.join(taken)} belongs to metrics.jsonl; rename it")
+        raise ZooError(f"method {recipe.method!r}: info: {', '.join(taken)} is reserved for metrics.jsonl; rename it")

@@ -1,4 +1,4 @@
-"""How a run is doing, on stderr: a bar in a terminal, else a line per epoch."""
+"""The progress of a run on stderr: a bar in a terminal, else a line per epoch."""
 
 import sys
 import time
@@ -8,18 +8,18 @@ from tqdm import tqdm
 
 from zoo.training.recipe import Recipe
 
-# The bar comes last: a narrow terminal cuts it first, and the loss, the rate and the time left never.
+# The bar comes last: a narrow terminal truncates it first, and never the loss, the rate or the time left.
 _FORMAT = "{desc} {rate_fmt} {remaining} left{postfix} {bar}"
 
 
 class Progress:
-    """A context in which a run tells its steps and epochs.
+    """A context manager that reports the steps and epochs of a run.
 
     Args:
-        recipe: what is trained.
-        steps: per epoch.
-        images: to train on.
-        first_epoch: how many epochs are done already.
+        recipe: the recipe of the run.
+        steps: steps per epoch.
+        images: number of training images.
+        first_epoch: number of epochs already completed.
         shown: whether anything is written at all.
     """
 
@@ -47,13 +47,13 @@ class Progress:
         self._bar.close()
 
     def step(self, epoch: int, loss: float) -> None:
-        """A batch of epoch `epoch`, counted from 0, was trained on."""
+        """Report a completed step in epoch `epoch`, counted from 0."""
         self._bar.set_description_str(f"{epoch + 1}/{self._recipe.epochs}", refresh=False)
         self._bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
         self._bar.update(self._recipe.batch_size)
 
     def epoch(self, line: Mapping[str, float]) -> None:
-        """An epoch is done, with this line of metrics."""
+        """Report a completed epoch with its line of metrics."""
         done, epochs = int(line["epoch"]), self._recipe.epochs
         left = (time.perf_counter() - self._started) / (done - self._first) * (epochs - done)
         if self._shown and not self._in_terminal:
@@ -69,8 +69,8 @@ class Progress:
 
 
 def _batches_in_words(recipe: Recipe, steps: int, images: int) -> str:
-    words = f"{recipe.name}: {images:,} images, {steps:,} batches of {recipe.batch_size:,} an epoch"
+    words = f"{recipe.name}: {images:,} images, {steps:,} batches of {recipe.batch_size:,} per epoch"
     left_over = images - steps * recipe.batch_size
     if left_over:
-        words += f"; {left_over:,} images, others in every epoch, fill no batch and are left out of it"
+        words += f"; {left_over:,} images, different ones in each epoch, do not fill a batch and are skipped"
     return words

@@ -1,8 +1,8 @@
 """A recipe: everything that pretraining depends on, as plain values.
 
-A recipe is data: it goes to JSON and back, and into the card of the weights that it made. Its types and ranges are
-checked here; `zoo.training.catalogue` has the names that it can use, and checks them. A recipe in Python reads like a
-settings table:
+A recipe is data: it converts to JSON and back, and is included in the card of the weights that it made. Its types and
+ranges are checked here; `zoo.training.catalogue` defines and checks the names that it can use. A recipe in Python reads
+like a settings table:
 
     >>> recipe = Recipe(
     ...     method="simclr",
@@ -39,42 +39,41 @@ class Recipe:
     """What to pretrain, on what, and how.
 
     Attributes:
-        method: the name of a function in `functional.methods`, or one of your own (`zoo.models.code`).
-        encoder: a name in `zoo.models.architectures.ENCODERS`, or one of your own; its input channels are read from the
-            data.
-        dataset: a name, or the path of a file or folder; `zoo.data.datasets` says which.
+        method: the name of a function in `functional.methods`, or of your own method (`zoo.models.code`).
+        encoder: a name in `zoo.models.architectures.ENCODERS`, or that of your own encoder; its number of input
+            channels is that of the data.
+        dataset: a name, or the path of a file or folder, as in `zoo.data.datasets`.
         views: pairs `(name, options)` of augmentations in `zoo.training.catalogue.AUGMENTATIONS`, or of your own,
             applied in this order; or a list of such lists, one per view of the method. Normalisation by `mean` and
             `std` comes last.
         optimizer: a name in `zoo.training.catalogue.OPTIMIZERS`.
-        learning_rate: at its peak, > 0; used as it is, not scaled by the batch size.
-        epochs: passes over the training images, >= 1.
-        batch_size: images per step, >= 2. The last images of an epoch that fill no batch wait for the next epoch.
-        warmup_epochs: fewer than the epochs, of linear growth before the cosine decay to 0.
-        method_options: keywords of the method, as `{"temperature": 0.2}`. Where the method takes a schedule, a pair
-            `(name, options)` stands for one in `zoo.training.catalogue.SCHEDULES`, with times in epochs:
-            `{"momentum": ("cosine", {"value": 0.99, "final": 1.0})}` is over the whole run.
-        encoder_options: keywords of the encoder, as `{"width": 32}`.
-        optimizer_options: keywords of the optimizer, as `{"weight_decay": 1e-4}`, which can be a schedule likewise; a
-            `"mask"` is a name in `zoo.training.catalogue.MASKS`.
-        parameter_groups: pairs `(pattern, options)` for parameters that are trained in another way, as
-            `("predictor.*", {"schedule": "constant"})`; the first pattern that a name matches counts. The options are
-            keywords of the optimizer, and `"learning_rate"`, `"schedule"` ("cosine", with the warm-up, or "constant")
-            and `"frozen_epochs"` (a number, or "all"), in which nothing moves.
+        learning_rate: the peak learning rate, > 0; it is not scaled by the batch size.
+        epochs: number of passes over the training images, >= 1.
+        batch_size: images per step, >= 2. In each epoch, images that do not fill a batch are skipped.
+        warmup_epochs: epochs of linear warm-up before the cosine decay to 0, fewer than `epochs`.
+        method_options: keyword arguments of the method, as in `{"temperature": 0.2}`. If the method takes a schedule, a
+            pair `(name, options)` denotes one in `zoo.training.catalogue.SCHEDULES`, with times in epochs:
+            `{"momentum": ("cosine", {"value": 0.99, "final": 1.0})}` lasts for the whole run.
+        encoder_options: keyword arguments of the encoder, as in `{"width": 32}`.
+        optimizer_options: keyword arguments of the optimizer, as in `{"weight_decay": 1e-4}`, which can also be a
+            schedule; a `"mask"` is a name in `zoo.training.catalogue.MASKS`.
+        parameter_groups: pairs `(pattern, options)` for parameters that are trained differently, as in
+            `("predictor.*", {"schedule": "constant"})`; the first pattern that matches a name applies. The options are
+            keyword arguments of the optimizer, and `"learning_rate"`, `"schedule"` ("cosine", with the warm-up, or
+            "constant") and `"frozen_epochs"` (a number, or "all"), the epochs in which the group is not updated.
         start: "random", or the encoder whose weights pretraining starts from: the name of a model, the path of an
             encoder directory or of a finished run, with a slash, or a name in `zoo.training.catalogue.TORCHVISION`.
-            `encoder` and its options must be the same; the head is random in any case. `zoo.training.starting` has the
-            details.
-        mean: per channel, of images in 0..1; None for that of the start, or else as measured on the training images.
-        std: per channel, likewise.
-        image_size: side in pixels to which the images of a folder or CSV are resized; None for the rule of
-            `zoo.data.images`. Not for arrays, which are what they are.
-        precision: in which the encoder computes, "float32" or "bfloat16"; its parameters, the head, the loss and the
-            optimizer are float32 in any case. "auto" is bfloat16 where the device has instructions for it, which is
-            faster and trains as well (README, Speed), and else float32; a run keeps what it began with.
-        compile: compile the loss with `torch.compile`: half a minute at the start, then faster steps, most for colour
-            jitter and small networks (README, Speed).
-        seed: 0 <= seed < 2**63, of everything that is drawn.
+            `encoder` and its options must match; the head is always random. `zoo.training.starting` has the details.
+        mean: mean per channel of images in 0..1; None for that of the start, or else of the training images.
+        std: standard deviation per channel; None as for `mean`.
+        image_size: side in pixels to which the images of a folder or CSV are resized; None for the default of
+            `zoo.data.images`. Arrays cannot be resized.
+        precision: the precision of the encoder's computations, "float32" or "bfloat16"; its parameters, the head, the
+            loss and the optimizer are always float32. "auto" is bfloat16 if the device has instructions for it, which
+            is faster and trains equally well (README, Speed), else float32; a run keeps its initial precision.
+        compile: whether to compile the loss with `torch.compile`: half a minute at the start, then faster steps, most
+            of all for colour jitter and small networks (README, Speed).
+        seed: the seed of all random draws, 0 <= seed < 2**63.
     """
 
     method: str
@@ -99,7 +98,7 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Store lists as tuples, so that a recipe equals its JSON's, and refuse what cannot be a recipe."""
+        """Store lists as tuples, so that a recipe equals its JSON round trip, and reject invalid values."""
         for f in dataclasses.fields(self):
             object.__setattr__(self, f.name, _freeze(getattr(self, f.name)))
         _check(self)
@@ -113,7 +112,7 @@ class Recipe:
         """The recipe with some fields changed, as in `recipe.replace(seed=1)`.
 
         Raises:
-            ZooError: if there is no such field; the near ones are listed.
+            ZooError: if there is no such field; similar ones are listed.
         """
         return Recipe.from_dict({**self.to_dict(), **changes})
 
@@ -136,12 +135,12 @@ class Recipe:
         """The recipe of plain values.
 
         Raises:
-            ZooError: if a field is unknown (similar ones are listed) or missing, or holds what it cannot.
+            ZooError: if a field is unknown (similar ones are listed), missing, or invalid.
         """
         fields = {f.name: f for f in dataclasses.fields(Recipe)}
         for name in values:
             if name == "device":
-                raise ZooError("recipe: device is no field of a recipe; pass --device, or device= to zoo.pretrain")
+                raise ZooError("recipe: device is not a recipe field; pass --device, or device= to zoo.pretrain")
             if name not in fields:
                 raise unknown("recipe field", name, fields)
         required = [
@@ -156,13 +155,12 @@ class Recipe:
 
     @staticmethod
     def from_record(values: Mapping[str, Any]) -> "Recipe":
-        """The recipe of a record: a stored run or model, or a JSON file, also of an earlier version.
+        """The recipe of a record: a stored run or model, or a JSON file, including those of earlier versions.
 
-        Records without a precision are from before there was a choice: float32. The device was a field once, and is no
-        part of what is trained.
+        Records without a precision predate that field and are float32. The device was once a field and is ignored.
 
         Raises:
-            ZooError: as `from_dict`.
+            ZooError: as in `from_dict`.
         """
         return Recipe.from_dict(
             {"precision": "float32", **{name: value for name, value in values.items() if name != "device"}}
@@ -188,7 +186,7 @@ class Recipe:
 
 
 def read_recipe(path: str | Path) -> Recipe:
-    """The recipe in a `.json` file, or the variable `recipe` of a `.py` file, which is run.
+    """Read the recipe in a `.json` file, or run a `.py` file and take its variable `recipe`.
 
     Raises:
         ZooError: if there is no such file, or no recipe in it.
@@ -200,7 +198,7 @@ def read_recipe(path: str | Path) -> Recipe:
         try:
             text = path.read_text(encoding="utf-8-sig")
         except UnicodeDecodeError as error:
-            raise ZooError(f"{path}: expected JSON in UTF-8 ({error}); save it as that") from error
+            raise ZooError(f"{path}: expected JSON in UTF-8 ({error}); save it as UTF-8") from error
         return Recipe.from_json(text, where=str(path))
     if path.suffix != ".py":
         raise ZooError(f"{path}: expected a recipe ending in .json or .py")
@@ -211,7 +209,7 @@ def recipe_of(path: Path, variables: Mapping[str, Any]) -> Recipe:
     """The variable `recipe` of a Python file that was run.
 
     Raises:
-        ZooError: if there is none, or it holds something else.
+        ZooError: if there is no such variable, or it holds something else.
     """
     recipe = variables.get("recipe")
     if not isinstance(recipe, Recipe):
@@ -220,7 +218,7 @@ def recipe_of(path: Path, variables: Mapping[str, Any]) -> Recipe:
 
 
 def read_change(text: str) -> tuple[str, Any]:
-    """A field and its new value, as the command line takes them: JSON, or else the text itself.
+    """A field and its new value from the command line: the value as JSON, or else the text itself.
 
     Raises:
         ZooError: if there is no `=`.
@@ -304,6 +302,6 @@ def _freeze(value: Any) -> Any:
 
 
 def _token(dataset: str) -> str:
-    """A dataset's part of a model name: letters, digits and underscores of its name or of its file's."""
+    """The dataset part of a model name: letters, digits and underscores of the dataset or file name."""
     stem = Path(dataset).stem.lower()
     return "".join(c if c.isascii() and c.isalnum() else "_" for c in stem).strip("_") or "data"

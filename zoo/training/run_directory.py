@@ -1,8 +1,8 @@
 """The files of a run directory.
 
-recipe.json              what is trained
-metrics.jsonl            a line per epoch
-checkpoint.safetensors   parameters, state, optimizer state and step: all that a run is
+recipe.json              the recipe
+metrics.jsonl            one line per epoch
+checkpoint.safetensors   parameters, state, optimizer state and step: the complete state of the run
 encoder/                 the encoder directory, written after the last epoch
 """
 
@@ -19,16 +19,16 @@ from zoo.errors import ZooError
 from zoo.files import load_tensors, require_utf8, save_tensors
 from zoo.training.recipe import Recipe, read_recipe
 
-START_AGAIN = "put back a copy, or delete it to train from the start: nothing else is lost"
+START_AGAIN = "restore a copy, or delete it to restart the training: nothing else is lost"
 
 
 def own_recipe(out: Path, recipe: Recipe) -> Recipe:
-    """The recipe of the run in a directory, which must be the same; or this one, where there is no run yet.
+    """The recipe of the run in a directory, which must equal this one; or this one, if there is no run yet.
 
-    A run keeps the precision that it began with, so that "auto" means that one.
+    A run keeps its initial precision: "auto" is resolved to it.
 
     Raises:
-        ZooError: if the directory holds a run of another recipe, which names what differs, or anything else.
+        ZooError: if the directory holds a run of another recipe (the message names the differences), or anything else.
     """
     require_utf8(out)
     path = out / "recipe.json"
@@ -43,7 +43,7 @@ def own_recipe(out: Path, recipe: Recipe) -> Recipe:
                 if value != recipe.to_dict()[name]
             ]
             raise ZooError(f"{out}: holds a run of another recipe ({'; '.join(differing)}); choose another directory")
-    # A run that was killed while writing its first file leaves a part of it.
+    # A run that was killed while writing its first file leaves a partial file.
     elif out.exists() and (not out.is_dir() or {file.name for file in out.iterdir()} - {"recipe.json.part"}):
         raise ZooError(f"{out}: exists and is not a run directory; choose a new one, so that nothing is overwritten")
     return recipe
@@ -53,7 +53,7 @@ def read_metrics(out: str | Path) -> list[dict[str, float]]:
     """The lines of a run's metrics.jsonl.
 
     Raises:
-        ZooError: if there are none.
+        ZooError: if there is no such file.
     """
     path = Path(out).expanduser() / "metrics.jsonl"
     if not path.is_file():
@@ -70,28 +70,28 @@ def kept_lines(out: Path, epochs: int) -> list[str]:
     path = out / "metrics.jsonl"
     lines = path.read_text().splitlines()[:epochs] if path.is_file() else []
     if len(lines) < epochs:
-        raise ZooError(f"{path}: expected a line for each of the {epochs} epochs done, got {len(lines)}; put it back")
+        raise ZooError(f"{path}: expected {epochs} lines, one per completed epoch, got {len(lines)}; restore the file")
     return lines
 
 
 def warn_of_changes(metadata: Mapping[str, Any], *, device: str, code: str) -> None:
-    """Say so if a run is resumed on another device, or with other code, than its checkpoint was made with."""
+    """Warn if a run is resumed on another device, or with other code, than its checkpoint was made with."""
     before = metadata.get("device", device)
     if before != device:
         warnings.warn(
-            f"this run was on {before} and is resumed on {device}: it trains as well, but not to the same bits",
+            f"this run was on {before} and is resumed on {device}: it trains equally well, but not bit-identically",
             stacklevel=4,
         )
     if metadata.get("code", code) != code:
         warnings.warn(
             "the Python file that defines this run's method, encoder or augmentations has changed since its checkpoint "
-            "was written: the run is resumed with the new code",
+            "was written; the run is resumed with the new code",
             stacklevel=4,
         )
 
 
 def kept_start(recipe: Recipe, out: Path) -> dict[str, Any] | None:
-    """The record of the start in a run's checkpoint; the weights of the start are no longer needed."""
+    """The record of the start in a run's checkpoint; the starting weights are no longer needed."""
     checkpoint = out / "checkpoint.safetensors"
     if recipe.start == "random" or not checkpoint.is_file():
         return None
@@ -100,7 +100,7 @@ def kept_start(recipe: Recipe, out: Path) -> dict[str, Any] | None:
 
 
 def save_checkpoint(path: str | Path, state: Any, metadata: Mapping[str, Any]) -> None:
-    """Write a tree of tensors (a `TrainState`) under the names of its leaves."""
+    """Write a tree of tensors (a `TrainState`) to a file, named by its leaves."""
     save_tensors(path, tree.flatten(state), metadata)
 
 
@@ -108,7 +108,8 @@ def load_checkpoint(path: str | Path, template: Any) -> tuple[Any, dict[str, Any
     """The tree that `save_checkpoint` wrote, with the structure of `template`, and its metadata.
 
     Raises:
-        ZooError: if the file is not whole, or its leaves are not the template's; the message names the leaf.
+        ZooError: if the file is truncated or corrupt, or its leaves differ from the template's; the message names the
+            leaf.
     """
     flat, metadata = load_tensors(path)
     try:
@@ -119,21 +120,25 @@ def load_checkpoint(path: str | Path, template: Any) -> tuple[Any, dict[str, Any
 
 @contextlib.contextmanager
 def writing(out: Path) -> Iterator[None]:
-    """Make the error of a file that cannot be written say what is left, and how to resume."""
+    """Extend the error for a file that cannot be written with the state of the checkpoint and how to resume."""
     try:
         yield
     except OSError as error:
         if os.path.exists(out / "recipe.json"):
-            kept = "is whole" if os.path.exists(out / "checkpoint.safetensors") else "was still to be written"
-            way = f"the last checkpoint {kept}. Make room, or let it be written to, and resume with `zoo resume {out}`"
+            kept = (
+                "the last checkpoint is intact"
+                if os.path.exists(out / "checkpoint.safetensors")
+                else "there is no checkpoint yet"
+            )
+            way = f"{kept}. Free disk space or make the file writable, then resume with `zoo resume {out}`"
         else:
-            way = "choose another directory, or make room for it"
+            way = "choose another directory, or free disk space"
         raise OSError(error.errno, f"{error.strerror}; {way}", error.filename) from error
 
 
 @contextlib.contextmanager
 def or_else(alternative: str) -> Iterator[None]:
-    """Make the error of a broken file say what else can be done."""
+    """Extend the error for a broken file with what else can be done."""
     try:
         yield
     except ZooError as error:

@@ -1,21 +1,21 @@
-"""Where pretraining starts from: the weights of an encoder, verified, in place of random ones.
+"""The start of pretraining: verified weights of an encoder, instead of random ones.
 
-    random                  the encoder's own
+    random                  the encoder's own initialisation
     NAME, ./DIRECTORY       a model of the zoo, an encoder directory or a finished run, as `zoo.load` takes them
     torchvision:resnet18    torchvision's IMAGENET1K_V1, trained on ImageNet with labels; also resnet34 and resnet50
 
-Parameters and running statistics are the start's; the head is random. All must fit the recipe's encoder exactly, but
-for one convolution of torchvision's: its `conv1`, 7 x 7 of three channels, stays random where the recipe's is another,
-for the stems "cifar" and "strided" and for grey images. The configuration of the model that is made says so:
+Parameters and running statistics come from the start; the head is random. All must fit the recipe's encoder exactly,
+with one exception: torchvision's `conv1`, 7 x 7 with three input channels, stays random if the recipe's has another
+shape, that is for the stems "cifar" and "strided" and for grey images. The configuration of the new model records it:
 
     "start": {"source": "torchvision:resnet18", "sha256": ..., "random": ["conv1.weight"], "mean": ..., "std": ...}
 
-Weights come with their preprocessing: where the recipe has no mean or std of its own, they are the start's. The one
-exception is torchvision's for grey images: its three means do not fit, and the training images' own are taken.
+Weights come with their preprocessing: unless the recipe sets mean or std, they are the start's. The one exception is
+torchvision's weights on grey images: the three means do not apply, and those of the training images are used.
 
-torchvision's file lies where torch keeps it, in `checkpoints` of `torch.hub.get_dir()`, and is downloaded if it is not
-there. Its name ends in the first digits of its SHA-256, which are checked before anything is read; nothing but tensors
-is read from it (`weights_only`).
+torchvision's file is in torch's cache, in `checkpoints` of `torch.hub.get_dir()`, and is downloaded if missing. Its
+name ends in the first digits of its SHA-256, which are checked before the file is read; only tensors are read from it
+(`weights_only`).
 """
 
 import hashlib
@@ -50,14 +50,14 @@ class Start(NamedTuple):
     """Weights to start from.
 
     Attributes:
-        source: as the recipe names them.
-        sha256: of the file that holds them.
+        source: their name in the recipe.
+        sha256: SHA-256 of their file.
         weights: parameters and running statistics, by name.
-        in_channels: of the images that they are for.
-        mean: per channel, of their preprocessing.
-        std: per channel, likewise.
-        or_random: the weights that may be of another shape than the recipe's, which then stay random.
-        input_shape: `(C, H, W)` of the images that it was trained on; None where that does not matter.
+        in_channels: number of channels of the images that they take.
+        mean: mean per channel in their preprocessing.
+        std: standard deviation per channel in their preprocessing.
+        or_random: the weights whose shape may differ from the recipe's, and which then stay random.
+        input_shape: `(C, H, W)` of the images that they were trained on; None if it does not matter.
     """
 
     source: str
@@ -71,10 +71,11 @@ class Start(NamedTuple):
 
 
 def read_start(recipe: Recipe) -> Start:
-    """The weights that a recipe starts from; its `start` is not "random".
+    """Read the weights that a recipe starts from; its `start` is not "random".
 
     Raises:
-        ZooError: if they are not there, cannot be downloaded, were changed, or are another encoder's than the recipe's.
+        ZooError: if the weights are missing, cannot be downloaded, were modified, or belong to another encoder than the
+            recipe's.
     """
     if recipe.start in TORCHVISION:
         network = recipe.start.partition(":")[2]
@@ -100,24 +101,24 @@ def read_start(recipe: Recipe) -> Start:
 
 
 def start_from(start: Start, encoder: Encoder, in_channels: int) -> tuple[Encoder, dict[str, Any]]:
-    """The same encoder, whose `init` gives the weights of a start.
+    """The same encoder with an `init` that returns the weights of a start.
 
     Args:
-        start: what to start from.
-        encoder: the recipe's.
-        in_channels: of the training images.
+        start: the weights to start from.
+        encoder: the recipe's encoder.
+        in_channels: number of channels of the training images.
 
     Returns:
         The encoder, and the record of the start for the configuration of the model: `source`, `sha256`, the names of
-        the weights that are `random` all the same, and `mean` and `std`, None where they are for other channels.
+        the weights that stay `random`, and `mean` and `std`, None if they are for another number of channels.
 
     Raises:
-        ZooError: if the weights are for images of other channels, or one does not fit.
+        ZooError: if the weights are for another number of channels, or one of them does not fit.
     """
     if in_channels != start.in_channels and not start.or_random:
         raise ZooError(
             f"recipe: start: {start.source} takes {_KINDS[start.in_channels]}, got {_KINDS[in_channels]}; "
-            f"save them as {_KINDS[start.in_channels]}, or choose another start"
+            f"convert them to {_KINDS[start.in_channels]}, or choose another start"
         )
     params, batch_stats = encoder.init(random.key(0))
     own = {**tree.flatten(params), **tree.flatten(batch_stats)}
@@ -144,20 +145,20 @@ def start_from(start: Start, encoder: Encoder, in_channels: int) -> tuple[Encode
 
 
 def torchvision_weights(name: str, *, url: str | None = None, timeout: float = 30.0) -> tuple[dict[str, Tensor], str]:
-    """The ImageNet weights of a residual network of torchvision's, from torch's cache; downloaded if not there.
+    """The ImageNet weights of a torchvision residual network, from torch's cache; downloaded if missing.
 
     Args:
         name: "resnet18", "resnet34" or "resnet50".
-        url: where to download them from, ending in `-DIGITS.pth`, the first digits of the file's SHA-256; None is
-            where torchvision has them.
-        timeout: seconds without a byte after which the server is given up.
+        url: where to download them from, ending in `-DIGITS.pth`, the first digits of the file's SHA-256; None for
+            torchvision's URL.
+        timeout: seconds without data after which a connection is abandoned.
 
     Returns:
-        The weights by name, without the classifier's and the counts of batches, and the SHA-256 of the file.
+        The weights by name, without those of the classifier and the batch counters, and the SHA-256 of the file.
 
     Raises:
-        ZooError: if they cannot be downloaded, or the file is not what its name says. The message says where the file
-            is expected; there is the whole file or none.
+        ZooError: if they cannot be downloaded, or the file does not match its name. The message says where the file is
+            expected; the cache never holds a partial file.
     """
     if url is None:
         from torchvision.models import get_model_weights
@@ -172,13 +173,13 @@ def torchvision_weights(name: str, *, url: str | None = None, timeout: float = 3
     if not sha256.startswith(digits):
         raise ZooError(
             f"{path}: SHA-256 {sha256[:12]}..., but its name says {digits}...; "
-            "it was cut short or changed, so delete it and it is downloaded again"
+            "the file is truncated or modified; delete it, and it will be downloaded again"
         )
     try:
         flat = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         weights = {name: x.detach() for name, x in flat.items() if not name.startswith("fc.")}
-    except Exception as error:  # torch raises pickle, zip, key, type and runtime errors, by what the file is instead
-        raise ZooError(f"{path}: holds no weights that can be read ({str(error).partition(chr(10))[0]})") from error
+    except Exception as error:  # torch raises pickle, zip, key, type or runtime errors, depending on the file
+        raise ZooError(f"{path}: holds no readable weights ({str(error).partition(chr(10))[0]})") from error
     return {name: x for name, x in weights.items() if not name.endswith(".num_batches_tracked")}, sha256
 
 
@@ -192,24 +193,24 @@ def _fetch(url: str, path: Path, digits: str, timeout: float) -> None:
                 os.replace(part, path)
                 return
         failure = (
-            f"{size:,} bytes came with SHA-256 {sha256[:12]}..., expected {digits}...; it was cut short or changed"
+            f"got {size:,} bytes with SHA-256 {sha256[:12]}..., expected {digits}...; it was truncated or modified"
         )
     except (OSError, http.client.HTTPException) as error:
-        failure = str(error)  # the error itself is let go: it holds the connection open
+        failure = str(error)  # keep only the text: the error holds the connection open
     raise ZooError(
-        f"{path.name}: expected in {path.parent}, and it cannot be put there: {url}: {failure}. Download that where "
-        "there is a network, and copy the file to that place; or set TORCH_HOME to where hub/checkpoints has it"
+        f"{path.name}: expected in {path.parent}, but the download failed: {url}: {failure}. Download it on a machine "
+        "with a network and copy it to that directory, or set TORCH_HOME to a folder whose hub/checkpoints holds it"
     )
 
 
 def _require_encoder(recipe: Recipe, encoder: str, options: Mapping[str, Any]) -> None:
-    """The recipe's encoder is the start's, an option that is left out counting as its default."""
+    """Require the recipe's encoder to be the start's; omitted options count as their defaults."""
     if recipe.encoder == encoder and _spelt_out(encoder, recipe.encoder_options) == _spelt_out(encoder, options):
         return
     wanted = json.dumps(options)
     raise ZooError(
         f"recipe: start: {recipe.start} is {encoder} {wanted}, and the recipe's encoder is {recipe.encoder} "
-        f"{json.dumps(recipe.encoder_options)}; go on from it with --set encoder={encoder} "
+        f"{json.dumps(recipe.encoder_options)}; to start from it, pass --set encoder={encoder} "
         f"--set encoder_options={shlex.quote(wanted)}"
     )
 
@@ -221,6 +222,6 @@ def _spelt_out(encoder: str, options: Mapping[str, Any]) -> str:
 
 
 def _replace(template: Any, weights: Mapping[str, Tensor]) -> Any:
-    """The tree with those of its leaves replaced that have a weight, on the device where they were."""
+    """The tree with every leaf that has a weight replaced by it, on the leaf's device."""
     own = tree.flatten(template)
     return tree.unflatten_like(template, {name: weights.get(name, x).to(x.device) for name, x in own.items()})

@@ -1,4 +1,4 @@
-"""Index batches: every image at most once an epoch, from (key, epoch) alone."""
+"""Index batches: every image at most once per epoch, from (key, epoch) alone."""
 
 import pytest
 import torch

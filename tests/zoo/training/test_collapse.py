@@ -1,4 +1,4 @@
-"""BYOL collapses without its predictor or its stop-gradient, and the warning says what to do; with both it does not."""
+"""BYOL collapses without its predictor or stop-gradient, and the warning says what to do; with both it does not."""
 
 import warnings
 from pathlib import Path
@@ -20,10 +20,10 @@ WITHOUT = {
 
 
 def train(recipe, tmp_path, without):
-    """BYOL as it stands in its file, less what is taken out."""
+    """Train BYOL from its source file with a part removed."""
     text = SOURCE
     for old, new in WITHOUT[without]:
-        assert text.count(old) == 1, "the source has changed: say what to take out now"
+        assert text.count(old) == 1, "the source has changed: update the part to remove"
         text = text.replace(old, new)
     path = tmp_path / "variant.py"
     path.write_text(text.replace("def byol(", "def variant(") + '\nmethods = {"variant": variant}\n')

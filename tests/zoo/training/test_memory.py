@@ -1,4 +1,4 @@
-"""What a process frees it keeps, after `keep_freed_memory`: counted in pages that the system had to clear again."""
+"""After `keep_freed_memory`, a process keeps what it frees: counted in pages that the system had to clear again."""
 
 import platform
 import subprocess
@@ -23,7 +23,7 @@ print((faults() - before) / 10)
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another allocator than glibc's is left as it is")
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators than glibc's are not changed")
 def test_freed_memory_is_kept_and_not_cleared_again():
     def faults_per_allocation(what: str) -> float:
         done = subprocess.run([sys.executable, "-c", PROGRAM, what], capture_output=True, text=True, check=True)

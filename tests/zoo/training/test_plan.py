@@ -1,4 +1,4 @@
-"""Plans: the times of a recipe become steps, its groups optimizers, its views functions; and what data can be."""
+"""Plans: the times of a recipe become steps, its groups optimizers, its views functions; and the kinds of data."""
 
 import json
 
@@ -36,7 +36,7 @@ CLOCK = Clock(steps_per_epoch=10, epochs=6)
     ],
 )
 def test_the_times_of_schedules_are_epochs(recipe, spec, expected):
-    """Seen by a method: a weight decay goes the same way."""
+    """As a method sees them; a weight decay is handled the same way."""
     seen = {}
 
     def spy(encoder, *, views, momentum):
@@ -209,8 +209,8 @@ def test_a_run_keeps_its_precision_when_it_is_resumed_with_auto(recipe, tmp_path
     assert model.config["recipe"]["precision"] == "float32"
 
 
-def test_a_run_on_another_device_goes_on_with_a_word_about_it(recipe, tmp_path):
-    """There is one device here: the checkpoint is told that it came from another."""
+def test_a_run_that_is_resumed_on_another_device_warns(recipe, tmp_path):
+    """Only one device is available here, so the checkpoint is edited to come from another."""
     from zoo.files import load_tensors, save_tensors
 
     out = tmp_path / "run"
@@ -223,7 +223,7 @@ def test_a_run_on_another_device_goes_on_with_a_word_about_it(recipe, tmp_path):
     tensors, metadata = load_tensors(out / "checkpoint.safetensors")
     assert metadata["device"] == "cpu"
     save_tensors(out / "checkpoint.safetensors", tensors, {**metadata, "device": "cuda"})
-    with pytest.warns(UserWarning, match="this run was on cuda and is resumed on cpu: .* not to the same bits"):
+    with pytest.warns(UserWarning, match="this run was on cuda and is resumed on cpu: .* not bit-identically"):
         zoo.pretrain(recipe, out=out)
 
 

@@ -1,4 +1,4 @@
-"""What a run says on stderr: in terminals of several widths, and without one."""
+"""What a run prints on stderr: in terminals of several widths, and without a terminal."""
 
 import os
 import re
@@ -15,7 +15,7 @@ def settings(out):
 
 
 def in_a_terminal(command, columns):
-    """What a process writes to a terminal so wide."""
+    """What a process writes to a terminal of this width, and to stdout."""
     import fcntl
     import pty
     import struct
@@ -56,8 +56,8 @@ def test_without_a_terminal_there_is_a_line_per_epoch_and_the_images_that_fill_n
     done = subprocess.run(settings(tmp_path / "run"), capture_output=True, text=True)
     lines = done.stderr.splitlines()
     assert lines[0] == (
-        "simclr-resnet8-digits: 1,297 images, 5 batches of 256 an epoch; 17 images, others in every epoch, fill no "
-        "batch and are left out of it"
+        "simclr-resnet8-digits: 1,297 images, 5 batches of 256 per epoch; 17 images, different ones in each epoch, do "
+        "not fill a batch and are skipped"
     )
     for epoch, line in enumerate(lines[1:], start=1):
         assert re.fullmatch(rf"epoch {epoch}/3  loss \d\.\d{{3}}  [\d,]+ img/s  \d\d:\d\d left", line), line
@@ -66,7 +66,7 @@ def test_without_a_terminal_there_is_a_line_per_epoch_and_the_images_that_fill_n
 
 
 @pytest.mark.slow
-def test_an_interrupt_in_the_first_epoch_says_that_nothing_is_kept(tmp_path):
+def test_an_interrupt_in_the_first_epoch_says_that_nothing_was_saved(tmp_path):
     import signal
     import time
 
@@ -79,4 +79,4 @@ def test_an_interrupt_in_the_first_epoch_says_that_nothing_is_kept(tmp_path):
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate()
     assert process.returncode == 1, errors
-    assert "stopped; no epoch was finished, so nothing is kept" in errors and "zoo resume" not in errors
+    assert "stopped; no epoch was completed, so nothing was saved" in errors and "zoo resume" not in errors

@@ -33,7 +33,7 @@ def test_a_record_without_a_precision_is_of_a_run_in_float32(recipe):
         ({"views": ["rotate"]}, "expected pairs (name, options), or a list of them for each view, got 'rotate'"),
         ({"views": [[("rotate", {})], "flip"]}, "or a list of them for each view, got"),
         ({"parameter_groups": ["head.*"]}, "parameter_groups: expected pairs (pattern, options), got 'head.*'"),
-        ({"device": "cuda"}, "device is no field of a recipe; pass --device"),
+        ({"device": "cuda"}, "device is not a recipe field; pass --device"),
         ({"epochs": 0}, "epochs: expected 1 or more, got 0"),
         ({"epochs": "ten"}, "epochs: expected int, got 'ten'"),
         ({"batch_size": 1}, "batch_size: expected 2 or more"),
@@ -61,7 +61,7 @@ def test_wrong_fields_are_named(recipe, changes, words):
         (json.dumps({"method": "simclr", "epoch": 3}), "did you mean 'epochs'"),
     ],
 )
-def test_a_file_that_is_no_recipe_is_named(tmp_path, text, words):
+def test_a_file_that_is_not_a_recipe_is_named(tmp_path, text, words):
     (tmp_path / "r.json").write_text(text)
     with pytest.raises(zoo.ZooError) as error:
         read_recipe(tmp_path / "r.json")

@@ -1,4 +1,4 @@
-"""A run killed at any moment goes on to the same bits as one that never was, and leaves no half-written file."""
+"""A run killed at any moment resumes and ends bit-identical to an uninterrupted one; no file is half-written."""
 
 import json
 import multiprocessing
@@ -19,7 +19,7 @@ from zoo.data.downloads import RemoteFile, Source, fetch, read_idx_files
 from zoo.files import load_tensors, save_tensors
 from zoo.training.run_directory import read_metrics
 
-# The server has imported torch but run nothing: its children start in milliseconds, and each is a process of its own.
+# The server has imported torch but run nothing: its children start in milliseconds, each as a separate process.
 processes = multiprocessing.get_context("forkserver")
 processes.set_forkserver_preload(["zoo.training.loop"])
 
@@ -37,7 +37,7 @@ def finish(recipe, out):
 
 
 def bits(out):
-    """All that a run computed, less what the machine took for it."""
+    """Everything that a run computed, without its times and memory."""
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     for line in lines:
         del line["seconds"], line["images_per_second"], line["peak_memory_bytes"]
@@ -112,7 +112,7 @@ zoo.pretrain(read_recipe(sys.argv[1]), out=sys.argv[2])
 def test_a_run_killed_while_it_writes_a_checkpoint_ends_in_the_same_bits(recipe, tmp_path, unbroken):
     out, path = tmp_path / "run", tmp_path / "recipe.json"
     path.write_text(recipe.to_json())
-    # Two syncs a start (recipe, its directory), then four an epoch: metrics, directory, checkpoint, directory.
+    # Two syncs per start (recipe, its directory), then four per epoch: metrics, directory, checkpoint, directory.
     for syncs in ("1", "9"):
         killed = subprocess.run([sys.executable, "-c", KILLED_WHILE_WRITING, path, out, syncs], timeout=600)
         assert killed.returncode == -9
@@ -139,7 +139,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))  # a checkpoint is lar
 resume()
 resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
 
-# Root may write where the mode forbids it: this process gives that up.
+# Root may write even where the mode forbids it: drop that capability.
 libc, header, capabilities = ctypes.CDLL(None), (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
 assert libc.capget(header, capabilities) == 0
 capabilities[0] &= ~(1 << 1)
@@ -161,8 +161,8 @@ def test_what_cannot_be_written_loses_nothing(recipe, tmp_path, unbroken):
     stopped = subprocess.run([sys.executable, "-c", CANNOT_WRITE, out], capture_output=True, text=True, timeout=600)
     assert stopped.stdout.split() == ["2", "2"]
     full, forbidden = (line for line in stopped.stderr.splitlines() if line.startswith("zoo: "))
-    assert f"{out}/checkpoint.safetensors: File too large; the last checkpoint is whole. Make room" in full
-    assert f"{out}/recipe.json: Permission denied; the last checkpoint is whole" in forbidden
+    assert f"{out}/checkpoint.safetensors: File too large; the last checkpoint is intact. Free disk space" in full
+    assert f"{out}/recipe.json: Permission denied; the last checkpoint is intact" in forbidden
     assert full.endswith(f"resume with `zoo resume {out}`") and forbidden.endswith(f"resume with `zoo resume {out}`")
     assert (out / "checkpoint.safetensors").read_bytes() == before and not list(out.glob("*.part"))
 
@@ -174,7 +174,7 @@ def test_what_cannot_be_written_loses_nothing(recipe, tmp_path, unbroken):
     assert bits(out) == unbroken[0]
 
 
-def test_files_of_a_run_that_are_broken_say_what_to_do(run, tmp_path):
+def test_errors_for_broken_files_of_a_run_say_what_to_do(run, tmp_path):
     def resume(out, how):
         result = CliRunner().invoke(main, ["resume", str(out)])
         assert result.exit_code == 2 and result.stderr.count("\n") == 1 and how in result.stderr
@@ -185,17 +185,17 @@ def test_files_of_a_run_that_are_broken_say_what_to_do(run, tmp_path):
 
     out = shutil.copytree(run, tmp_path / "run")
     cut(out / "encoder" / "config.json")
-    assert "config.json: not JSON" in resume(out, f"or delete {out}/encoder, and `zoo resume {out}` writes it again")
+    assert "config.json: not JSON" in resume(out, f"or delete {out}/encoder and run `zoo resume {out}` to write it")
     shutil.rmtree(out / "encoder")
     whole = (out / "metrics.jsonl").read_text()
     (out / "metrics.jsonl").write_text(whole.splitlines()[0])
-    resume(out, "metrics.jsonl: expected a line for each of the 2 epochs done, got 1; put it back")
+    resume(out, "metrics.jsonl: expected 2 lines, one per completed epoch, got 1; restore the file")
     (out / "metrics.jsonl").write_text(whole)
     zoo.resume(out)
     weights = (run / "encoder" / "model.safetensors").read_bytes()
     assert (out / "encoder" / "model.safetensors").read_bytes() == weights
     cut(out / "checkpoint.safetensors")
-    assert "cut short" in resume(out, "put back a copy, or delete it to train from the start: nothing else is lost")
+    assert "truncated" in resume(out, "restore a copy, or delete it to restart the training: nothing else is lost")
     shutil.rmtree(out / "encoder")
     (out / "checkpoint.safetensors").unlink()
     zoo.resume(out)

@@ -1,4 +1,4 @@
-"""Pretraining that starts from weights: the right ones, verified, with their preprocessing, and to the same bits."""
+"""Pretraining that starts from weights: the right ones, verified, with their preprocessing, and reproducible."""
 
 import hashlib
 import json
@@ -29,7 +29,7 @@ IMAGENET = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 
 class Stopped(Exception):
-    """What ends a run after an epoch, as a kill would."""
+    """Ends a run after an epoch, as a kill would."""
 
 
 def stop(epoch, model):
@@ -43,7 +43,7 @@ def one_epoch(recipe):
 
 @pytest.fixture(scope="module")
 def shipped():
-    """The recipe of the model that comes with the zoo, for one epoch."""
+    """The recipe of a shipped model, for one epoch."""
     values = zoo.load("simclr-resnet8-digits").config["recipe"]
     return Recipe.from_record(values).replace(epochs=1, warmup_epochs=0)
 
@@ -61,7 +61,7 @@ def bits(out):
     return checkpoint.read_bytes(), weights.read_bytes()
 
 
-def test_a_configuration_without_a_start_is_of_a_random_one(shipped):
+def test_a_configuration_without_a_start_means_a_random_one(shipped):
     assert "start" not in zoo.load("simclr-resnet8-digits").config["recipe"] and shipped.start == "random"
 
 
@@ -84,7 +84,7 @@ def test_every_kind_of_start_gives_its_weights_and_leaves_the_head_random(how, s
         "finished run": (one_epoch, str(run)),
     }[how]
     source = zoo.load(start)
-    # A step so small that no float32 weight moves, in both runs: what is left is what they started from.
+    # In both runs, the step is too small to change any float32 weight, so the weights stay those of the start.
     still = recipe.replace(optimizer="sgd", optimizer_options={}, learning_rate=1e-30)
     model = zoo.pretrain(still.replace(start=start), out=tmp_path / "run")
     assert_equal_weights(tree.flatten(model.params), tree.flatten(source.params))
@@ -125,7 +125,7 @@ def test_the_preprocessing_is_the_starts_unless_the_recipe_has_its_own(run, one_
     assert config["mean"] == [pytest.approx(images.mean() / 255, abs=1e-6)] and config["mean"] != theirs["mean"]
 
 
-def test_a_run_that_is_resumed_needs_its_start_no_more_and_ends_in_the_same_bits(recipe, run, tmp_path, monkeypatch):
+def test_a_resumed_run_no_longer_needs_its_start_and_ends_in_the_same_bits(recipe, run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(run / "encoder", tmp_path / "start")
     started = recipe.replace(epochs=3, seed=4, start="./start")
@@ -150,7 +150,7 @@ def test_a_run_that_is_resumed_needs_its_start_no_more_and_ends_in_the_same_bits
         (
             {"start": "simclr-resnet8-digits"},
             'simclr-resnet8-digits is resnet8 {"width": 16}, and the recipe\'s encoder is resnet8 {"width": 4}; '
-            "go on from it with --set encoder=resnet8 --set encoder_options='{\"width\": 16}'",
+            "to start from it, pass --set encoder=resnet8 --set encoder_options='{\"width\": 16}'",
         ),
         (
             {"start": "simclr-resnet8-digits", "encoder": "s4", "encoder_options": {}},
@@ -159,7 +159,7 @@ def test_a_run_that_is_resumed_needs_its_start_no_more_and_ends_in_the_same_bits
         (
             {"start": "torchvision:resnet18"},
             'torchvision:resnet18 is resnet18 {}, and the recipe\'s encoder is resnet8 {"width": 4}; '
-            "go on from it with --set encoder=resnet18 --set encoder_options='{}'",
+            "to start from it, pass --set encoder=resnet18 --set encoder_options='{}'",
         ),
     ],
 )
@@ -189,7 +189,7 @@ def test_changed_weights_are_refused(run, one_epoch, tmp_path):
         zoo.pretrain(one_epoch.replace(start=str(tmp_path / "start")), out=tmp_path / "run")
 
 
-def test_an_option_left_out_is_its_default(one_epoch, tmp_path):
+def test_an_omitted_option_is_its_default(one_epoch, tmp_path):
     zoo.pretrain(one_epoch.replace(encoder_options={}), out=tmp_path / "start")
     spelt_out = one_epoch.replace(encoder_options={"stem": "cifar", "width": 32}, start=str(tmp_path / "start"))
     assert zoo.pretrain(spelt_out, out=tmp_path / "run").config["start"]["random"] == []
@@ -204,7 +204,7 @@ def test_images_of_other_channels_are_refused_with_what_to_do(run, one_epoch, tm
     assert not (tmp_path / "run").exists()
 
 
-def test_on_the_command_line_with_ones_own_images(tmp_path, monkeypatch):
+def test_on_the_command_line_with_your_own_images(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my_images").mkdir()
     for i, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (20, 9, 12), np.uint8)):
@@ -232,7 +232,7 @@ def network():
 
 @pytest.fixture(scope="module")
 def published(network, tmp_path_factory):
-    """A folder with its weights under a name as torchvision gives, and that name."""
+    """A folder with its weights under a name in torchvision's style, and that name."""
     folder = tmp_path_factory.mktemp("published")
     torch.save(network.state_dict(), folder / "weights")
     digits = hashlib.sha256((folder / "weights").read_bytes()).hexdigest()[:8]
@@ -258,7 +258,7 @@ def server(published):
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    """An empty cache of torch's."""
+    """An empty torch cache."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     return tmp_path / "torch" / "hub" / "checkpoints"
@@ -266,7 +266,7 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def torchvisions(published, server, cache, monkeypatch):
-    """The stand-in's address where torchvision has that of its ResNet-18; the cache is empty."""
+    """Point torchvision's URL of ResNet-18 to the stand-in; the cache is empty."""
     entry = torchvision.models.ResNet18_Weights.IMAGENET1K_V1.value
     monkeypatch.setattr(entry, "url", f"{server}/{published[1]}")
     return cache / published[1]
@@ -333,7 +333,7 @@ def test_a_run_from_torchvisions_weights(network, torchvisions, imagenet_recipe,
 def test_the_file_is_taken_from_torchs_cache(published, cache):
     cache.mkdir(parents=True)
     shutil.copy(published[0] / published[1], cache)
-    weights, sha256 = torchvision_weights("resnet18", url=f"http://127.0.0.1:9/{published[1]}")  # nobody is asked
+    weights, sha256 = torchvision_weights("resnet18", url=f"http://127.0.0.1:9/{published[1]}")  # no request
     assert sha256[:8] in published[1] and "fc.weight" not in weights
     assert not any("num_batches" in name for name in weights)
 
@@ -341,11 +341,11 @@ def test_the_file_is_taken_from_torchs_cache(published, cache):
 def test_a_changed_file_in_the_cache_is_refused(published, cache):
     cache.mkdir(parents=True)
     (cache / published[1]).write_bytes((published[0] / published[1]).read_bytes()[:-1])
-    with pytest.raises(zoo.ZooError, match="cut short or changed, so delete it"):
+    with pytest.raises(zoo.ZooError, match="truncated or modified; delete it"):
         torchvision_weights("resnet18", url=f"http://127.0.0.1:9/{published[1]}")
 
 
-@pytest.mark.parametrize("file,words", [("resnet18-00000000.pth", "cut short or changed"), ("none-0.pth", "404")])
+@pytest.mark.parametrize("file,words", [("resnet18-00000000.pth", "truncated or modified"), ("none-0.pth", "404")])
 def test_a_download_that_fails_leaves_no_file_and_says_what_to_do(server, cache, file, words):
     with pytest.raises(zoo.ZooError) as error:
         torchvision_weights("resnet18", url=f"{server}/{file}")
@@ -361,7 +361,7 @@ def test_without_a_network_the_error_says_what_to_do_before_data_are_read(
         monkeypatch.setenv(proxy, "http://127.0.0.1:9")
     with pytest.raises(zoo.ZooError) as error:
         zoo.pretrain(imagenet_recipe, data="no_such_data.npz", out=tmp_path / "run")
-    assert "where there is a network, and copy the file to that place" in str(error.value)
+    assert "on a machine with a network and copy it to that directory" in str(error.value)
     assert str(cache) in str(error.value) and list(cache.iterdir()) == []
 
 
@@ -383,7 +383,7 @@ def test_a_file_that_holds_anything_but_weights_is_refused_and_runs_nothing(kind
         torch.save({"code": {"conv1.weight": MakesAFolder(tmp_path / "made")}, "list": [1, 2]}[kind], path)
     digits = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
     path = path.rename(cache / f"resnet18-{digits}.pth")
-    with pytest.raises(zoo.ZooError, match="holds no weights that can be read"):
+    with pytest.raises(zoo.ZooError, match="holds no readable weights"):
         torchvision_weights("resnet18", url=f"http://127.0.0.1:9/{path.name}")
     assert not (tmp_path / "made").exists()
 
@@ -395,7 +395,7 @@ def test_weights_of_another_network_are_refused(cache, imagenet_recipe):
 
 
 def read_start_of(state_dict, recipe, cache):
-    """The start of a recipe when torch's cache has these weights under the name of torchvision's."""
+    """The start of a recipe when torch's cache has these weights under torchvision's name."""
     cache.mkdir(parents=True)
     torch.save(state_dict, cache / "file")
     digits = hashlib.sha256((cache / "file").read_bytes()).hexdigest()[:8]
