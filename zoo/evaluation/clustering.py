@@ -1,16 +1,16 @@
-"""What clusters are worth that were found without a label: k-means and Gaussian mixtures, on features and on pixels.
+"""The quality of clusters found without labels: k-means and Gaussian mixtures, on features and on pixels.
 
-As many clusters as there are classes are fitted on the training images, labels unseen, and the test images fall into
-them. There they are compared with the classes:
+As many clusters as there are classes are fitted on the training images without their labels. The test images are
+assigned to these clusters, and the clusters are compared with the classes:
 
-    accuracy    of the best one-to-one matching of clusters and classes (Hungarian method); the matching is chosen on
-                the test labels, as everybody does, so that it is an upper bound of what the clusters tell
+    accuracy    under the best one-to-one matching of clusters and classes (Hungarian method); the matching is chosen
+                on the test labels, as is common practice, which makes the accuracy an upper bound
     nmi         normalised mutual information, by the arithmetic mean of the two entropies
     ari         adjusted Rand index: 1 for equal partitions, 0 on average for random ones
 
-K-means takes the features as they are, in the best of 10 starts. A mixture of Gaussians with full covariances has more
-parameters than a few thousand images determine, so it has diagonal ones, on the first principal components (at most
-50): there features are uncorrelated over all images, and pixels that are always black are gone.
+K-means runs on the raw features and keeps the best of 10 starts. A mixture of Gaussians with full covariances has more
+parameters than a few thousand images can determine. Its covariances are therefore diagonal, on the first principal
+components (at most 50), where features are uncorrelated over all images and constant pixels are gone.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ from zoo.evaluation.protocol import BASELINES, features_by_name, spread
 from zoo.models.pretrained import PretrainedEncoder
 
 SCORES = ("accuracy", "nmi", "ari")
-_STARTS: Any = 10  # scikit-learn declares text only
+_STARTS: Any = 10  # scikit-learn's annotation is str only
 _COMPONENTS = 50
 
 
@@ -42,23 +42,23 @@ def cluster(
 
     Args:
         model: the encoder.
-        data: with labelled test images; labels of training images are not looked at.
-        seeds: of the clusterings; each seed is one fit of each kind.
-        seed: of the untrained encoder.
-        baselines: of `"pixels"` and `"untrained"`.
+        data: a dataset with labelled test images; labels of training images are ignored.
+        seeds: the seeds of the clusterings, one fit of each kind per seed.
+        seed: the seed of the untrained encoder.
+        baselines: any of `"pixels"` and `"untrained"`.
 
     Returns:
-        A record of plain values: `record["results"]` has a row per features and method, with the values of the seeds,
-        their mean and their standard deviation for each score.
+        A record of plain values. `record["results"]` has one row per kind of features and method; for each score, the
+        row has the values over the seeds, their mean and their standard deviation.
 
     Raises:
         ZooError: if there are no labelled test images, no seeds, or fewer training images than classes.
     """
     if data.test is None or data.test.labels is None:
-        raise ZooError(f"{data.name}: has no test_images with test_labels; clusters are compared with classes on them")
+        raise ZooError(f"{data.name}: has no test_images with test_labels, on which clusters are compared with classes")
     clusters = len(data.classes)
     if len(data.train.images) < clusters:
-        raise ZooError(f"{data.name}: expected {clusters} training images or more, one per class")
+        raise ZooError(f"{data.name}: expected {clusters} or more training images, one per class")
     if not seeds:
         raise ZooError("seeds: expected one or more, got none")
     sources = features_by_name(model, baselines, seed)
@@ -88,11 +88,11 @@ def cluster(
 
 
 def agreement(clusters: Sequence[int] | np.ndarray, labels: Sequence[int] | np.ndarray | Tensor) -> dict[str, float]:
-    """How well clusters agree with classes: `{"accuracy", "nmi", "ari"}`, whatever the clusters' numbers.
+    """The agreement of clusters with classes: `{"accuracy", "nmi", "ari"}`, independent of the cluster numbering.
 
     Args:
-        clusters: a number from 0 for each image.
-        labels: its class, a number from 0.
+        clusters: the cluster of each image, a number from 0.
+        labels: the class of each image, a number from 0.
 
     Example:
         >>> agreement([1, 1, 0, 0], [0, 0, 1, 1])
@@ -114,20 +114,20 @@ def agreement(clusters: Sequence[int] | np.ndarray, labels: Sequence[int] | np.n
 
 
 def k_means(train_x: np.ndarray, test_x: np.ndarray, clusters: int, seed: int) -> np.ndarray:
-    """The cluster of each test row `[M]`, by the centres that k-means finds in the training rows."""
+    """The cluster of each test row `[M]`, by the k-means centres of the training rows."""
     from sklearn.cluster import KMeans
 
     return np.asarray(KMeans(clusters, n_init=_STARTS, random_state=seed).fit(train_x).predict(test_x))
 
 
 def gaussian_mixture(train_x: np.ndarray, test_x: np.ndarray, clusters: int, seed: int) -> np.ndarray:
-    """The likeliest component of each test row `[M]`, of a diagonal mixture on principal components."""
+    """The most likely component of each test row `[M]`, in a diagonal mixture on principal components."""
     from sklearn.decomposition import PCA
     from sklearn.mixture import GaussianMixture
 
     components = PCA(min(_COMPONENTS, *train_x.shape), svd_solver="full").fit(train_x)
     train, test = (components.transform(x).astype(np.float64) for x in (train_x, test_x))
-    scale = train[:, 0].std() or 1.0  # scikit-learn adds a fixed 1e-6 to variances, which must be little
+    scale = train[:, 0].std() or 1.0  # scikit-learn adds 1e-6 to variances: make that small
     mixture = GaussianMixture(clusters, covariance_type="diag", max_iter=1000, random_state=seed)
     return mixture.fit(train / scale).predict(test / scale)
 

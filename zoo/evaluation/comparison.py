@@ -1,4 +1,4 @@
-"""Models and runs side by side: the same probe on the same labels, and what differs between their recipes."""
+"""Compare models and runs: the same probe on the same labels, and the differences between their recipes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,17 +18,17 @@ def compare_probes(
     seed: int = 0,
     baselines: Sequence[str] = ("pixels",),
 ) -> list[dict[str, Any]]:
-    """The rows of a table of probes; every model sees the same draws of the labels.
+    """The rows of a table of probes; every model is probed on the same draws of the labels.
 
     Args:
-        models: by the names that the rows take, each with the data at its own size.
+        models: the models by the names of their rows, each with the data in its own size.
         labels_per_class: as for `evaluate`. Data without labelled test images are cross-validated with all labels.
-        draws: likewise.
-        seed: likewise.
-        baselines: likewise; they are computed once, with the size and the architecture of the first model.
+        draws: as for `evaluate`.
+        seed: as for `evaluate`.
+        baselines: as for `evaluate`; computed once, with the image size and architecture of the first model.
 
     Raises:
-        ZooError: as `evaluate` and `probe_dataset`.
+        ZooError: as in `evaluate` and `probe_dataset`.
     """
     rows = []
     for number, (name, (model, data)) in enumerate(models.items()):
@@ -45,7 +45,7 @@ def compare_probes(
 
 
 def recipe_differences(recipes: Mapping[str, Recipe]) -> dict[str, dict[str, Any]]:
-    """The fields in which recipes differ, in their order: `{field: {name: value}}`."""
+    """The fields in which recipes differ, in the order of the fields: `{field: {name: value}}`."""
     plain = {name: recipe.to_dict() for name, recipe in recipes.items()}
     first = next(iter(plain.values()))
     return {
@@ -56,13 +56,13 @@ def recipe_differences(recipes: Mapping[str, Recipe]) -> dict[str, dict[str, Any
 
 
 def require_distinct(names: Sequence[str]) -> None:
-    """Refuse names that could not be told apart in a table.
+    """Reject names that could not be told apart in a table.
 
     Raises:
-        ZooError: for fewer than two, and for one that is given twice.
+        ZooError: for fewer than two names, or a name that is given twice.
     """
     if len(names) < 2:
-        raise ZooError(f"expected two runs or models or more to compare, got {len(names)}")
+        raise ZooError(f"expected two or more runs or models to compare, got {len(names)}")
     for name in names:
         if names.count(name) > 1:
             raise ZooError(f"{name}: given {names.count(name)} times; name each run or model once")

@@ -1,11 +1,11 @@
-"""The features of images in a file that other programs read, with the path, split and class of each beside them.
+"""Export the features of images, with the path, split and class of each, to a file for other programs.
 
     .npz           features float32 [N, D]; paths, splits and labels, strings [N]; classes, strings; model, its name
     .safetensors   features; labels int64 [N], -1 for none; the strings as JSON in the metadata `funczoo`
     .csv           columns path, split, label, f0, f1, ...
-    .tsv           the features alone, and NAME_metadata.tsv with path, split and label, as embedding viewers ask for
+    .tsv           only the features; NAME_metadata.tsv has path, split and label, as embedding viewers expect
 
-Labels are the classes' names, and "" where there is none. Each file is written whole or not at all.
+Labels are class names, or "" for an image without a label. Each file is written completely or not at all.
 """
 
 import csv
@@ -29,15 +29,15 @@ _AT_ONCE = 1024
 
 
 class Embedding(NamedTuple):
-    """Features with what is known of each image.
+    """Features with the path, split and label of each image.
 
     Attributes:
-        model: the encoder's name.
-        sha256: of its weights.
+        model: the name of the encoder.
+        sha256: SHA-256 of its weights.
         features: float32 `[N, D]`.
-        paths: of the images, as `zoo.data.sources.Source` has them.
+        paths: the paths of the images, as in `zoo.data.sources.Source`.
         splits: `"train"` or `"test"`.
-        labels: the classes' names; None where there is none.
+        labels: the class names; None for an image without a label.
     """
 
     model: str
@@ -49,15 +49,15 @@ class Embedding(NamedTuple):
 
 
 def embed(model: PretrainedEncoder, sources: Sequence[str | Path], *, skip_bad: bool = False) -> Embedding:
-    """The features of the images of one dataset, folder or CSV, or of several image files.
+    """Compute the features of the images of one dataset, folder or CSV, or of several image files.
 
     Args:
         model: the encoder.
-        sources: as `zoo.data.sources.read_source` takes them.
-        skip_bad: leave out unreadable or truncated images, with a warning.
+        sources: as for `zoo.data.sources.read_source`.
+        skip_bad: whether to skip unreadable or truncated images, with a warning.
 
     Raises:
-        ZooError: as `read_source`, and for arrays of another size than the encoder's.
+        ZooError: as in `read_source`, and for arrays of another size than the encoder's.
     """
     found = read_source(sources, model.input_shape, skip_bad=skip_bad)
     parts = found.images.split(_AT_ONCE)
@@ -66,11 +66,11 @@ def embed(model: PretrainedEncoder, sources: Sequence[str | Path], *, skip_bad: 
 
 
 def write_embedding(embedding: Embedding, path: str | Path) -> list[Path]:
-    """Write features to a file, in the format of its suffix; the paths of what was written.
+    """Write features to a file, in the format of its suffix; returns the paths of the written files.
 
     Raises:
-        ZooError: for another suffix than the module names.
-        OSError: if it cannot be written.
+        ZooError: for a suffix other than those above.
+        OSError: if the file cannot be written.
     """
     path = Path(path)
     write = _writer(path)
@@ -79,15 +79,15 @@ def write_embedding(embedding: Embedding, path: str | Path) -> list[Path]:
 
 
 def check_output(path: Path) -> None:
-    """Refuse a path of no known format, or of a file that is there, before anything is computed.
+    """Reject a path of an unknown format or an existing file, before anything is computed.
 
     Raises:
-        ZooError: which says so.
+        ZooError: for an unknown suffix or an existing file.
     """
     _writer(path)
     for file in (path, _metadata_path(path)) if path.suffix == ".tsv" else (path,):
         if file.exists():
-            raise ZooError(f"{file}: exists already; choose another name, so that nothing is overwritten")
+            raise ZooError(f"{file}: already exists; choose another name, so that nothing is overwritten")
 
 
 def _write_npz(embedding: Embedding, path: Path) -> list[Path]:
@@ -158,7 +158,7 @@ def _words(embedding: Embedding) -> Iterable[list[str]]:
 
 def _numbers(features: Tensor) -> Iterable[list[str]]:
     for row in features.tolist():
-        yield [f"{value:.9g}" for value in row]  # 9 digits give a float32 back exactly
+        yield [f"{value:.9g}" for value in row]  # 9 digits restore a float32 exactly
 
 
 def _write_text(path: Path, rows: Iterable[Sequence[Any]], delimiter: str) -> None:

@@ -1,18 +1,18 @@
-"""The probe protocol, written once: what features are worth when a few labels are given.
+"""The probe protocol: how useful features are when only a few labels are given.
 
-    features    of the encoder as loaded from its file, in evaluation mode, computed once
+    features    those of the encoder as loaded from its file, in evaluation mode, computed once
     standardise with the mean and standard deviation of the training features
-    probe       multinomial logistic regression with an L2 penalty, to its optimum
-    strength    chosen on held-out training labels: a fifth of them, drawn per class; each fifth in turn where there
-                are at most 1,000 labels; a fixed one where a class has fewer than 5
-    test        one evaluation, with the probe fitted anew on all training labels at the chosen strength
+    probe       multinomial logistic regression with an L2 penalty, fitted to its optimum
+    strength    chosen on held-out training labels: a fifth of them, drawn per class; each fifth in turn for at most
+                1,000 labels; a fixed strength if a class has fewer than 5
+    test        one evaluation, with the probe refitted on all training labels at the chosen strength
 
-Where there are no labelled test images, every label is predicted by a probe that was fitted without it: the labels fall
-into 5 folds, drawn per class, or into as many as the smallest class has labels, at least 2; each fold is predicted from
-the others, which alone standardise and choose the strength. That is called cross-validated accuracy.
+Without labelled test images, every label is predicted by a probe that was fitted without it. The labels are split into
+5 folds, drawn per class, or into as many as the smallest class has labels, at least 2. Each fold is predicted from the
+others; standardisation and strength depend only on these. The result is called cross-validated accuracy.
 
-Beside it stand the same probe on raw pixels and on the untrained encoder, and 10 nearest neighbours by cosine, untuned.
-Nothing is ever chosen on test labels.
+The baselines are the same probe on raw pixels and on the untrained encoder; 10 nearest neighbours by cosine, untuned,
+are reported too. Nothing is ever chosen on test labels.
 """
 
 import statistics
@@ -33,28 +33,29 @@ from zoo.models.pretrained import PretrainedEncoder, untrained
 from zoo.reports.tables import report_tables
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-DEFAULT_STRENGTH = 1e-2  # where a class has too few labels to hold any out
+DEFAULT_STRENGTH = 1e-2  # if a class has too few labels to hold any out
 NEIGHBOURS = 10
-FOLDS = 5  # of the cross-validation, where no class has fewer labels
+FOLDS = 5  # of the cross-validation, unless a class has fewer labels
 BASELINES = ("pixels", "untrained")
-# Features and labels of training rows, features of others, a key -> labels of the others, and the strength chosen.
+# Training features and labels, test features, a key -> predicted test labels, and the chosen strength.
 Classify = Callable[[Tensor, Tensor, Tensor, Key], tuple[Tensor, float | None]]
 
 
 @dataclass(frozen=True)
 class ProbeReport:
-    """What a probe found on the test images, or by cross-validation; printed, it is a table.
+    """The results of a probe on the test images, or by cross-validation; it prints as a table.
 
     Attributes:
-        accuracy: share of the images whose class is right, 0 to 1.
+        accuracy: share of the images that are classified correctly, 0 to 1.
         macro_f1: the mean over classes of the harmonic mean of precision and recall.
         per_class: `{class: {"precision", "recall", "f1", "images"}}`.
-        strength: of the penalty that was chosen, as `functional.probes.logistic` counts it; None where each fold chose
-            its own, and for nearest neighbours, which have none.
-        baselines: accuracy of the same probe by the name of other features.
-        confusion: how many images of each class (rows) were taken for each (columns), in the order of `per_class`.
-        predictions: the class given to each image, in their order.
-        folds: of the cross-validation; 0 for images of a test split.
+        strength: the chosen strength of the penalty, as in `functional.probes.logistic`; None if each fold chose its
+            own, and for nearest neighbours, which have none.
+        baselines: accuracy of the same probe on other features, by their name.
+        confusion: number of images of each class (rows) that were predicted as each class (columns), in the order of
+            `per_class`.
+        predictions: the predicted class of each image, in the order of the images.
+        folds: number of folds of the cross-validation; 0 for a test split.
     """
 
     accuracy: float
@@ -68,23 +69,23 @@ class ProbeReport:
 
     @property
     def judged_on(self) -> str:
-        """What the accuracy is of, in words."""
+        """What the accuracy was measured on, in words."""
         n = sum(map(sum, self.confusion))
         if self.folds:
             return f"cross-validated accuracy on {n:,} labels (no test images), {self.folds} folds"
         return f"accuracy on {n:,} test images"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON, but the predictions."""
+        """Plain values, ready for JSON, without the predictions."""
         return {"judged_on": self.judged_on, **asdict(self, dict_factory=_without_predictions)}
 
     def summary(self) -> str:
-        """Accuracy, macro F1 and the baselines, a line each."""
+        """Accuracy and macro F1 in one line, then a line per baseline."""
         lines = [f"{100 * self.accuracy:.1f} % {self.judged_on}, macro F1 {100 * self.macro_f1:.1f} %"]
         return "\n".join(lines + [f"{100 * accuracy:.1f} % with {name}" for name, accuracy in self.baselines.items()])
 
     def table(self) -> str:
-        """Precision, recall, F1 in % and images per class, and below them the confusion matrix, as Markdown."""
+        """Precision, recall, F1 in % and images per class, then the confusion matrix, as Markdown."""
         return report_tables(self.to_dict())
 
     def __str__(self) -> str:
@@ -105,13 +106,13 @@ def linear_probe(
     Args:
         model: the encoder; it is not changed.
         train: images as `model.features` takes them, and a label for each, numbers or strings.
-        test: likewise; classes that have no training image are refused.
-        seed: draws the held-out labels, and the weights of the untrained baseline.
-        baselines: of `"pixels"` and `"untrained"`, to be probed in the same way.
+        test: images and labels in the same form; classes without a training image are rejected.
+        seed: the seed of the held-out labels and of the untrained baseline's weights.
+        baselines: any of `"pixels"` and `"untrained"`, probed in the same way.
 
     Raises:
-        ZooError: if images and labels do not match in number, if there is one class only, or for other images than
-            the encoder's.
+        ZooError: if the numbers of images and labels differ, if there is only one class, or if the images are not of
+            the form that the encoder takes.
     """
     (train_images, train_names), (test_images, test_names) = train, test
     classes = np.unique(np.asarray(train_names))
@@ -124,16 +125,16 @@ def linear_probe(
 def cross_validate(
     model: PretrainedEncoder, labelled: tuple[Any, Any], *, seed: int = 0, baselines: Sequence[str] = ()
 ) -> ProbeReport:
-    """Judge a linear probe on labelled images alone, by the cross-validation that the module describes.
+    """Evaluate a linear probe without test images, by the cross-validation described above.
 
     Args:
         model: the encoder; it is not changed.
         labelled: images as `model.features` takes them, and a label for each, numbers or strings.
-        seed: draws the folds, the held-out labels, and the weights of the untrained baseline.
-        baselines: of `"pixels"` and `"untrained"`, to be probed in the same way.
+        seed: the seed of the folds, the held-out labels, and the untrained baseline's weights.
+        baselines: any of `"pixels"` and `"untrained"`, probed in the same way.
 
     Raises:
-        ZooError: as `linear_probe`, and for a class with a single label.
+        ZooError: as in `linear_probe`, and for a class with a single label.
     """
     images, names = labelled
     classes = np.unique(np.asarray(names))
@@ -144,10 +145,10 @@ def cross_validate(
 def probe_dataset(
     model: PretrainedEncoder, data: Dataset, *, seed: int = 0, baselines: Sequence[str] = ()
 ) -> ProbeReport:
-    """The report of a linear probe on all labels of a dataset: on its test images, or else by cross-validation.
+    """Evaluate a linear probe with all labels of a dataset: on its test images, or else by cross-validation.
 
     Raises:
-        ZooError: as `linear_probe` and `cross_validate`, and for a dataset without labels.
+        ZooError: as in `linear_probe` and `cross_validate`, and for a dataset without labels.
     """
     return _on_dataset(model, data, _fit_and_predict, seed, baselines)
 
@@ -155,17 +156,17 @@ def probe_dataset(
 def knn_dataset(
     model: PretrainedEncoder, data: Dataset, *, k: int = NEIGHBOURS, seed: int = 0, baselines: Sequence[str] = ()
 ) -> ProbeReport:
-    """The report of the k nearest neighbours by cosine on standardised features; nothing is tuned.
+    """Evaluate the k nearest neighbours by cosine on standardised features; nothing is tuned.
 
     Args:
         model: the encoder.
-        data: labelled; without labelled test images, it is cross-validated as the module says.
-        k: neighbours that vote, 1 or more and at most the training images.
-        seed: of the folds and of the untrained encoder.
-        baselines: of `"pixels"` and `"untrained"`.
+        data: a labelled dataset; without labelled test images, it is cross-validated as described above.
+        k: number of neighbours that vote, from 1 to the number of training images.
+        seed: the seed of the folds and the untrained encoder.
+        baselines: any of `"pixels"` and `"untrained"`.
 
     Raises:
-        ZooError: as `probe_dataset`, and for a k out of range.
+        ZooError: as in `probe_dataset`, and for a k out of range.
     """
 
     def classify(train_x: Tensor, train_y: Tensor, test_x: Tensor, _: Key) -> tuple[Tensor, None]:
@@ -185,23 +186,23 @@ def evaluate(
     seed: int = 0,
     baselines: Sequence[str] = BASELINES,
 ) -> dict[str, Any]:
-    """Probe accuracy on the official test images against the number of labels, for the encoder and its baselines.
+    """Probe accuracy on the official test images by number of labels, for the encoder and its baselines.
 
     Args:
         model: the encoder.
-        data: with labelled training and test images.
-        labels_per_class: how many training labels are drawn from each class, or `"all"`.
-        draws: how often they are drawn; every features sees the same draws.
-        seed: of the draws and of the untrained encoder.
-        baselines: of `"pixels"` and `"untrained"`.
+        data: a dataset with labelled training and test images.
+        labels_per_class: numbers of training labels to draw from each class, or `"all"`.
+        draws: number of draws; all features are probed on the same draws.
+        seed: the seed of the draws and the untrained encoder.
+        baselines: any of `"pixels"` and `"untrained"`.
 
     Returns:
-        A record of plain values: `record["results"]` has a row per features and number of labels, with the accuracies
-        of the draws, their mean and their standard deviation; `record["report"]` is the `ProbeReport` of the encoder
-        with the most labels, at the first draw of them.
+        A record of plain values. `record["results"]` has one row per kind of features and number of labels, with the
+        accuracies of the draws, their mean and their standard deviation. `record["report"]` is the `ProbeReport` of the
+        encoder with the most labels, for their first draw.
 
     Raises:
-        ZooError: if labels or test images are missing, or a class has fewer images than are asked for.
+        ZooError: if labels or test images are missing, or a class has fewer images than requested.
     """
     (train_images, train_y), (test_images, test_y) = _labelled(data)
     if draws < 1:
@@ -260,7 +261,7 @@ def draw_labels(key: Key, labels: Tensor, per_class: int, classes: Sequence[str]
     """Positions of `per_class` random labels of each class, sorted, int64.
 
     Raises:
-        ZooError: if a class has fewer; the message names it.
+        ZooError: if a class has fewer labels; the message names it.
     """
     drawn = []
     for i in labels.unique().tolist():
@@ -276,17 +277,17 @@ def draw_labels(key: Key, labels: Tensor, per_class: int, classes: Sequence[str]
 def features_by_name(
     model: PretrainedEncoder, baselines: Sequence[str], seed: int
 ) -> dict[str, Callable[[Any], Tensor]]:
-    """The encoder's features and those of its baselines: functions from images to float32 `[N, D]`.
+    """The features of the encoder and its baselines, as functions from images to float32 `[N, D]`.
 
     Raises:
-        ZooError: for a baseline that is not known.
+        ZooError: for an unknown baseline.
     """
     _check_baselines(baselines)
     return {"encoder": model.features, **{name: _baseline(name, model, seed) for name in baselines}}
 
 
 def spread(values: list[float]) -> Mapping[str, Any]:
-    """Values with their mean and standard deviation; None for the deviation of a single one."""
+    """Values with their mean and standard deviation, which is None for a single value."""
     return {
         "mean": statistics.fmean(values),
         "std": statistics.stdev(values) if len(values) > 1 else None,
@@ -337,8 +338,8 @@ def _on_folds(
     if (counts == 1).any():
         name = str(classes[int((counts == 1).int().argmax())])
         raise ZooError(
-            f"class {name!r} has 1 label, and without test images it must be left out to be predicted; "
-            "give every class 2 labels or more, or some test images"
+            f"class {name!r} has 1 label, which cross-validation would have to hold out; "
+            "give every class 2 or more labels, or add test images"
         )
     folds = min(FOLDS, int(counts[counts > 0].min()))
     key_folds, key_probes = random.split(random.key(seed))
@@ -378,13 +379,13 @@ def _choose_strength(x: Tensor, y: Tensor, key: Key) -> float:
     right = torch.zeros(len(STRENGTHS))
     for held_out in range(5 if len(y) <= 1000 else 1):
         out = fifth == held_out
-        # To rank the strengths, probes near their optimum will do; the one that is reported goes all the way.
+        # To rank strengths, nearly converged probes suffice; the reported probe is fitted to its optimum.
         right += (_predict(x[~out], y[~out], x[out], STRENGTHS, max_iterations=40) == y[out]).sum(1)
     return STRENGTHS[int(right.argmax())]  # the weakest penalty among equals
 
 
 def _stratified(y: Tensor, key: Key, parts: int) -> Tensor:
-    """A number from 0 to parts - 1 for every label, drawn so that each part has its share of every class."""
+    """The part of every label, 0 to parts - 1, drawn so that each part has its share of every class."""
     part = torch.empty_like(y)
     for i in y.unique().tolist():
         members = torch.nonzero(y == i).flatten()
@@ -431,8 +432,8 @@ def _labelled(data: Dataset) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tenso
     train = _labelled_training(data)
     if data.test is None or data.test.labels is None:
         raise ZooError(
-            f"{data.name}: has no test_images with test_labels, on which few labels are judged; "
-            "all labels can be cross-validated with probe_dataset"
+            f"{data.name}: has no test_images with test_labels, on which probes are evaluated; "
+            "use probe_dataset to cross-validate with all labels"
         )
     return train, (data.test.images, data.test.labels)
 
@@ -440,10 +441,10 @@ def _labelled(data: Dataset) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tenso
 def _labelled_training(data: Dataset) -> tuple[Tensor, Tensor]:
     images, labels = data.train
     if labels is None:
-        raise ZooError(f"{data.name}: has no train_labels; a probe needs some")
+        raise ZooError(f"{data.name}: has no train_labels, which a probe needs")
     if len(labels.unique()) < 2:
         name = data.classes[int(labels[0])]
-        raise ZooError(f"{data.name}: all training labels are {name!r}; a probe needs two classes or more")
+        raise ZooError(f"{data.name}: all training labels are {name!r}; a probe needs two or more classes")
     return images, labels
 
 
@@ -462,7 +463,7 @@ def _numbers(split: str, names: Any, classes: np.ndarray, n: int) -> Tensor:
     if names.ndim != 1 or len(names) != n:
         raise ZooError(f"{split}: {n} images but labels {list(names.shape)}; expected one label per image")
     if len(classes) < 2:
-        raise ZooError(f"train: all labels are {str(classes[0])!r}; a probe needs two classes or more")
+        raise ZooError(f"train: all labels are {str(classes[0])!r}; a probe needs two or more classes")
     strange = np.setdiff1d(names, classes)
     if len(strange):
         raise ZooError(f"{split}: labels without a training image: {', '.join(map(str, strange[:5]))}")

@@ -1,1 +1,1 @@
-"""Pretrained encoders: what there is, loading, saving, and use as a module."""
+"""Pretrained encoders: listing, loading, saving, and use as a module."""

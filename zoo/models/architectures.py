@@ -1,4 +1,4 @@
-"""Architectures by name: the encoders that recipes and saved models use."""
+"""Architectures by name, as recipes and saved models use them."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -25,7 +25,7 @@ Options = Mapping[str, Any]
 
 
 def known_encoders(code: Code = NO_CODE) -> dict[str, Callable[..., Encoder]]:
-    """The encoders of this package and those of a user's own code.
+    """The encoders of this package and those in the user's own code.
 
     Raises:
         ZooError: if both have one of the same name.
@@ -34,10 +34,10 @@ def known_encoders(code: Code = NO_CODE) -> dict[str, Callable[..., Encoder]]:
 
 
 def build_encoder(name: str, in_channels: int, options: Options, code: Code = NO_CODE) -> Encoder:
-    """The encoder of a name, for images with `in_channels` channels.
+    """Build the encoder of a name, for images with `in_channels` channels.
 
     Raises:
-        ZooError: if the name or an option is not known, or a value is refused.
+        ZooError: if the name or an option is unknown, or a value is invalid.
     """
     return call_named("encoder", known_encoders(code), name, (in_channels,), options)
 
@@ -45,23 +45,23 @@ def build_encoder(name: str, in_channels: int, options: Options, code: Code = NO
 def merged(
     kind: str, ours: Mapping[str, Callable[..., Any]], own: Mapping[str, Callable[..., Any]]
 ) -> dict[str, Callable[..., Any]]:
-    """Functions by name, this package's and a user's own.
+    """Functions by name: those of this package and the user's own.
 
     Raises:
         ZooError: if both have one of the same name.
     """
     if both := sorted(ours.keys() & own.keys()):
-        raise ZooError(f"{kind} {both[0]!r}: this package has one of that name; give your own another one")
+        raise ZooError(f"{kind} {both[0]!r}: this package already has one of that name; rename yours")
     return {**ours, **own}
 
 
 def call_named(
     kind: str, known: Mapping[str, Callable[..., Any]], name: str, args: tuple[Any, ...], options: Options
 ) -> Any:
-    """Call the function that a name stands for, with options as keywords.
+    """Call the function of a name, with options as keyword arguments.
 
     Raises:
-        ZooError: if the name or an option is unknown, or the function refuses a value.
+        ZooError: if the name or an option is unknown, or the function rejects a value.
     """
     if name not in known:
         raise unknown(kind, name, known)
@@ -82,14 +82,14 @@ def check_options(
     """Look up a name and its options without calling anything.
 
     Args:
-        kind: of the name, for the message.
+        kind: what the name denotes, for the message.
         known: functions by name; their keyword-only parameters are the options.
-        name: what is looked up.
-        options: likewise.
-        not_options: keyword-only parameters that are given in another way.
+        name: the name to look up.
+        options: the options to look up.
+        not_options: keyword-only parameters that are set elsewhere.
 
     Raises:
-        ZooError: if one is unknown; similar names are listed.
+        ZooError: if a name or an option is unknown; similar ones are listed.
     """
     if name not in known:
         raise unknown(kind, name, known)

@@ -1,13 +1,13 @@
-"""A user's own code: methods, encoders and augmentations from a Python file that the user names.
+"""The user's own code: methods, encoders and augmentations from a Python file that the user names.
 
-The file maps names to functions, beside a `recipe` that uses them:
+The file maps names to functions, and can also hold a `recipe` that uses them:
 
     methods = {"spectral": spectral}                # (encoder, *, views, ...) -> Method
     encoders = {"my_net": my_net}                   # (in_channels, *, ...) -> Encoder
     augmentations = {"my_crop": my_crop}            # (keys, images, *, ...) -> images
 
-Only the user names code: an argument or a command-line option. A recipe in JSON, a checkpoint and the configuration of
-an encoder hold names alone, so that nothing downloaded can make this package run anything.
+Only the user names code, by an argument or a command-line option. A recipe in JSON, a checkpoint and the configuration
+of an encoder contain only names, so that no downloaded file can make this package run code.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ class Code(NamedTuple):
         methods: `(encoder, *, views, ...) -> Method`.
         encoders: `(in_channels, *, ...) -> Encoder`.
         augmentations: `(keys, images, *, ...) -> images`.
-        sha256: of the file that they come from; "" for none.
+        sha256: SHA-256 of the file that they come from; "" if there is none.
     """
 
     methods: Mapping[str, Callable[..., Any]] = {}
@@ -43,10 +43,10 @@ NO_CODE = Code()
 
 
 def read_code(code: Code | str | Path | None) -> Code:
-    """The functions that a Python file defines; a `Code` as it is, and none for None.
+    """The functions that a Python file defines. A `Code` is returned unchanged; None gives no functions.
 
     Raises:
-        ZooError: if there is no such file, or a mapping in it is not as the module says.
+        ZooError: if there is no such file, or a mapping in it does not have the form above.
     """
     if code is None or isinstance(code, Code):
         return code or NO_CODE
@@ -54,17 +54,17 @@ def read_code(code: Code | str | Path | None) -> Code:
 
 
 def run_file(path: str | Path) -> dict[str, Any]:
-    """Run a Python file, and return its variables. It can import the files beside it.
+    """Run a Python file, and return its variables. The file can import others in its folder.
 
     Raises:
-        ZooError: if there is no such file. What the file itself raises is not changed.
+        ZooError: if there is no such file. Exceptions raised by the file itself are passed on unchanged.
     """
     path = Path(path).expanduser()
     if path.suffix != ".py" or not path.is_file():
-        raise ZooError(f"{path}: expected a Python file, ending in .py; there is none")
+        raise ZooError(f"{path}: expected a Python file that exists and ends in .py")
     name = f"funczoo_file_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]}"
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None  # of a .py file there always are
+    assert spec is not None and spec.loader is not None  # always true for a .py file
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     sys.path.insert(0, str(path.resolve().parent))
     try:
@@ -78,7 +78,7 @@ def code_of(path: Path, variables: Mapping[str, Any]) -> Code:
     """The functions among the variables of a file.
 
     Raises:
-        ZooError: for a mapping that is not one of names to functions.
+        ZooError: for a mapping that does not map names to functions.
     """
     found = {kind: variables.get(kind, {}) for kind in KINDS}
     found = {kind: value for kind, value in found.items() if not _is_module(value)}
@@ -95,5 +95,5 @@ def code_of(path: Path, variables: Mapping[str, Any]) -> Code:
 
 
 def _is_module(value: Any) -> bool:
-    """Whether a variable is `functional.methods` and the like, imported under the name that a mapping would have."""
+    """Whether a variable is a module, such as `functional.methods`, imported under the name of a mapping."""
     return isinstance(value, type(sys))

@@ -1,4 +1,4 @@
-"""What can be loaded by name. Plain data: reading it imports no torch."""
+"""The models that can be loaded by name, as plain data: reading it does not import torch."""
 
 from typing import NamedTuple
 
@@ -10,9 +10,9 @@ class Entry(NamedTuple):
 
     Attributes:
         name: `METHOD-ENCODER-DATASET`.
-        summary: one line.
-        sha256: of its model.safetensors, checked before it is used.
-        licence: of the weights, an SPDX identifier.
+        summary: a description in one line.
+        sha256: SHA-256 of its model.safetensors, checked before the file is used.
+        licence: licence of the weights, as an SPDX identifier.
     """
 
     name: str
@@ -21,7 +21,7 @@ class Entry(NamedTuple):
     licence: str
 
 
-# The weights lie in zoo/weights/NAME and come with the package. `python scripts/release.py RECIPE` writes them, and
+# The weights are in zoo/weights/NAME and ship with the package. `python scripts/release.py RECIPE` writes them and
 # prints the entry.
 ENTRIES: dict[str, Entry] = {
     "simclr-resnet8-cifar10_40k": Entry(
@@ -76,15 +76,15 @@ ENTRIES: dict[str, Entry] = {
 
 
 def list_models() -> list[str]:
-    """The names that `load` takes, sorted."""
+    """The names that `load` accepts, sorted."""
     return sorted(ENTRIES)
 
 
 def entry(name: str) -> Entry:
-    """What is known of a name without loading it.
+    """The entry of a model, without loading it.
 
     Raises:
-        ZooError: if it is not known; the near ones are listed.
+        ZooError: if the name is unknown; similar ones are listed.
     """
     if name not in ENTRIES:
         raise unknown("model", name, ENTRIES)

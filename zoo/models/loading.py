@@ -1,8 +1,8 @@
-"""Encoders by name or directory: verified, then loaded with their own preprocessing.
+"""Load encoders by name or directory: their weights are verified and loaded together with their preprocessing.
 
 An encoder directory holds `model.safetensors`, `config.json` and `README.md` (the card). The configuration has the
-architecture, the input shape, mean and standard deviation, and the SHA-256 of the weights, so that weights are never
-loaded without the preprocessing that they were trained with, nor with another's.
+architecture, the input shape, mean and standard deviation, and the SHA-256 of the weights, so that weights are always
+loaded with the preprocessing that they were trained with.
 """
 
 import hashlib
@@ -24,20 +24,20 @@ WEIGHTS = Path(__file__).parents[1] / "weights"
 
 
 def load(name: str | Path, *, code: Code | str | Path | None = None) -> PretrainedEncoder:
-    """The encoder of a name in `list_models()`, or of a directory.
+    """Load the encoder of a name in `list_models()`, or of a directory.
 
     Args:
         name: a name has no slash; a directory is written with one (`./encoder`), or passed as a `Path`. The directory
-            of a finished run stands for the encoder in it.
-        code: the Python file that defines the encoder, if it is one of your own (`zoo.models.code`).
+            of a finished run denotes the encoder in it.
+        code: the Python file that defines the encoder, if it is your own (`zoo.models.code`).
 
     Raises:
-        ZooError: if there is no such model, if files are missing, cut short or changed since they were written, or if
-            their format is newer than this version reads.
+        ZooError: if there is no such model, if files are missing, truncated or modified, or if their format is newer
+            than this version can read.
     """
     if isinstance(name, str) and not re.search(r"[/\\]", name):
         if name not in ENTRIES and Path(name).is_dir():
-            raise ZooError(f"{name!r} is not a model of the zoo but a directory here; write './{name}' for that")
+            raise ZooError(f"{name!r} is not a model of the zoo but a directory here; write './{name}' to load it")
         if name in ENTRIES and Path(name).is_dir():
             raise ZooError(
                 f"{name!r} is both a model of the zoo and a directory here; write './{name}' for the directory, "
@@ -62,12 +62,12 @@ def _load_directory(directory: Path, sha256: str | None, code: Code) -> Pretrain
         if expected is not None and found != expected:
             raise ZooError(
                 f"{path}: SHA-256 {found[:12]}..., but {source} says {expected[:12]}...; "
-                "the file was cut short or changed, so copy or download it again"
+                "the file is truncated or modified; copy or download it again"
             )
     flat, _ = load_tensors(path)
     architecture = config["architecture"]
     encoder = build_encoder(architecture["encoder"], architecture["in_channels"], architecture["options"], code)
-    # On the meta device there are shapes and no numbers: nothing is drawn that the file then replaces.
+    # On the meta device, no weights are drawn only to be replaced by those of the file.
     params, batch_stats = encoder.init(random.key(0, device="meta"))
     try:
         params = tree.unflatten_like(params, {k: v for k, v in flat.items() if not _is_statistic(k)})
@@ -96,8 +96,8 @@ def _read_config(directory: Path, code: Code) -> dict[str, Any]:
     known = known_encoders(code)
     if (encoder := config["architecture"].get("encoder")) not in known:
         raise ZooError(
-            f"{unknown(f'encoder in {path}:', encoder, known)}; if it is one of your own, name the Python file that "
-            "defines it: code='FILE.py', or --code FILE.py"
+            f"{unknown(f'encoder in {path}:', encoder, known)}; if it is your own, name the Python file that defines "
+            "it: code='FILE.py', or --code FILE.py"
         )
     return config
 

@@ -1,4 +1,4 @@
-"""An encoder as a `torch.nn.Module`, for code that wants one: fine-tuning, exporting, other training loops."""
+"""An encoder as a `torch.nn.Module`, for code that needs one: fine-tuning, export, other training loops."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,8 +13,9 @@ from functional.base import BatchStats, Encoder, Params
 class EncoderModule(nn.Module):
     """The encoder with its weights as parameters, its statistics as buffers, and its preprocessing in `forward`.
 
-    The state dict has the names of `model.safetensors`. In train mode the running statistics advance, in place, as
-    they do in any module. An encoder that draws (dropout) needs explicit keys in train mode, which a module has not.
+    The state dict has the names of `model.safetensors`. In train mode the running statistics are updated in place, as
+    in any module. An encoder with random layers (dropout) needs explicit keys in train mode, which a module cannot
+    pass.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class EncoderModule(nn.Module):
 
 
 def _hold(module: nn.Module, leaves: Params, hold: Callable[[Tensor], Tensor]) -> None:
-    """Give the module, and modules inside it, a parameter or buffer for every leaf, under the leaf's own name."""
+    """Register every leaf as a parameter or buffer of the module, or of a submodule, under the leaf's own name."""
     for name, value in leaves.items():
         if isinstance(value, dict):
             if name not in dict(module.named_children()):

@@ -42,13 +42,13 @@ class PretrainedEncoder:
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
-        """`(C, H, W)` of the images that it takes."""
+        """`(C, H, W)` of the images that the encoder takes."""
         channels, height, width = self.config["input_shape"]
         return channels, height, width
 
     @property
     def feature_dim(self) -> int:
-        """How many numbers describe an image."""
+        """The number of features per image."""
         return self.encoder.feature_dim
 
     def features(self, images: Any) -> Float[Tensor, "batch feature_dim"]:
@@ -57,24 +57,24 @@ class PretrainedEncoder:
         Args:
             images: uint8 `[N, C, H, W]`, a tensor or an array, of `input_shape`; or a list of PIL images or paths,
                 which are converted to grey or colour, resized so that the shorter side fits (bilinear, antialiased)
-                and cropped to the centre.
+                and centre-cropped.
 
         Returns:
-            float32 `[N, feature_dim]`. The same images in the same order give the same bits; in other company the
-            last digits can differ, as the kernels sum in another order.
+            float32 `[N, feature_dim]`. The same images in the same order give the same bits; in a different batch, the
+            last digits can differ, because the kernels sum in another order.
 
         Raises:
-            ZooError: for another rank, dtype, number of channels or size, and for a path that is not an image.
+            ZooError: for a wrong rank, dtype, number of channels or size, or a path that is not an image.
         """
         pixels = _pixels(images, self.input_shape)
         with torch.no_grad():
             return torch.cat([self._batch(batch) for batch in torch.split(pixels, _BATCH)])
 
     def pixels(self, images: Any) -> Float[Tensor, "batch pixels"]:
-        """The pixels of images after the same conversion, float32 `[N, C * H * W]` in 0..1: the baseline of features.
+        """The pixels of images after the same conversion, float32 `[N, C * H * W]` in 0..1: a baseline for features.
 
         Raises:
-            ZooError: as `features`.
+            ZooError: as in `features`.
         """
         return augmentations.to_float(_pixels(images, self.input_shape)).flatten(1)
 
@@ -102,13 +102,13 @@ class PretrainedEncoder:
 
 
 def untrained(model: PretrainedEncoder, seed: int = 0) -> PretrainedEncoder:
-    """The same encoder with fresh random weights: the baseline of every pretrained figure."""
+    """The same encoder with new random weights: the baseline for every pretrained result."""
     params, batch_stats = model.encoder.init(random.key(seed))
     return dataclasses.replace(model, params=params, batch_stats=batch_stats)
 
 
 def fingerprint(model: PretrainedEncoder) -> list[float]:
-    """The first 8 features of one fixed image: uint8 noise from key 0. Machines agree on them to about 1e-4."""
+    """The first 8 features of a fixed image, uint8 noise from key 0. Machines agree on them to about 1e-4."""
     noise = random.randint(random.key(0), (1, *model.input_shape), 0, 256).to(torch.uint8)
     return [round(x, 6) for x in model.features(noise)[0, :8].tolist()]
 

@@ -16,16 +16,16 @@ def save(
 ) -> PretrainedEncoder:
     """Write an encoder directory, and return the encoder as loaded from it.
 
-    The configuration is written last: a directory without it is not taken for an encoder.
+    The configuration is written last: a directory without one does not count as an encoder directory.
 
     Args:
-        model: what to write.
-        directory: made if it is not there; an encoder in it is replaced.
-        code: the Python file that defines the encoder, if it is one of your own (`zoo.models.code`).
+        model: the encoder to write.
+        directory: the directory, created if missing; an encoder in it is replaced.
+        code: the Python file that defines the encoder, if it is your own (`zoo.models.code`).
 
     Raises:
-        ZooError: if the encoder is one of your own, and its code is not given.
-        OSError: if it cannot be written.
+        ZooError: if the encoder is your own, and its code is not given.
+        OSError: if the directory cannot be written.
     """
     directory = Path(directory).expanduser()
     directory.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Runs and models side by side: one picture, one table of probes, and the fields in which the recipes differ."""
+"""Runs and models side by side: one figure, one table of probes, and the fields in which the recipes differ."""
 
 import json
 import shutil
@@ -81,7 +81,7 @@ def test_data_without_test_images_are_cross_validated(digits):
 @pytest.mark.parametrize(
     "arguments,words",
     [
-        (("first",), "expected two runs or models or more to compare, got 1"),
+        (("first",), "expected two or more runs or models to compare, got 1"),
         (("first", "first"), "first: given 2 times; name each run or model once"),
         (("first", "nothing"), "unknown model 'nothing'"),
         (("first", MODEL, "--out", "x.pdf"), "--out: expected a path ending in .png, got 'x.pdf'"),

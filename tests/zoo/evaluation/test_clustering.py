@@ -1,4 +1,4 @@
-"""Clusters: their agreement with classes is what it is known to be, and they are found without labels."""
+"""Clusters: their agreement with classes has known values, and they are found without labels."""
 
 import itertools
 
@@ -28,7 +28,7 @@ def test_agreement_of_a_partition_derived_by_hand():
     assert scores["ari"] == pytest.approx(0.0)  # 1 pair together in both, 3 and 2 in each, of 6: as many as by chance
 
 
-def test_a_cluster_that_is_empty_and_one_too_many_are_matched_with_nothing():
+def test_empty_and_surplus_clusters_are_matched_with_nothing():
     assert agreement([2, 2, 2, 2], [0, 0, 0, 1])["accuracy"] == 0.75
     assert agreement([0, 1, 2, 3], [0, 0, 1, 1])["accuracy"] == 0.5
 
@@ -59,7 +59,7 @@ def test_the_record_has_each_features_method_and_seed_and_no_training_label_matt
 def test_what_cannot_be_clustered_is_named(model, digits):
     with pytest.raises(zoo.ZooError, match="has no test_images with test_labels"):
         cluster(model, digits._replace(test=None))
-    with pytest.raises(zoo.ZooError, match="expected 10 training images or more"):
+    with pytest.raises(zoo.ZooError, match="expected 10 or more training images"):
         cluster(model, digits._replace(train=Split(digits.train.images[:9], None)))
     with pytest.raises(zoo.ZooError, match="seeds: expected one or more"):
         cluster(model, digits, seeds=())

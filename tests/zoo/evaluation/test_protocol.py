@@ -109,7 +109,7 @@ def test_neighbours_are_scikit_learns(model, digits):
 
 
 def test_without_test_images_each_label_is_predicted_without_it(model, digits):
-    # Labels that say nothing: a row that is its own nearest neighbour would always be right.
+    # Random labels: a row that is its own nearest neighbour would always be right.
     labels = random.bernoulli(random.key(0), 0.5, (100,)).long()
     data = digits._replace(train=Split(digits.train.images[:100], labels), test=None)
     report = knn_dataset(model, data, k=1)
@@ -119,7 +119,7 @@ def test_without_test_images_each_label_is_predicted_without_it(model, digits):
     assert knn_dataset(model, seen, k=1).accuracy == 1
 
 
-def test_cross_validation_is_near_the_accuracy_on_other_images_of_the_kind(digits):
+def test_cross_validation_is_near_the_accuracy_on_new_images(digits):
     images, labels = digits.train
     few, others = (images[::8], labels[::8]), (images[1::2], labels[1::2])
     model = zoo.load("simclr-resnet8-digits")
@@ -144,7 +144,7 @@ def test_there_are_as_many_folds_as_the_smallest_class_has_labels_and_at_most_fi
 
 
 def test_a_class_of_one_label_cannot_be_cross_validated(model, digits):
-    with pytest.raises(zoo.ZooError, match="class 'b' has 1 label.*give every class 2 labels or more"):
+    with pytest.raises(zoo.ZooError, match="class 'b' has 1 label.*give every class 2 or more labels"):
         cross_validate(model, (digits.train.images[:4], ["a", "a", "a", "b"]))
 
 

@@ -1,4 +1,4 @@
-"""Encoders by name and directory: verified before they are trusted, the same bits each time, bad images named."""
+"""Encoders by name and directory: verified before use, bit-identical each time, and bad images are named."""
 
 import json
 import shutil
@@ -97,7 +97,7 @@ def test_bad_images_are_named(model, images, words):
     assert words in str(error.value)
 
 
-def test_an_unknown_name_lists_the_near_ones():
+def test_an_unknown_name_lists_similar_ones():
     with pytest.raises(
         zoo.ZooError, match="unknown model 'simclr-resnet8-digit'; did you mean 'simclr-resnet8-digits'"
     ):
