@@ -22,7 +22,7 @@ from zoo.reports.tables import in_percent
 
 ROOT = Path(__file__).parent.parent
 MARKS = re.compile(r"(<!-- results: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
-BENCHMARKS = re.compile(r"(<!-- benchmark: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+BENCHMARKS = re.compile(r"(<!-- benchmark: (\S+)\s([^>]*)-->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def main() -> None:
@@ -94,11 +94,27 @@ def _section(mark: re.Match[str], ledgers: dict[str, dict]) -> str:
 
 
 def _benchmark_section(mark: re.Match[str], measured: Mapping[str, Mapping[str, Any]]) -> str:
+    """The lines that the mark names, `LINE | START OF THE PEER'S NAME` in each of its own, or else the whole table."""
     record = measured.get(mark[2])
     if record is None:
-        return f"{mark[1]}\nNothing was measured yet: `python scripts/benchmark.py` does.\n\n{mark[3]}"
+        return f"{mark[1]}\nNothing was measured yet: `python scripts/benchmark.py` does.\n\n{mark[4]}"
     page = f"Where the time goes, how cost grows, and notes: [all that was measured](benchmarks/{mark[2]}.md)."
-    return f"{mark[1]}\n{_said(record)} {page}\n\n{benchmark_table(record['parts'])}\n\n{mark[3]}"
+    named = [line.strip() for line in mark[3].splitlines() if line.strip()]
+    table = _few_lines(record, named) if named else benchmark_table(record["parts"])
+    return f"{mark[1]}\n{_said(record)} {page}\n\n{table}\n\n{mark[4]}"
+
+
+def _few_lines(record: Mapping[str, Any], named: Sequence[str]) -> str:
+    columns = ["what", "ours", "theirs", "peer", "ours is better by"]
+    lines = [_cells(columns), _cells(["---", "---:", "---:", "---", "---:"])]
+    rows = [row for part in record["parts"].values() for row in part["rows"] if "not_run" not in row]
+    for name, _, peer in (line.partition(" | ") for line in named):
+        found = [row for row in rows if row["name"] == name and (row["peer"] or "").startswith(peer)]
+        if len(found) != 1:
+            raise ValueError(f"benchmarks/: expected one line {name!r} with a peer {peer!r}..., found {len(found)}")
+        ratio, _, what, ours, theirs, whole_peer = _benchmark_cells(found[0])
+        lines.append(_cells([what, ours, theirs, whole_peer, ratio]))
+    return "\n".join(lines)
 
 
 def _benchmark_page(record: Mapping[str, Any]) -> str:
