@@ -4,6 +4,7 @@
     byol          predict what a slow copy of the network makes of the other view     Grill et al. 2020
     moco          find the other view among thousands of earlier images               Chen et al. 2020 (v2)
     moco_v3       predict the slow copy's view, among those of the batch              Chen, Xie, He 2021
+    simsiam       predict the other view, with neither negatives nor a slow copy      Chen, He 2021
     supervised    a linear classifier on labels: the baseline                         He et al. 2015
 
 `zoo` knows a method by the name of its function here.
@@ -13,4 +14,5 @@ from functional.methods.byol import byol as byol
 from functional.methods.moco import moco as moco
 from functional.methods.moco_v3 import moco_v3 as moco_v3
 from functional.methods.simclr import simclr as simclr
+from functional.methods.simsiam import simsiam as simsiam
 from functional.methods.supervised import supervised as supervised

@@ -449,6 +449,7 @@ CASES = {
     **pretext(methods.byol, smooth=False, views=FLIP, projector=(3, 3), predictor=3, momentum=0.9),
     **pretext(methods.moco, smooth=False, views=FLIP, projector=(3, 3), queue_size=6, groups=2, momentum=0.9),
     **pretext(methods.moco_v3, smooth=False, views=FLIP, projector=(3, 3), predictor=3, momentum=0.9),
+    **pretext(methods.simsiam, smooth=False, views=FLIP, projector=(3, 3), predictor=3),
     **pretext(methods.supervised, views=FLIP, classes=2),
     "training.init": drawn(lambda key: training.init(METHOD, SGD, key)),
     "training.make_train_step": Case(
