@@ -142,8 +142,8 @@ def make_plan(
     def init() -> TrainState:
         return training.init(method, optimizer, key_init)
 
-    own = recipe.method in code.methods or recipe.encoder in code.encoders or bool(code.augmentations)
-    _try_a_step(recipe, data.train, init, training.make_train_step(method.loss, optimizer), key_views, own)
+    step = training.make_train_step(method.loss, optimizer)
+    _try_a_step(recipe, data.train, init, step, key_views, own_code=code != NO_CODE)
     return Plan(
         recipe=recipe,
         data=data,
@@ -337,7 +337,7 @@ def _try_a_step(
     init: Callable[[], TrainState],
     step: Callable[[TrainState, Key, Batch], tuple[TrainState, dict[str, Tensor]]],
     key: Key,
-    own: bool,
+    own_code: bool,
 ) -> None:
     """Make one step on the first images, to find errors that occur only in use before the run starts.
 
@@ -349,7 +349,7 @@ def _try_a_step(
     try:
         _, info = step(init(), key, batch)
     except (TypeError, ValueError, RuntimeError) as error:
-        if own:
+        if own_code:
             raise
         raise ZooError(f"recipe: cannot be trained on images {list(train.images.shape[1:])}: {error}") from error
     if taken := sorted(LINE_FIELDS & info.keys()):
