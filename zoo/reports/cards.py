@@ -1,4 +1,4 @@
-"""The card of a model, rendered from its configuration and its ledger: nothing in it is typed by hand."""
+"""The card of a model, rendered from its configuration and ledger: nothing in it is written by hand."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,9 +12,9 @@ def render_card(config: Mapping[str, Any], ledger: Mapping[str, Any] | None = No
     """The card as Markdown with the front matter that model hubs read.
 
     Args:
-        config: what `config.json` holds.
-        ledger: the model's results over several seeds (`model_cards/results/NAME.json`), where there are any; without
-            it the card says that nothing was measured.
+        config: the content of `config.json`.
+        ledger: the model's results over several seeds (`model_cards/results/NAME.json`), if there are any; without
+            one the card says that nothing was measured.
     """
     name, recipe = config["name"], config["recipe"]
     channels, height, width = config["input_shape"]
@@ -43,7 +43,7 @@ def render_card(config: Mapping[str, Any], ledger: Mapping[str, Any] | None = No
         "The encoder does its own preprocessing: it takes uint8 and normalises by "
         f"mean {_numbers(config['mean'])} and standard deviation {_numbers(config['std'])}{_measured(config)}.",
         "## Results",
-        results_section(ledger) if ledger else "Nothing was measured yet: `zoo probe DIRECTORY --data DATASET` does.",
+        results_section(ledger) if ledger else "Not measured yet: run `zoo probe DIRECTORY --data DATASET`.",
         *(["## Errors", report_section(ledger["report"])] if ledger and ledger.get("report") else []),
         *(["## Clusters", clusters_section(ledger["clusters"])] if ledger and ledger.get("clusters") else []),
         "## Training",
@@ -51,17 +51,17 @@ def render_card(config: Mapping[str, Any], ledger: Mapping[str, Any] | None = No
         f"{config['environment']['processor']}, threads: {config['environment']['threads']}, final loss "
         f"{config['training']['loss']:.3f}. The recipe:",
         f"```json\n{json.dumps(recipe, indent=2)}\n```",
-        "The same recipe gives the same bits on the same type of machine with the same versions and threads "
+        "The same recipe gives bit-identical weights on the same type of machine with the same versions and threads "
         f"(torch {config['environment']['torch']}, Python {config['environment']['python']}).",
         "## Limits",
         f"The features describe what the random views of {config['dataset']['name']} leave unchanged. Images of "
-        "another kind or size may be described badly: probe them before you rely on it.",
+        "another kind or size may get poor features: probe them before you rely on them.",
     ]
     return front + "\n\n" + "\n\n".join(sections) + "\n"
 
 
 def results_section(ledger: Mapping[str, Any]) -> str:
-    """The results table of a ledger with the sentences that say how it was measured."""
+    """The results table of a ledger, introduced by how it was measured."""
     rows = ledger["results"]
     sources = list(dict.fromkeys(row["data"] for row in rows))
     test_images = {whole_dataset(row["data"]): row["test_images"] for row in rows}
@@ -75,7 +75,7 @@ def results_section(ledger: Mapping[str, Any]) -> str:
 
 
 def clusters_section(record: Mapping[str, Any]) -> str:
-    """The table of clusters found without labels, with the sentences that say how they were compared with classes."""
+    """The table of clusters found without labels, introduced by how they were compared with classes."""
     return (
         f"{record['clusters']} clusters found without labels in the {record['train_images']:,} training images of "
         f"{record['dataset']}, compared with the classes of its {record['test_images']:,} test images: accuracy by the "
@@ -88,9 +88,9 @@ def clusters_section(record: Mapping[str, Any]) -> str:
 
 
 def report_section(report: Mapping[str, Any]) -> str:
-    """What one probe got right and wrong, with the sentence that says which one it is."""
+    """The scores and errors of one probe, introduced by which probe it is."""
     return (
-        f"Per class, in %, of this encoder, in one probe on {report['labels']:,} labels of {report['data']}: "
+        f"Per-class scores of this encoder in %, from one probe on {report['labels']:,} labels of {report['data']}: "
         f"{100 * report['accuracy']:.1f} % {report['judged_on']}, macro F1 {100 * report['macro_f1']:.1f} %.\n\n"
         + report_tables(report)
     )
@@ -127,7 +127,7 @@ def _measured(config: Mapping[str, Any]) -> str:
     if config["recipe"]["mean"] and config["recipe"]["std"]:
         return ", as the recipe says"
     if (config.get("start") or {}).get("mean"):
-        return ", those of the weights that it started from"
+        return ", those of the weights that training started from"
     return " of the training images"
 
 

@@ -1,6 +1,6 @@
-"""A contact sheet: ten images of each class side by side, so that one sees what a dataset holds before training on it.
+"""A contact sheet: ten images of each class side by side, to inspect a dataset before training on it.
 
-It is drawn pixel by pixel: small images are enlarged by a whole number, and large ones reduced.
+Pixels stay sharp: small images are enlarged by a whole number. Large images are reduced.
 """
 
 import io
@@ -17,14 +17,14 @@ from zoo.errors import ZooError
 from zoo.files import write_atomically
 
 _COLUMNS = 10
-_ROWS = 50  # at most: a picture of a thousand classes is no longer looked at
+_ROWS = 50  # at most: a sheet of a thousand classes would be useless
 _TILE, _GAP, _MARGIN = 72, 4, 20
 _BLACK, _GREY = (20, 20, 20), (130, 130, 130)
-_FONT = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"  # has more scripts than Pillow's own
+_FONT = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"  # more scripts than Pillow's font
 
 
 class _Row(NamedTuple):
-    """A line of the sheet: a class with its images, or ten images without labels."""
+    """A row of the sheet: a class with its images, or ten images without labels."""
 
     name: str
     note: str
@@ -32,17 +32,17 @@ class _Row(NamedTuple):
 
 
 def contact_sheet(split: Split, classes: Sequence[str], title: str, path: str | Path) -> Path:
-    """Draw ten images of each class, evenly spaced over those it has, or a hundred without labels, as PNG.
+    """Draw ten evenly spaced images of each class, or a hundred images without labels, as PNG.
 
     Args:
-        split: images uint8 `[N, C, H, W]` with their labels, or none.
-        classes: the classes' names; the first 50 are drawn.
-        title: over the sheet.
-        path: of the PNG.
+        split: images uint8 `[N, C, H, W]`, with or without labels.
+        classes: the class names; the first 50 classes are drawn.
+        title: the title of the sheet.
+        path: the path of the PNG.
 
     Raises:
         ZooError: if the path does not end in .png.
-        OSError: if it cannot be written.
+        OSError: if the file cannot be written.
     """
     path = Path(path)
     if path.suffix.lower() != ".png":

@@ -1,9 +1,9 @@
-"""Pictures of a run, of its features and of a probe of them.
+"""Figures of a run, of its features and of a probe on them.
 
-The loss curve of one run or of several; a map of the features coloured by class; the confusion matrix; a grid of
-predictions.
+They are the loss curves of one or more runs, a map of the features coloured by class, the confusion matrix, and a grid
+of predictions.
 
-Figures are drawn through matplotlib's objects, never through pyplot, so that no window or global state is touched.
+Figures use matplotlib's object interface, never pyplot, so that they affect no window or global state.
 """
 
 import io
@@ -24,7 +24,7 @@ _SIDE = 4  # of the grid of predictions
 
 
 def loss_curve(lines: Sequence[Mapping[str, float]], title: str, path: str | Path) -> Path:
-    """Loss and spread of the features against the epoch, from a run's metrics, as PNG.
+    """Plot the loss and the effective rank of the features over the epochs of a run, as PNG.
 
     Raises:
         ZooError: if there are no metrics yet.
@@ -46,14 +46,14 @@ def loss_curve(lines: Sequence[Mapping[str, float]], title: str, path: str | Pat
 
 
 def loss_curves(runs: Mapping[str, Sequence[Mapping[str, float]]], path: str | Path) -> Path:
-    """The losses of several runs against the epoch in one picture, with a legend, as PNG.
+    """Plot the losses of several runs over the epochs in one figure with a legend, as PNG.
 
     Args:
         runs: their metrics, by the names in the legend.
-        path: of the PNG.
+        path: the path of the PNG.
 
     Raises:
-        ZooError: if there are none, or one has no metrics yet.
+        ZooError: if there are no runs, or one has no metrics yet.
     """
     if not runs:
         raise ZooError("no runs to plot; expected one or more")
@@ -76,18 +76,18 @@ def loss_curves(runs: Mapping[str, Sequence[Mapping[str, float]]], path: str | P
 
 
 def feature_map(features: Tensor, labels: Tensor, classes: Sequence[str], title: str, path: str | Path) -> Path:
-    """A t-SNE of at most 2,000 features in the plane, coloured by class with a legend, as PNG.
+    """Plot a two-dimensional t-SNE of at most 2,000 features, coloured by class with a legend, as PNG.
 
     Args:
         features: `[N, D]`; the first 2,000 are shown.
         labels: int64 `[N]`.
-        classes: their names.
-        title: over the figure.
-        path: of the PNG.
+        classes: the class names.
+        title: the title of the figure.
+        path: the path of the PNG.
 
     Note:
-        Principal components (at most 50) come before the t-SNE, which starts from the first two and draws nothing, so
-        that the picture is the same each time.
+        The t-SNE is computed on the principal components (at most 50). It starts from the first two and makes no random
+        draws, so that the figure is always the same.
     """
     x, y = features[:_POINTS].numpy(), labels[:_POINTS].numpy()
     points = _embed(x)
@@ -103,13 +103,13 @@ def feature_map(features: Tensor, labels: Tensor, classes: Sequence[str], title:
 
 
 def confusion_matrix(confusion: Sequence[Sequence[int]], classes: Sequence[str], title: str, path: str | Path) -> Path:
-    """A confusion matrix as PNG: rows are actual classes, columns predicted ones, the shade is the share of the row.
+    """Plot a confusion matrix as PNG: rows are actual classes, columns predicted ones; the shade is the row share.
 
     Args:
-        confusion: counts `[K, K]`, at least one; they are written into the squares of up to 25 classes.
-        classes: their names, K of them.
-        title: over the figure.
-        path: of the PNG.
+        confusion: counts `[K, K]`, K >= 1; for up to 25 classes they are written into the cells.
+        classes: the K class names.
+        title: the title of the figure.
+        path: the path of the PNG.
 
     Raises:
         ZooError: if there are not K x K counts for K names.
@@ -136,15 +136,15 @@ def confusion_matrix(confusion: Sequence[Sequence[int]], classes: Sequence[str],
 
 
 def predictions_grid(images: Tensor, predicted: Sequence[str], actual: Sequence[str], path: str | Path) -> Path:
-    """16 images in 4 rows, evenly spaced over those given, each under its label and the predicted class, as PNG.
+    """Plot 16 evenly spaced images in 4 rows, each under its label and predicted class, as PNG.
 
-    A wrong prediction is red.
+    Wrong predictions are red.
 
     Args:
         images: uint8 `[N, C, H, W]`; fewer than 16 are all drawn.
-        predicted: the class that a probe gave to each.
-        actual: the class of each.
-        path: of the PNG.
+        predicted: the predicted class of each image.
+        actual: the class of each image.
+        path: the path of the PNG.
 
     Raises:
         ZooError: if there is not one label and one prediction per image.

@@ -8,7 +8,7 @@ TITLES = {"encoder": "this encoder", "untrained": "the same encoder, untrained",
 
 
 def results_table(ledger: Mapping[str, Any]) -> str:
-    """Rows: features, or models by their names; columns: numbers of labels."""
+    """Rows: features, or models by name; columns: numbers of labels."""
     columns = {(row["data"], row["labels_per_class"]): _labels_in_words(row) for row in ledger["results"]}
     names = list(columns.values())
     header = [name if names.count(name) == 1 else f"{name}, {data}" for (data, _), name in columns.items()]
@@ -24,7 +24,7 @@ def results_table(ledger: Mapping[str, Any]) -> str:
 
 
 def clusters_table(record: Mapping[str, Any]) -> str:
-    """Rows: features and method of clustering; columns: scores x 100."""
+    """Rows: features and clustering methods; columns: scores x 100."""
     rows = [
         [TITLES[row["features"]], row["method"], *(in_percent(row[score]) for score in ("accuracy", "nmi", "ari"))]
         for row in record["results"]
@@ -33,7 +33,7 @@ def clusters_table(record: Mapping[str, Any]) -> str:
 
 
 def report_tables(report: Mapping[str, Any]) -> str:
-    """Precision, recall and F1 in % and images per class, and below them the confusion matrix."""
+    """Precision, recall and F1 in % and images per class, then the confusion matrix."""
     scores = [
         [name, *(f"{100 * row[score]:.1f}" for score in ("precision", "recall", "f1")), f"{row['images']:,}"]
         for name, row in report["per_class"].items()
@@ -43,14 +43,14 @@ def report_tables(report: Mapping[str, Any]) -> str:
     return "\n\n".join(
         [
             _markdown(["class", "precision", "recall", "F1", "images"], scores),
-            "The same images by their class (rows) and by the class that they were given (columns):",
+            "Confusion matrix of the same images, by class (rows) and predicted class (columns):",
             _markdown(["", *names], counts),
         ]
     )
 
 
 def differences_table(differences: Mapping[str, Mapping[str, Any]]) -> str:
-    """Rows: fields of recipes; columns: their names."""
+    """Rows: fields of the recipes; columns: the names of the recipes."""
     names = list(next(iter(differences.values())))
     rows = [[field, *(json.dumps(values[name]) for name in names)] for field, values in differences.items()]
     return _markdown(["recipe", *names], rows)
@@ -68,7 +68,7 @@ def _labels_in_words(row: Mapping[str, Any]) -> str:
 
 
 def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table that reads well as it is, too: the first column from the left, the others from the right."""
+    """A table that is also readable as plain text: the first column left-aligned, the others right-aligned."""
     cells = [[cell.replace("|", "\\|") for cell in line] for line in (header, *rows)]
     widths = [max(3, *map(len, column)) for column in zip(*cells, strict=True)]
     lines = [

@@ -1,4 +1,4 @@
-"""Figures: real pictures of the data, the same each time, and a clear word where there is nothing to draw."""
+"""Figures: they show the data, are the same each time, and give a clear error if there is nothing to draw."""
 
 import pytest
 import torch
