@@ -1,4 +1,4 @@
-"""What tests of methods share: a small encoder, its twin of torch.nn, and the views that both see. All in float64."""
+"""Shared by the tests of methods: a small encoder, its twin in torch.nn, and the views of both. All in float64."""
 
 from collections import OrderedDict
 
@@ -16,7 +16,7 @@ KEY = random.key(11)
 
 
 def noisy(keys, images):
-    """A view: the image with noise of its own key."""
+    """A view: the image with noise from its own key."""
     return images + 0.3 * random.normal(keys, tuple(images.shape[1:])).to(images.dtype)
 
 
@@ -50,7 +50,7 @@ def head_twin(*parts):
 
 
 def load(module, params, batch_stats=None):
-    """Give a twin the weights of a tree, every one of them."""
+    """Load all weights of a tree into a twin."""
     flat = {**tree.flatten(params), **tree.flatten(batch_stats or {})}
     left_out = module.load_state_dict(flat, strict=False)
     assert not left_out.unexpected_keys
@@ -72,7 +72,7 @@ def statistics(module):
 
 
 def assert_same(ours, theirs):
-    """A tree of ours beside flat names of theirs."""
+    """Compare a tree of ours with flat names of theirs."""
     ours = tree.flatten(ours)
     assert ours.keys() == theirs.keys()
     for name, leaf in ours.items():

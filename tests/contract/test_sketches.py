@@ -1,8 +1,8 @@
-"""Five methods of at most 40 lines each show what the contract of `functional.base` carries.
+"""Five methods of at most 40 lines each show what the contract of `functional.base` can express.
 
 SwAV has crops of two sizes, queues, a projection and frozen prototypes. MAE has masks and tokens. LeJEPA draws random
 directions at every step. DINO has a centre, schedules, a frozen last layer and a teacher that it publishes. Rotation
-prediction draws a number per image. They prove the contract, they are not the methods.
+prediction draws a number per image. They prove the contract; they are not full implementations of the methods.
 """
 
 from functools import cache, partial
@@ -138,7 +138,7 @@ def test_training_moves_every_parameter_and_lowers_the_loss(name):
     assert all(torch.isfinite(leaf).all() for leaf in tree.leaves((states[-1], infos)))
     before, after = (tree.flatten(states[i].params) for i in (0, -1))
     assert [leaf for leaf in before if torch.equal(before[leaf], after[leaf])] == []
-    # Both on the last state: DINO's loss rises while the centre comes to its place.
+    # Both on the last state: DINO's loss rises until the centre has settled.
     old, new = (loss_of(method, states[i].params, states[-1].state, step=STEPS)[0] for i in (0, -1))
     assert new < 0.95 * old
 
@@ -263,7 +263,7 @@ def test_dino_takes_the_old_centre_and_what_its_schedules_say(monkeypatch):
 
 
 def test_each_image_gets_a_rotation_of_its_own():
-    """The encoder says which side is bright, from top to left to bottom to right: one step per 90 degrees."""
+    """The encoder tells which side is bright, from top to left to bottom to right: one step per 90 degrees."""
 
     def bright_side(params, batch_stats, x, /, *, train=False, key=None):
         sides = x[:, 0, 0], x[:, 0, :, 0], x[:, 0, -1], x[:, 0, :, -1]
@@ -281,11 +281,11 @@ def test_each_image_gets_a_rotation_of_its_own():
     assert shares == [1, *(drawn.bincount(minlength=4) / 64)]
 
 
-# --- the equations, beside values of other implementations ----------------------------------------------------
+# --- the equations, against values of other implementations ---------------------------------------------------
 
 
 def wave(rows, columns, frequency):
-    """sin(f k^2), k = 1, 2, ..., row by row, in float64: inputs that every implementation can be given."""
+    """sin(f k^2), k = 1, 2, ..., row by row, in float64: inputs that are easy to pass to every implementation."""
     k = torch.arange(1, rows * columns + 1, dtype=torch.float64)
     return torch.sin(frequency * k**2).reshape(rows, columns)
 

@@ -1,4 +1,4 @@
-"""The moving average: a sum worked by hand, lightly's, and the ends of its range."""
+"""The moving average: a sum computed by hand, lightly's, and the ends of its range."""
 
 import pytest
 import torch
@@ -79,7 +79,7 @@ def test_a_target_that_follows_equals_the_update_after_each_step():
         theirs = {"w": tau * theirs["w"] + (1 - tau) * thetas[k + 1]["w"]}
 
 
-def test_at_step_0_the_target_is_exactly_as_it_started():
+def test_at_step_0_the_target_is_exactly_unchanged():
     target = {"w": torch.tensor([0.1, 1e8])}
     followed = averaging.follow(target, {"w": torch.ones(2)}, momentum=0.5, step=torch.tensor(0))
     assert torch.equal(followed["w"], target["w"])

@@ -1,4 +1,4 @@
-"""Checks: what passes, and what is said of what does not: expected, got, and what to do."""
+"""Checks: what passes, and the message for what does not: expected, got, and what to do."""
 
 import re
 
@@ -12,7 +12,7 @@ IMAGES = torch.rand(3, 1, 8, 8)
 KEYS = random.split(random.key(0), 3)
 
 
-def test_what_is_right_passes():
+def test_valid_arguments_pass():
     c.check_rank("a", IMAGES, "batch channels height width")
     c.check_same_shape(a=IMAGES, b=IMAGES + 1)
     c.check_same_length(images=IMAGES, keys=KEYS)
@@ -72,6 +72,6 @@ def test_what_is_right_passes():
         (lambda: c.check_fraction("momentum", 1), ValueError, "momentum: expected 0 <= momentum < 1, got 1"),
     ],
 )
-def test_what_is_wrong_is_named(call, error, words):
+def test_wrong_arguments_are_named(call, error, words):
     with pytest.raises(error, match=re.escape(words)):
         call()

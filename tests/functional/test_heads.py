@@ -12,7 +12,7 @@ def inputs(*shape):
 
 
 def assert_equals(head, module, x):
-    """Weights from ours to theirs, then outputs in train mode; where ours keeps running statistics, evaluation too."""
+    """Copy our weights to theirs; compare outputs in train mode, and in evaluation if ours has running statistics."""
     params, batch_stats = head.init(random.key(0))
     with torch.no_grad():
         for theirs, ours in zip(module.parameters(), tree.leaves(params), strict=True):
@@ -30,7 +30,7 @@ def assert_equals(head, module, x):
 # --- naive twin -----------------------------------------------------------------------------------------------
 
 
-def test_simsiam_heads_are_lightlys():
+def test_simsiam_heads_equal_lightlys():
     from lightly.models.modules.heads import SimSiamPredictionHead, SimSiamProjectionHead
 
     projector = heads.projection_mlp(6, (8, 8, 5), batch_norm=True, last_batch_norm=True)
@@ -43,7 +43,7 @@ def test_simclr_head_is_linear_relu_linear():
     assert_equals(heads.projection_mlp(6, (8, 5)), twin, inputs(7, 6))
 
 
-def test_s5_decoder_is_its_twin():
+def test_s5_decoder_equals_its_twin():
     twin = nn.Sequential(
         *(nn.Linear(4, 128), nn.ReLU(), nn.Linear(128, 288), nn.ReLU(), nn.Unflatten(1, (32, 3, 3))),
         *(nn.ConvTranspose2d(32, 16, 3, stride=2), nn.BatchNorm2d(16), nn.ReLU()),
@@ -89,4 +89,4 @@ def test_projection_of_no_widths_is_the_identity():
 
 def test_unknown_sizes_are_named():
     with pytest.raises(ValueError, match="in_features: expected a number above 0, got 0"):
-        heads.projection_mlp(0, (8, 5))  # the feature_dim of a module that does not tell
+        heads.projection_mlp(0, (8, 5))  # the feature_dim of a module if it is unknown

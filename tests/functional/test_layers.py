@@ -1,4 +1,4 @@
-"""Layers: torch.nn's numbers, where weights start, what is drawn, and how layers are put together."""
+"""Layers: equal to torch.nn, initial weights, what is drawn, and how layers are combined."""
 
 import math
 import re
@@ -73,7 +73,7 @@ def test_layer_equals_torch_nn(name):
     assert all(same[n] is batch_stats[n] for n in batch_stats)
 
 
-# --- where weights start --------------------------------------------------------------------------------------
+# --- initial weights ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_layer_equals_torch_nn(name):
         (layers.conv_transpose(200, 6, 3), nn.ConvTranspose2d(200, 6, 3)),
     ],
 )
-def test_weights_and_biases_start_as_torchs(layer, module):
+def test_weights_and_biases_are_initialised_as_in_torch(layer, module):
     """Uniform up to the same bound, for weight and bias."""
     bound = 1 / math.sqrt(module.weight[0].numel())
     for name, ours in layer.init(random.key(0))[0].items():
@@ -169,7 +169,7 @@ def test_dropout_is_the_identity_in_evaluation_and_at_rate_0():
     assert torch.equal(layers.dropout(1.0).apply({}, {}, x, train=True, key=random.key(0))[0], torch.zeros(6, 4))
 
 
-# --- putting together -----------------------------------------------------------------------------------------
+# --- combining layers -----------------------------------------------------------------------------------------
 
 
 def small_net():
@@ -193,7 +193,7 @@ def test_serial_names_what_has_parameters_and_nothing_else():
     assert tree.map(lambda x: x.shape, new_stats) == tree.map(lambda x: x.shape, batch_stats)
 
 
-def test_serial_is_composition_and_its_layers_start_apart():
+def test_serial_is_composition_and_its_layers_start_differently():
     first, second = layers.linear(4, 4), layers.linear(4, 4)
     net, x = layers.serial(a=first, b=second), inputs(3, 4)
     params, _ = net.init(random.key(0))
@@ -208,7 +208,7 @@ def test_serial_of_nothing_is_the_identity():
     assert empty.apply({}, {}, x, train=True, key=random.key(0))[0] is x
 
 
-def test_vmap_over_parameters_is_the_loop():
+def test_vmap_over_parameters_equals_the_loop():
     net, x = small_net(), inputs(4, 1, 6, 6)
     several = [net.init(key) for key in random.split(random.key(0), 3)]
 
@@ -219,7 +219,7 @@ def test_vmap_over_parameters_is_the_loop():
     torch.testing.assert_close(torch.func.vmap(apply)(*tree.stack(several)), looped, rtol=1e-5, atol=1e-6)
 
 
-def test_arguments_are_left_alone():
+def test_arguments_are_unchanged():
     net = layers.serial(net=small_net(), dropout=layers.dropout(0.5))
     trees = *net.init(random.key(0)), inputs(4, 1, 6, 6), random.key(1)
     kept = tree.map(torch.clone, trees)
@@ -228,7 +228,7 @@ def test_arguments_are_left_alone():
     torch.testing.assert_close(trees, kept, rtol=0, atol=0)
 
 
-def test_cast_casts_in_and_raises_out():
+def test_cast_casts_inputs_and_promotes_outputs():
     layer = layers.linear(4, 3)
     params, _ = layer.init(random.key(0))
     x = inputs(5, 4)
@@ -285,7 +285,7 @@ def test_groups_that_do_not_divide_the_batch_are_named():
         layers.split_batch(layers.batch_norm(3), 4).apply({}, {}, torch.zeros(6, 3), train=True)
 
 
-def test_groups_of_a_layer_that_draws_have_keys_of_their_own():
+def test_groups_of_a_layer_that_draws_have_their_own_keys():
     layer = layers.split_batch(layers.dropout(0.5), 2)
     twice = layer.apply({}, {}, torch.ones(8, 50), train=True, key=random.key(0))[0].chunk(2)
     assert not torch.equal(*twice)
@@ -294,7 +294,7 @@ def test_groups_of_a_layer_that_draws_have_keys_of_their_own():
     torch.testing.assert_close(own, layers.dropout(0.5).apply({}, {}, torch.ones(8, 50), train=True, key=keys)[0])
 
 
-def test_a_batch_norm_without_running_statistics_is_torchs():
+def test_a_batch_norm_without_running_statistics_equals_torchs():
     layer, module = layers.batch_norm(3, track_running_stats=False), torch.nn.BatchNorm1d(3, track_running_stats=False)
     params, stats = layer.init(random.key(0))
     x = random.normal(random.key(1), (6, 3))

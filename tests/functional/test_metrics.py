@@ -23,7 +23,7 @@ def draws(seed, rows=60, classes=5):
 def test_counts_and_scores_equal_scikit_learn():
     from sklearn import metrics as theirs
 
-    labels, predictions = draws(0), draws(1) % 4  # class 4 is never predicted, class 5 is not there at all
+    labels, predictions = draws(0), draws(1) % 4  # class 4 is never predicted, class 5 does not occur
     p, y = predictions.numpy(), labels.numpy()
     assert metrics.accuracy(predictions, labels).item() == pytest.approx(theirs.accuracy_score(y, p))
     confusion = metrics.confusion_matrix(predictions, labels, classes=6)

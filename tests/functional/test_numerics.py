@@ -1,4 +1,4 @@
-"""Promotion and normalisation, at the places where they are delicate."""
+"""Promotion and normalisation, in their delicate cases."""
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ from functional.numerics import l2_normalize, promote_half
         (torch.float64, torch.float64),
     ],
 )
-def test_half_precision_is_raised_and_the_rest_is_kept(dtype, expected):
+def test_half_precision_is_promoted_and_the_rest_is_kept(dtype, expected):
     x = random.normal(random.key(0), (4, 3)).to(dtype)
     assert promote_half(x).dtype == l2_normalize(x).dtype == expected
 
@@ -26,7 +26,7 @@ def test_rows_come_to_length_1_as_in_torch():
     x = random.normal(random.key(0), (2, 5, 3))
     torch.testing.assert_close(l2_normalize(x), normalize(x, dim=-1))
     torch.testing.assert_close(torch.func.vmap(l2_normalize)(x), l2_normalize(x))
-    half = torch.tensor([[3e4, 4e4]], dtype=torch.float16)  # the squares are no float16
+    half = torch.tensor([[3e4, 4e4]], dtype=torch.float16)  # the squares overflow float16
     torch.testing.assert_close(l2_normalize(half), torch.tensor([[0.6, 0.8]]), rtol=1e-3, atol=0)
 
 

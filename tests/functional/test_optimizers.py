@@ -1,4 +1,4 @@
-"""Optimizers: 50 steps beside torch.optim and lightly's LARS, steps worked by hand, and what the contract promises."""
+"""Optimizers: 50 steps against torch.optim and lightly's LARS, steps computed by hand, and the contract."""
 
 import math
 from functools import partial
@@ -21,7 +21,7 @@ INPUTS, TARGETS = draw(1, 16, 3), draw(2, 16, 2)
 
 
 def start():
-    """Two layers of a small regression, far enough from flat that every step matters."""
+    """Two layers of a small regression, curved enough that every step matters."""
     return {
         "fc1": {"weight": draw(3, 5, 3), "bias": draw(4, 5)},
         "fc2": {"weight": draw(5, 2, 5), "bias": draw(6, 2)},
@@ -184,7 +184,7 @@ def test_vmap_equals_the_loop(name):
 
 @each_optimizer
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
-def test_dtypes_are_kept_and_sums_are_float32_at_least(name, dtype):
+def test_dtypes_are_kept_and_sums_are_at_least_float32(name, dtype):
     optimizer = OPTIMIZERS[name]
     params = {"w": torch.ones(2, 2, dtype=dtype), "scalar": torch.ones((), dtype=dtype)}
     first = optimizer.init(params)
@@ -275,14 +275,14 @@ def test_groups_move_as_each_optimizer_alone_and_keep_the_order():
         ((("head.*", optimizers.sgd(0.1)),), "no pattern matches encoder.fc.weight, encoder.fc.bias"),
     ],
 )
-def test_a_group_of_nothing_and_a_parameter_of_no_group_are_named(groups, words):
+def test_an_empty_group_and_a_parameter_without_a_group_are_named(groups, words):
     with pytest.raises(ValueError) as raised:
         optimizers.grouped(*groups).init(NESTED)
     assert words in str(raised.value)
 
 
 @pytest.mark.parametrize("make", [partial(optimizers.sgd, momentum=0.9, weight_decay=0.1), optimizers.adamw])
-def test_frozen_parameters_do_not_move_at_all_and_then_start_afresh(make):
+def test_frozen_parameters_do_not_move_and_then_start_afresh(make):
     schedule = schedules.linear(0.1, 0.0, 10)
     frozen = optimizers.freeze(make(schedules.shift(schedule, 2)), 2)
     params, opt_state = NESTED, frozen.init(NESTED)
@@ -297,7 +297,7 @@ def test_frozen_parameters_do_not_move_at_all_and_then_start_afresh(make):
     torch.testing.assert_close(frozen.update(tree.map(torch.ones_like, params), opt_state, params)[0], expected)
 
 
-def test_frozen_for_ever_is_as_if_it_were_not_there():
+def test_permanently_frozen_parameters_never_move():
     frozen = optimizers.freeze(optimizers.sgd(0.1), math.inf)
     params, opt_state = NESTED, frozen.init(NESTED)
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""Probes: scikit-learn's optima at every strength, values worked by hand, and refusals."""
+"""Probes: scikit-learn's optima at every strength, values computed by hand, and rejected arguments."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ STRENGTHS = (1e-4, 1e-2, 1.0)
 
 
 def blobs(rows, dim, classes, seed=0, dtype=torch.float64):
-    """Classes that overlap, in columns that are correlated and of very different sizes; each class has a row."""
+    """Overlapping classes in correlated columns of very different scales; each class has a row."""
     keys = random.split(random.key(seed), 4)
     y = torch.cat([torch.arange(classes), random.randint(keys[0], (rows - classes,), 0, classes)])
     x = random.normal(keys[1], (classes, dim))[y] + 1.5 * random.normal(keys[2], (rows, dim))
@@ -30,7 +30,7 @@ def test_knn_votes_and_ties_by_hand():
     degrees = torch.deg2rad(torch.tensor([0.0, 5.0, 10.0, 90.0, 180.0]))
     train_x, train_y = torch.stack([degrees.cos(), degrees.sin()], 1), torch.tensor([3, 1, 1, 0, 2])
     at_1_degree = 9 * torch.tensor([[0.99985, 0.01745]])  # nearest first: classes 3, 1, 1, 0, 2
-    for k, label in ((1, 3), (2, 3), (3, 1), (4, 1), (5, 1)):  # k = 2 is a tie, which the nearest row decides
+    for k, label in ((1, 3), (2, 3), (3, 1), (4, 1), (5, 1)):  # k = 2 is a tie, decided by the nearest row
         assert probes.knn(train_x, train_y, at_1_degree, k=k).tolist() == [label]
     assert probes.knn(train_x, train_y, torch.zeros(1, 2), k=5).tolist() == [1]  # 0 to all: still a majority
 
@@ -87,7 +87,7 @@ def test_knn_votes_with_the_neighbours_of_scikit_learn(k, monkeypatch):
     (train_x, train_y), (test_x, _) = blobs(80, 7, 4), blobs(30, 7, 4, seed=1)
     nearest = NearestNeighbors(n_neighbors=k, metric="cosine").fit(train_x.numpy()).kneighbors(test_x.numpy())[1]
     votes = train_y[torch.from_numpy(nearest)].tolist()
-    expected = [max(row, key=row.count) for row in votes]  # max takes the first of equals
+    expected = [max(row, key=row.count) for row in votes]  # max returns the first of equals
     assert probes.knn(train_x, train_y, test_x, k=k).tolist() == expected
     monkeypatch.setattr(probes, "_SIMILARITIES_AT_ONCE", 3 * len(train_x))
     assert probes.knn(train_x, train_y, test_x, k=k).tolist() == expected
@@ -150,7 +150,7 @@ def test_few_iterations_are_enough():
     assert probes.logistic(x, y, strengths=STRENGTHS, max_iterations=30).converged.all()
 
 
-def test_out_of_iterations_is_said():
+def test_running_out_of_iterations_is_reported():
     x, y = blobs(100, 8, 3)
     fit = probes.logistic(x, y, strengths=(1e-4, 1e4), max_iterations=4)
     assert fit.converged.tolist() == [False, True]

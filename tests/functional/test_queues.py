@@ -1,4 +1,4 @@
-"""Queues: a Python list beside the ring, and what is enqueued when."""
+"""Queues: the ring against a Python list, and what is enqueued when."""
 
 import pytest
 import torch
@@ -69,6 +69,6 @@ def test_wrong_rows_are_named(rows, words):
     assert words in str(raised.value)
 
 
-def test_a_size_of_nothing_is_refused():
+def test_a_size_of_0_is_refused():
     with pytest.raises(ValueError, match="size: expected a number above 0"):
         queues.empty(0, 2)

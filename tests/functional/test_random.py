@@ -1,4 +1,4 @@
-"""Keys and draws: bit for bit those of jax.random and Random123, in batches as in loops."""
+"""Keys and draws: equal to jax.random and Random123 bit for bit, in batches as in loops."""
 
 import ast
 import json

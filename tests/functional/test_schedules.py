@@ -1,4 +1,4 @@
-"""Schedules: those of torch.optim.lr_scheduler, and the formulas a step at a time."""
+"""Schedules: those of torch.optim.lr_scheduler, and the formulas step by step."""
 
 import math
 
@@ -72,7 +72,7 @@ SCHEDULES = {
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_a_step_may_be_an_int_a_tensor_or_under_vmap_and_the_last_value_stays(name):
+def test_a_step_is_an_int_or_a_tensor_also_under_vmap_and_the_last_value_stays(name):
     schedule, k = SCHEDULES[name], torch.arange(15)
     values = schedule(k)
     assert values.dtype == torch.float64 and values.shape == k.shape

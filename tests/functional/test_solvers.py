@@ -1,4 +1,4 @@
-"""Solvers: minima in closed form and of scikit-learn, problems in a batch as alone, and searches that fail."""
+"""Solvers: closed-form minima and those of scikit-learn, problems in a batch as alone, and searches that fail."""
 
 import math
 import re
@@ -59,21 +59,21 @@ def test_a_batch_is_its_problems_one_by_one():
         torch.testing.assert_close(alone.weights[0], together.weights[i])
 
 
-def test_problems_out_of_iterations_have_not_converged():
+def test_problems_that_run_out_of_iterations_have_not_converged():
     minimum = solvers.lbfgs(*quadratics(*problems()), max_iterations=2)
     assert minimum.converged.tolist() == [True, False, False, False]
     tight, loose = (solvers.lbfgs(*quadratics(*problems()), tolerance=t).value.max() for t in (1e-10, 1e-1))
     assert 1 <= tight < 1 + 1e-9 < loose
 
 
-def test_a_line_search_without_a_way_down_stays_where_it_is():
+def test_a_line_search_without_a_way_down_returns_0():
     t, (slope, *_) = solvers.line_search(lambda t: (torch.where(t > 0, 5.0, -1.0),), -torch.ones(1), torch.ones(1))
     assert t.tolist() == [0.0] and slope.tolist() == [-1.0]
     t, _ = solvers.line_search(lambda t: (t - torch.tensor([0.01, 300.0]),), -torch.tensor([0.01, 300]), torch.ones(2))
     torch.testing.assert_close(t, torch.tensor([0.01, 300.0]), rtol=0.5, atol=0)
 
 
-def test_a_problem_that_rounding_stops_is_given_up(monkeypatch):
+def test_a_problem_stopped_by_rounding_is_given_up(monkeypatch):
     searches = []
     monkeypatch.setattr(solvers, "line_search", lambda at, slope, t: searches.append(t) or (0 * t, at(0 * t)))
     assert not solvers.lbfgs(*quadratics(*problems())).converged.any() and len(searches) == 1
@@ -96,7 +96,7 @@ def test_logistic_regression_has_no_gradient_left(shape):
         assert all(gradient.abs().max() < 1e-3 * strength.sqrt() for gradient in gradients)
 
 
-def test_losses_of_far_logits_are_exact():
+def test_losses_of_extreme_logits_are_exact():
     logits = torch.tensor([[1000.0, 0.0], [0.0, 30.0]])[None]  # [S, K, N]
     loss, residual = solvers._loss_and_residual(logits, torch.tensor([0, 1]))
     tiny = math.exp(-30)  # where 1 - p is 0 in float32

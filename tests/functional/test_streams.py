@@ -19,7 +19,7 @@ def rows(keys):
 
 
 def every_stream(steps=50, views=8):
-    """All the keys that methods can draw with in an epoch, by stream."""
+    """All keys that methods can use in an epoch, by stream."""
     found = {f"view {v}": streams.view_keys(KEY, INDEX, 1, first=v) for v in range(views)}
     for stream in Stream:
         found |= {f"{stream.name} {v}": streams.image_keys(KEY, stream, INDEX, views)[v] for v in range(views)}
@@ -45,12 +45,12 @@ def test_views_are_drawn_as_they_always_were():
     assert torch.equal(streams.view_keys(KEY, INDEX, 1, first=1)[0], keys[1])
 
 
-def test_stream_numbers_are_no_image_and_no_view():
+def test_stream_numbers_are_neither_images_nor_views():
     assert len(set(Stream)) == len(Stream) and all(2**32 - 1000 < stream < 2**32 for stream in Stream)
 
 
 @pytest.mark.parametrize("name", [name for name, f in vars(methods).items() if inspect.isfunction(f)])
-def test_a_method_draws_with_no_key_twice(name, monkeypatch):
+def test_a_method_never_draws_with_a_key_twice(name, monkeypatch):
     """Two views of images, an encoder that draws, and whatever else: every key that reaches a sampler is new."""
     drawn = []
     bits, permutation = random.bits, random.permutation
@@ -75,10 +75,10 @@ def test_a_method_draws_with_no_key_twice(name, monkeypatch):
 
 
 def test_views_of_crops_of_two_sizes_are_uncorrelated():
-    """Where view 0 (large) and view 1 (small) of an image are cut has nothing to do with each other."""
+    """The positions of view 0 (large) and view 1 (small) of an image are independent."""
     height, width = 16, 16
     ramp = torch.stack(torch.meshgrid(torch.linspace(0, 1, height), torch.linspace(0, 1, width), indexing="ij"))
-    images = ramp.repeat(1000, 2, 1, 1)[:, :3]  # a pixel of channel 0 says its row, one of channel 1 its column
+    images = ramp.repeat(1000, 2, 1, 1)[:, :3]  # a pixel of channel 0 is its row, one of channel 1 its column
     large, small = CROP, partial(augmentations.random_resized_crop, size=4, scale=(0.2, 1.0))
     drawn = augmentations.draw_views((large, large, small), KEY, Batch(images, None, torch.arange(1000)))
     centres = torch.cat([view[:, :2].mean((2, 3)) for view in drawn], dim=1)  # [1000, 6]
@@ -87,7 +87,7 @@ def test_views_of_crops_of_two_sizes_are_uncorrelated():
     assert between.abs().max() < 0.1  # three standard deviations of 1,000 independent pairs
 
 
-def test_an_encoder_that_draws_gets_a_key_of_its_own_for_every_view():
+def test_an_encoder_that_draws_gets_its_own_key_for_every_view():
     seen = []
     net = encoders.resnet8(1, width=2)
 

@@ -1,4 +1,4 @@
-"""The training step: a hand-written loop beside it, several seeds at once, and the two ways to a gradient."""
+"""The training step: against a hand-written loop, several seeds at once, and the two ways to a gradient."""
 
 from functools import partial
 
@@ -22,7 +22,7 @@ OPTIMIZER = optimizers.sgd(0.1, momentum=0.9)
 
 
 def contrast(params, state, key, batch):
-    """A method as small as can be: each image against itself with noise."""
+    """A minimal method: each image against itself with noise."""
     noise = random.normal(random.fold_in(key, batch.index), tuple(batch.images.shape[1:]))
     views = torch.cat([batch.images, batch.images + 0.3 * noise])
     z, batch_stats = NET.apply(params["encoder"], state, views, train=True)
@@ -47,7 +47,7 @@ def close(a, b, **kwargs):
 
 
 def test_steps_equal_a_loop_with_modules():
-    """Three steps of supervised learning beside nn.Module, backward and torch.optim."""
+    """Three steps of supervised learning against nn.Module, backward and torch.optim."""
     labels = torch.tensor([0, 1, 2, 3, 0, 1])
 
     def loss(params, state, key, batch):
@@ -114,7 +114,7 @@ def test_a_step_is_pure_and_carries_no_graph():
     step = training.make_train_step(METHOD.loss, OPTIMIZER)
     before = training.init(METHOD, OPTIMIZER, random.key(0))
     kept = tree.map(torch.clone, before)
-    tree.map(lambda p: p.requires_grad_(), before.params)  # parameters that ask for a gradient are no exception
+    tree.map(lambda p: p.requires_grad_(), before.params)  # also for parameters that require a gradient
     after, info = step(before, random.key(1), BATCH)
     again, _ = step(before, random.key(1), BATCH)
     other, _ = step(before, random.key(2), BATCH)
@@ -127,7 +127,7 @@ def test_a_step_is_pure_and_carries_no_graph():
 
 
 def test_both_ways_to_a_gradient_keep_one_contract(monkeypatch):
-    """The spelling for compiled losses, less the compiler, which the slow test below puts back."""
+    """The code path for compiled losses without the compiler, which the slow test below covers."""
     monkeypatch.setattr(torch, "compile", lambda function: function)
 
     def loss(params, x):
@@ -187,7 +187,7 @@ def test_the_loss_sees_the_number_of_updates_made():
 
 
 @pytest.mark.parametrize("name", ["loss", "grad_norm"])
-def test_an_info_that_takes_the_steps_own_names_is_refused(name):
+def test_an_info_with_a_reserved_name_is_refused(name):
     def loss(params, state, key, batch):
         return params["w"].square().sum(), (state, {name: torch.zeros(())})
 

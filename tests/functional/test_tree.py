@@ -1,4 +1,4 @@
-"""Trees: names that go there and back, and the arithmetic over leaves."""
+"""Trees: round trips through names, and arithmetic over leaves."""
 
 import re
 from typing import NamedTuple
@@ -22,7 +22,7 @@ def test_names_are_paths_joined_by_dots():
     assert list(tree.flatten(example())) == ["stats.layer1.0.weight", "pair.0", "pair.1"]
 
 
-def test_names_go_there_and_back():
+def test_names_survive_a_round_trip():
     nested = {"layer1": {"0": {"conv1": {"weight": torch.ones(2)}}}, "bias": torch.zeros(1)}
     back = tree.unflatten(tree.flatten(nested))
     assert tree.flatten(back).keys() == tree.flatten(nested).keys()
@@ -48,7 +48,7 @@ def test_norm_is_that_of_all_leaves_together():
     assert tree.norm(leaves) == 5 and tree.norm(leaves).dtype == torch.float32
     assert tree.norm({"a": torch.ones(1), "b": torch.ones(1, dtype=torch.float64)}).dtype == torch.float64
     assert tree.norm({}) == 0
-    sixteens = {"a": torch.full((400,), 300.0, dtype=torch.float16)}  # the square of 300 is no float16
+    sixteens = {"a": torch.full((400,), 300.0, dtype=torch.float16)}  # the square of 300 overflows float16
     assert tree.norm(sixteens) == 6000
 
 

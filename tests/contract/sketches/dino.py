@@ -1,4 +1,4 @@
-"""DINO: the student's small and large crops predict what a slow teacher makes of the large ones (arXiv:2104.14294)."""
+"""DINO: the student's small and large crops predict a slow teacher's output for the large ones (arXiv:2104.14294)."""
 
 from typing import NamedTuple
 

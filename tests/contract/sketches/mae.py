@@ -43,7 +43,7 @@ def mae(encoder, *, views, patch, channels=1, width=16, depth=1):
         order = random.permutation(masks, pixels.shape[1])
         keep, hidden = order.tensor_split([pixels.shape[1] // 4], dim=1)
         h, batch_stats = encoder.tokens(params["encoder"], state.batch_stats, x, keep=keep, train=True, key=own)
-        first = h.shape[1] - keep.shape[1]  # how many tokens stand before the patches
+        first = h.shape[1] - keep.shape[1]  # the number of tokens before the patches
         h, _ = networks["embed"].apply(params["embed"], {}, h)
         y = torch.cat([h[:, first:], params["mask_token"].expand(*hidden.shape, width)], dim=1)
         y = take(y, order.argsort(1)) + positions(rows, columns, width).to(y)

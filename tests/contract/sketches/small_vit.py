@@ -4,8 +4,8 @@
     blocks      x <- x + attention(norm(x)),  x <- x + mlp(norm(x)); a last norm
     features    the class token, or the mean of the patches
 
-Positions are fixed sines and cosines of row and column. They count patches from the corner, so that a smaller image
-has the positions of the corner of a larger one.
+Positions are fixed sines and cosines of row and column. They count patches from the corner, so a smaller image has the
+positions of the corner of a larger one.
 
 References:
     Dosovitskiy et al. An image is worth 16x16 words. arXiv:2010.11929, equations 1 to 4.

@@ -1,4 +1,4 @@
-"""Colours and tones: torchvision's at the same parameters, random order as a loop, and what is drawn."""
+"""Colours and tones: equal to torchvision at the same parameters, random order as a loop, and what is drawn."""
 
 from itertools import permutations
 
@@ -16,7 +16,7 @@ ADJUSTMENTS = {
 
 
 def draw(*shape):
-    """Images of 256 levels, among which are grey, black, white and pure colours: the corners of HSV."""
+    """Images of 256 levels that include grey, black, white and pure colours: the corners of HSV."""
     images = random.randint(random.key(sum(shape)), shape, 0, 256).float() / 255
     if shape[1] == 3:
         images[:, :, 0, :8] = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 3).T
@@ -94,7 +94,7 @@ def test_luma_and_grayscale_equal_torchvision():
 # --- property -------------------------------------------------------------------------------------------------
 
 
-def test_amounts_fill_their_ranges_and_all_orders_come():
+def test_amounts_fill_their_ranges_and_all_orders_occur():
     keys = random.split(random.key(0), 5000)
     factors, order = augmentations.sample_color_jitter(keys, brightness=1.5, contrast=0.2, hue=0.1)
     assert (factors.amax(0) - torch.tensor([2.5, 1.2, 1.4, 0.1])).abs().max() < 0.01
@@ -105,7 +105,7 @@ def test_amounts_fill_their_ranges_and_all_orders_come():
     assert len(frequencies) == 24 and (frequencies - 1 / 24).abs().max() < 0.01
 
 
-def test_an_image_that_is_not_chosen_stays_what_it_is():
+def test_an_image_that_is_not_chosen_is_unchanged():
     images, keys = draw(6, 3, 9, 11), random.split(random.key(0), 6)
     assert_close(augmentations.color_jitter(keys, images, p=0.0), images, atol=1e-6)
     assert torch.equal(augmentations.grayscale(keys, images, p=0.0), images)
@@ -120,7 +120,7 @@ def test_a_hue_turned_and_turned_back_and_its_gradient():
     turned = augmentations.adjust_hue(images, shift)
     assert_close(augmentations.adjust_hue(turned, -shift), images, atol=1e-6)
     assert_close(turned.amax(1), images.amax(1), atol=1e-12)
-    inner = images[:, :, 4:6, :3].clone().requires_grad_()  # no ties, where the largest channel is not one
+    inner = images[:, :, 4:6, :3].clone().requires_grad_()  # no ties, where the largest channel is not unique
     assert torch.autograd.gradcheck(lambda x: augmentations.adjust_hue(x, shift), inner)
 
 

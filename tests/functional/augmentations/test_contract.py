@@ -1,4 +1,4 @@
-"""What every augmentation promises: an image sees its own key and pixels alone, nothing is mutated, vmap is a loop."""
+"""The contract of every augmentation: a view depends on its own key and image, nothing is mutated, vmap is a loop."""
 
 from functools import partial
 
@@ -36,7 +36,7 @@ every = pytest.mark.parametrize("name", AUGMENTATIONS)
 
 
 def draw(batch, channels=3, height=20, width=14, dtype=torch.float32):
-    """Keys, and images of 256 levels, as they come from a file."""
+    """Keys, and images of 256 levels, as in a file."""
     key_images, key = random.split(random.key(batch + channels + height))
     images = random.randint(key_images, (batch, channels, height, width), 0, 256).to(dtype) / 255
     return random.split(key, batch), images
@@ -44,7 +44,7 @@ def draw(batch, channels=3, height=20, width=14, dtype=torch.float32):
 
 @every
 @pytest.mark.parametrize("channels,height,width", [(3, 20, 14), (1, 8, 8)])
-def test_an_image_does_not_see_its_batch(name, channels, height, width):
+def test_an_image_does_not_depend_on_its_batch(name, channels, height, width):
     function, (keys, images) = AUGMENTATIONS[name], draw(9, channels, height, width)
     changed, order = function(keys, images), torch.tensor([5, 8, 0, 7])
     torch.testing.assert_close(function(keys[order], images[order]), changed[order], atol=1e-6, rtol=0)
@@ -77,7 +77,7 @@ def test_the_dtype_is_kept(name):
     changed = function(keys, images)
     assert changed.dtype == torch.float64
     assert function(keys, images.bfloat16()).dtype == torch.bfloat16
-    assert (function(keys, images.float()) - changed).abs().mean() < 1e-5  # a few pixels may fall on another level
+    assert (function(keys, images.float()) - changed).abs().mean() < 1e-5  # a few pixels may round to another level
 
 
 @every
@@ -95,7 +95,7 @@ def test_a_gradient_reaches_the_pixels(name):
 
 
 @pytest.mark.parametrize("name", ["random_resized_crop", "affine", "color_jitter", "gaussian_blur"])
-def test_large_images_do_not_see_their_batch(name):
+def test_large_images_do_not_depend_on_their_batch(name):
     keys, images = draw(3, 3, 224, 224)
     function = AUGMENTATIONS[name]
     torch.testing.assert_close(function(keys[1:2], images[1:2]), function(keys, images)[1:2], atol=1e-6, rtol=0)

@@ -1,4 +1,4 @@
-"""Blur, sharpness and noise: torchvision's at the same parameters, and the moments of what is drawn."""
+"""Blur, sharpness and noise: equal to torchvision at the same parameters, and the moments of the draws."""
 
 import pytest
 import torch

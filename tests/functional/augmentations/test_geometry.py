@@ -1,4 +1,4 @@
-"""Crops, flips and maps: torchvision's at the same parameters, and the distributions of what is drawn."""
+"""Crops, flips and maps: equal to torchvision at the same parameters, and the distributions of the draws."""
 
 import math
 
@@ -84,7 +84,7 @@ def test_affine_equals_torchvision():
 
 
 @pytest.mark.parametrize("height,width", [(10, 51), (51, 11)])
-def test_where_no_box_fits_the_central_one_is_torchvisions(height, width):
+def test_where_no_box_fits_the_central_one_equals_torchvisions(height, width):
     from torchvision.transforms import RandomResizedCrop
 
     ranges = {"scale": (1.0, 1.0), "ratio": (0.7, 1.4)}
@@ -113,7 +113,7 @@ def test_boxes_have_torchvisions_distribution():
 
 
 @pytest.mark.parametrize("height,width,scale", [(8, 8, (0.08, 1.0)), (224, 100, (0.3, 0.5)), (20, 24, (0.8, 1.0))])
-def test_boxes_lie_in_the_image_and_have_the_area_and_ratio_asked_for(height, width, scale):
+def test_boxes_lie_in_the_image_and_have_the_requested_area_and_ratio(height, width, scale):
     boxes = augmentations.sample_crops(random.split(random.key(1), 4000), height, width, scale=scale)
     top, left, box_height, box_width = boxes.unbind(1)
     assert boxes.dtype == torch.int64 and (boxes[:, :2] >= 0).all() and (boxes[:, 2:] >= 1).all()
@@ -139,7 +139,7 @@ def test_areas_are_uniform_ratios_log_uniform_and_places_uniform():
 
 
 @pytest.mark.parametrize("p", [0.0, 0.3, 1.0])
-def test_flips_are_as_frequent_as_asked_for(p):
+def test_flips_are_as_frequent_as_requested(p):
     keys, images = random.split(random.key(0), 3000), torch.tensor([[[[0.0, 1.0]]]]).expand(3000, -1, -1, -1)
     for flipped in (
         augmentations.horizontal_flip(keys, images, p=p),

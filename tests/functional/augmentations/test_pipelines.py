@@ -1,4 +1,4 @@
-"""From a batch to its views: which key goes where, and that a view belongs to its image."""
+"""From a batch to its views: which key goes where, and which image a view belongs to."""
 
 from functools import partial
 
@@ -112,7 +112,7 @@ def halved(images):
 # --- views of several kinds ------------------------------------------------------------------------------------
 
 
-def test_views_of_several_sizes_are_numbered_through():
+def test_views_of_several_sizes_are_numbered_consecutively():
     batch, key = draw_batch(), random.key(7)
     large, small = (partial(augmentations.random_resized_crop, size=size, flip=0.5) for size in (8, 5))
     drawn = augmentations.draw_views((large, large, small, large), key, batch)
@@ -133,7 +133,7 @@ def test_neighbours_of_one_augmentation_are_drawn_in_one_call():
     assert calls == [("a", 8), ("b", 12), ("a", 4)]
 
 
-def test_one_augmentation_twice_equals_the_pair_and_a_later_call_goes_on_counting():
+def test_one_augmentation_twice_equals_the_pair_and_a_later_call_continues_counting():
     batch, key = draw_batch(), random.key(7)
     three = augmentations.draw_views(VIEWS, key, batch, n=3)
     pair = augmentations.draw_views((VIEWS, VIEWS), key, batch)

@@ -1,4 +1,4 @@
-"""RandAugment: each operation is torchvision's, and each comes as often as the others."""
+"""RandAugment: each operation equals torchvision's, and all are equally frequent."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Modules of torch, torchvision and timm as encoders: the same numbers, pure, and the module left as it was."""
+"""Modules of torch, torchvision and timm as encoders: equal outputs, pure functions, and an unchanged module."""
 
 import copy
 
@@ -28,7 +28,7 @@ def timm_efficientnet():
 
 
 def everything(module):
-    """All that a module shows: its tensors, and the mode of each part."""
+    """The visible state of a module: its tensors, and the mode of each part."""
     return [x.clone() for x in module.state_dict().values()], [part.training for part in module.modules()]
 
 
@@ -36,9 +36,9 @@ def everything(module):
 
 
 @pytest.mark.parametrize("make", [torchvision_resnet, timm_efficientnet])
-def test_module_keeps_its_numbers_and_is_left_alone(make):
+def test_module_keeps_its_outputs_and_is_unchanged(make):
     module, feature_dim = make()
-    next(module.children()).eval()  # a mode of its own, to be left alone too
+    next(module.children()).eval()  # its own mode, which must not change either
     before, twin, close = everything(module), copy.deepcopy(module), {"rtol": 1e-5, "atol": 1e-5}
     encoder = encoders.from_module(module, feature_dim=feature_dim)
     params, batch_stats = encoder.init(random.key(0))
@@ -65,7 +65,7 @@ def test_module_keeps_its_numbers_and_is_left_alone(make):
     torch.testing.assert_close(everything(module), before, rtol=0, atol=0)
 
 
-def test_torchvisions_trees_are_those_of_our_own_encoder():
+def test_torchvisions_trees_equal_those_of_our_own_encoder():
     import torchvision
 
     module = torchvision.models.resnet18(weights=None)
@@ -80,7 +80,7 @@ def test_torchvisions_trees_are_those_of_our_own_encoder():
 
 
 class Odd(nn.Module):
-    """Tied weights, a frozen parameter, an integer buffer, one that is no part of the state dict, and no momentum."""
+    """Tied weights, a frozen parameter, an integer buffer, one that is not in the state dict, and no momentum."""
 
     def __init__(self):
         super().__init__()
@@ -119,7 +119,7 @@ def test_tied_frozen_and_integer_leaves():
     torch.testing.assert_close(torch.func.grad(loss)(params)["first"]["weight"], twin.first.weight.grad)
 
 
-def test_later_changes_of_the_module_do_not_reach_the_encoder():
+def test_later_changes_to_the_module_do_not_affect_the_encoder():
     module = nn.Sequential(nn.Flatten(), nn.Linear(12, 5))
     encoder = encoders.from_module(module)
     before, _ = encoder.apply(*encoder.init(random.key(0)), images(2, 2))
@@ -127,7 +127,7 @@ def test_later_changes_of_the_module_do_not_reach_the_encoder():
     assert torch.equal(encoder.apply(*encoder.init(random.key(0)), images(2, 2))[0], before)
 
 
-def test_vmap_over_parameters_in_evaluation_is_the_loop():
+def test_vmap_over_parameters_in_evaluation_equals_the_loop():
     encoder = encoders.from_module(torchvision_resnet()[0])
     params, batch_stats = encoder.init(random.key(0))
     several = [tree.map(lambda x, s=s: s * x, params) for s in (1.0, 0.9)]
@@ -165,12 +165,12 @@ def test_what_draws_is_refused_in_train_mode_by_name():
         assert name in str(refusal.value)
 
 
-def test_dropout_of_rate_0_is_none():
+def test_dropout_of_rate_0_is_allowed():
     encoder = encoders.from_module(nn.Sequential(nn.Dropout(0.0), nn.Flatten()))
     assert torch.equal(encoder.apply({}, {}, images(), train=True)[0], images().flatten(1))
 
 
-def test_feature_dim_is_read_off_or_asked_for():
+def test_feature_dim_is_inferred_or_passed():
     import timm
 
     linear = nn.Sequential(nn.Flatten(), nn.Linear(12, 5))

@@ -1,6 +1,6 @@
-"""Residual networks: torchvision's names and numbers in both directions, reduced precision, and clear refusals.
+"""Residual networks: torchvision's names and outputs in both directions, reduced precision, and clear errors.
 
-Networks are compared in float64: in float32 the two take kernels that differ by more than 1e-5 on some processors.
+Networks are compared in float64: in float32 the two use kernels that differ by more than 1e-5 on some processors.
 """
 
 import pytest
@@ -19,12 +19,12 @@ def images(batch=4, channels=3, size=32):
 
 
 def peer(name, stem):
-    """torchvision's network without classifier."""
+    """torchvision's network without its classifier."""
     return without_classifier(getattr(torchvision.models, name)(weights=None), stem)
 
 
 def without_classifier(model, stem):
-    """The same with our stem, and random numbers where batch norm starts with 0 and 1."""
+    """The same with our stem, and with random numbers where batch norm starts at 0 and 1."""
     model.fc = torch.nn.Identity()
     if stem != "imagenet":
         kernel, stride = {"cifar": (3, 1), "strided": (4, 2)}[stem]
@@ -68,7 +68,7 @@ def assert_one_step_equals(encoder, params, batch_stats, model, x):
 
 
 @pytest.mark.parametrize("stem,size", [("cifar", 16), ("imagenet", 32)])
-def test_resnet18_is_torchvisions(stem, size):
+def test_resnet18_equals_torchvisions(stem, size):
     model = peer("resnet18", stem)
     assert_one_step_equals(encoders.resnet18(stem=stem), *trees(model), model, images(size=size).double())
 
@@ -82,7 +82,7 @@ def test_deeper_resnets_evaluate_as_torchvisions(name):
 
 
 @pytest.mark.parametrize("name", FEATURES)
-def test_names_and_shapes_are_torchvisions(name, monkeypatch):
+def test_names_and_shapes_equal_torchvisions(name, monkeypatch):
     monkeypatch.setattr(
         "functional.initializers.kaiming_normal", lambda key, shape: torch.empty(shape)
     )  # saves seconds
@@ -103,7 +103,7 @@ def test_our_weights_give_our_features_in_torchvision():
 
 
 @pytest.mark.parametrize("stem", ["cifar", "strided"])
-def test_resnet8_is_torchvisions_with_one_block_in_three_stages(stem):
+def test_resnet8_equals_torchvisions_with_one_block_in_three_stages(stem):
     encoder, model = encoders.resnet8(width=64, stem=stem), torchvision.models.ResNet(BasicBlock, [1, 1, 1, 1])
     model.layer4 = torch.nn.Identity()
     model = without_classifier(model, stem)
@@ -135,14 +135,14 @@ def test_feature_dim_widens_the_last_maps_before_their_mean():
 
 
 @pytest.mark.parametrize("channels,size", [(1, 8), (3, 32)])
-def test_resnet8_takes_8_to_32_pixels(channels, size):
+def test_resnet8_accepts_8_to_32_pixels(channels, size):
     encoder = encoders.resnet8(channels)
     features, _ = encoder.apply(*encoder.init(random.key(0)), images(2, channels, size))
     assert features.shape == (2, encoder.feature_dim) == (2, 128)
     assert features.isfinite().all() and features.std() > 0.01
 
 
-def test_compute_dtype_casts_inside_and_nowhere_else():
+def test_compute_dtype_casts_only_inside():
     full, half = encoders.resnet8(width=16), encoders.resnet8(width=16, compute_dtype=torch.bfloat16)
     params, batch_stats = full.init(random.key(0))
     leaves = tree.leaves((params, batch_stats))
@@ -162,7 +162,7 @@ def test_compute_dtype_casts_inside_and_nowhere_else():
     assert all(torch.equal(a, b) for a, b in zip(leaves, kept, strict=True))
 
 
-def test_vmap_over_parameters_is_the_loop():
+def test_vmap_over_parameters_equals_the_loop():
     encoder, x = encoders.resnet8(width=4), images(size=8)
     several = [encoder.init(key) for key in random.split(random.key(0), 3)]
     params, batch_stats = tree.stack(several)

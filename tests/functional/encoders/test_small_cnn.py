@@ -1,4 +1,4 @@
-"""The published small networks against the same written as torch.nn.Sequential, and clear refusals."""
+"""The published small networks against twins written with torch.nn.Sequential, and clear errors."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ def conv(*channels, stride=1, padding=1):
 
 
 def fast_uniform(key, shape, *, minval=0.0, maxval=1.0):
-    """Torch's own draw: which numbers the weights are does not matter here, and s1a has 13 million."""
+    """Torch's own draw: the values of the weights do not matter here, and s1a has 13 million."""
     return torch.empty(shape).uniform_(minval, maxval, generator=torch.Generator().manual_seed(int(key[1])))
 
 

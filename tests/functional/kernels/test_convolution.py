@@ -1,4 +1,4 @@
-"""Convolution: torch's results and gradients on every detour, and a heap that stays whole."""
+"""Convolution: torch's results and gradients for every workaround, and no heap corruption."""
 
 import os
 import subprocess
@@ -31,7 +31,7 @@ def arguments(channels, kernel, stride=1, padding=0, *, bias):
 @pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
 @pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
 @pytest.mark.parametrize("name", CASES)
-def test_it_is_torchs(name, compiled, bias):
+def test_it_equals_torch(name, compiled, bias):
     torch.compiler.reset()
     function = torch.compile(conv2d, backend="aot_eager", fullgraph=True) if compiled else conv2d
     tensors, options = arguments(**CASES[name], bias=bias)
@@ -55,7 +55,7 @@ for _ in range(30):
 """
 
 
-def test_a_narrow_strided_convolution_of_one_pixel_leaves_the_heap_whole():
+def test_a_narrow_strided_convolution_of_one_pixel_does_not_corrupt_the_heap():
     """oneDNN's kernel for AVX2 writes past its workspace there, and the process dies at a later allocation."""
     variables = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}
     done = subprocess.run([sys.executable, "-c", ONE_PIXEL_WITH_STRIDE], capture_output=True, text=True, env=variables)

@@ -1,4 +1,4 @@
-"""Maximum pooling: what a compiler sees as one node computes what torch does, gradients at ties included."""
+"""Maximum pooling: the node that a compiler sees equals torch, including gradients at ties."""
 
 import pytest
 import torch
@@ -10,12 +10,12 @@ from functional.kernels import max_pool2d
 
 @pytest.fixture(autouse=True)
 def nothing_compiled_before():
-    """As a compiler gives up after eight shapes of one function."""
+    """Because a compiler gives up after eight shapes of one function."""
     torch.compiler.reset()
 
 
 def levels(*shape):
-    """Few different values, so that most squares have several largest pixels, and some are NaN."""
+    """Few different values, so most squares have several largest pixels, and some are NaN."""
     x = random.randint(random.key(sum(shape)), shape, 0, 4).float()
     x[0, 0, 0, 1] = torch.nan
     return x
@@ -49,14 +49,14 @@ def test_the_node_maps():
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 @pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
-def test_the_nodes_have_the_order_of_memory_that_a_compiler_is_told(order):
-    """As a compiler checks it, and stops."""
+def test_the_nodes_have_the_memory_format_that_they_declare(order):
+    """A compiler checks it and stops at a mismatch."""
     x = levels(4, 3, 8, 6).nan_to_num(1).contiguous(memory_format=order).requires_grad_()
     pooled = torch.compile(lambda x: max_pool2d(x, 2).sin(), fullgraph=True)(x)
     gradients = [torch.autograd.grad(y.sum(), x)[0] for y in (pooled, F.max_pool2d(x, 2).sin())]
     torch.testing.assert_close(*gradients)
 
 
-def test_other_squares_are_torchs():
+def test_other_squares_equal_torch():
     x = levels(2, 3, 7, 7)
     torch.testing.assert_close(max_pool2d(x, 3, 2, 1), F.max_pool2d(x, 3, 2, 1), equal_nan=True)

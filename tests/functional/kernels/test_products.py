@@ -1,4 +1,4 @@
-"""Inner products: those of `a @ b.T`, by whichever kernel."""
+"""Inner products: equal to `a @ b.T`, whichever kernel computes them."""
 
 import re
 
@@ -11,7 +11,7 @@ from functional.kernels import inner_products
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 @pytest.mark.parametrize("rows,others,dim", [(7, 5, 3), (1, 1, 1), (64, 33, 130)])
-def test_they_are_the_matrix_product(rows, others, dim, dtype):
+def test_they_equal_the_matrix_product(rows, others, dim, dtype):
     a, b = (random.normal(random.key(n), (n, dim)).to(dtype) for n in (rows, others))
     products = inner_products(a, b)
     assert products.dtype == dtype

@@ -1,4 +1,4 @@
-"""Sampling between pixels: what a compiler sees as one node is what is computed without it."""
+"""Sampling between pixels: the node that a compiler sees equals eager mode."""
 
 import pytest
 import torch
@@ -28,14 +28,14 @@ def test_a_compiled_program_has_the_same_pixels_and_gradients():
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 @pytest.mark.parametrize("in_dims", [(0, 0), (None, 0), (0, None)])
-def test_a_compiled_program_maps_it(in_dims):
+def test_it_maps_in_a_compiled_program(in_dims):
     images, places = (x[0] if dim is None else x for x, dim in zip(draw(2, 4), in_dims, strict=True))
     mapped = torch.func.vmap(bilinear_sample, in_dims=in_dims)
     compiled = torch.compile(mapped, backend="aot_eager", fullgraph=True)
     torch.testing.assert_close(compiled(images, places), mapped(images, places))
 
 
-def test_samplings_of_one_batch_for_several_keys_are_the_loop():
+def test_samplings_of_one_batch_for_several_keys_equal_the_loop():
     images, places = draw(4)[0], torch.stack([draw(4)[1], draw(4)[1].flip(0)])
 
     def twice(places):

@@ -1,4 +1,4 @@
-"""Contrastive losses: worked values, a loop in float64, other libraries, and what the mathematics promises."""
+"""Contrastive losses: values computed by hand, loops in float64, other libraries, and mathematical properties."""
 
 import math
 
@@ -54,7 +54,7 @@ def unit(x):
 
 
 def nt_xent_twin(a, b, temperature):
-    """Equation 1 of arXiv:2002.05709, a term at a time."""
+    """Equation 1 of arXiv:2002.05709, term by term."""
     z, n = unit(np.concatenate([a, b])), len(a)
     out = []
     for i in range(2 * n):
@@ -65,7 +65,7 @@ def nt_xent_twin(a, b, temperature):
 
 
 def decoupled_contrastive_twin(a, b, temperature):
-    """Equation 6 of arXiv:2110.06848, a term at a time."""
+    """Equation 6 of arXiv:2110.06848, term by term."""
     views = unit(a), unit(b)
     out = []
     for own, other in (views, views[::-1]):
@@ -76,7 +76,7 @@ def decoupled_contrastive_twin(a, b, temperature):
 
 
 def info_nce_twin(query, positive, negatives, temperature):
-    """Equation 1 of arXiv:1911.05722, a term at a time."""
+    """Equation 1 of arXiv:1911.05722, term by term."""
     out = []
     for q, p in zip(unit(query), unit(positive), strict=True):
         s = [q @ k / temperature for k in (p, *unit(negatives))]
@@ -85,7 +85,7 @@ def info_nce_twin(query, positive, negatives, temperature):
 
 
 def supervised_contrastive_twin(z, labels, temperature):
-    """Equation 2 of arXiv:2004.11362, a term at a time."""
+    """Equation 2 of arXiv:2004.11362, term by term."""
     z, out = unit(z), []
     for i in range(len(z)):
         others = [k for k in range(len(z)) if k != i]
@@ -136,7 +136,7 @@ def test_supervised_contrastive_equals_pytorch_metric_learning():
 # --- property -------------------------------------------------------------------------------------------------
 
 
-def test_nt_xent_does_not_see_lengths_or_the_order_of_views():
+def test_nt_xent_ignores_norms_and_the_order_of_views():
     a, b = rows(0), rows(1)
     value = losses.nt_xent(a, b, temperature=0.2)
     torch.testing.assert_close(losses.nt_xent(3 * a, 0.1 * b, temperature=0.2), value)

@@ -23,7 +23,7 @@ def test_negative_cosine_equals_lightly():
     torch.testing.assert_close(losses.negative_cosine(p, z).mean(), NegativeCosineSimilarity()(p, z))
 
 
-def test_the_loss_of_byol_is_twice_it_and_2():
+def test_the_loss_of_byol_is_2_plus_twice_it():
     p, z = rows(0), rows(1)
     unit = torch.nn.functional.normalize
     torch.testing.assert_close(2 + 2 * losses.negative_cosine(p, z), (unit(p) - unit(z)).square().sum(1))

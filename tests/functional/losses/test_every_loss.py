@@ -1,4 +1,4 @@
-"""What every loss keeps: one value per row, its dtype, its inputs; vmap, compile, and derivatives."""
+"""The contract of every loss: one value per row, its dtype, its inputs; vmap, compile, and derivatives."""
 
 import pytest
 import torch
@@ -24,7 +24,7 @@ def rows(seed, dtype=torch.float32, lead=()):
     return random.normal(random.key(seed), (*lead, 4, 5)).to(dtype)
 
 
-def test_none_is_forgotten():
+def test_every_loss_is_tested():
     assert {name for name in vars(losses) if callable(getattr(losses, name))} == set(LOSSES)
 
 

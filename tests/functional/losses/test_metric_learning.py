@@ -1,4 +1,4 @@
-"""Losses on distances: values by hand, torch's, and gradients where distances are 0."""
+"""Losses on distances: values computed by hand and by torch, and gradients where distances are 0."""
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ def test_pairwise_contrastive_by_hand():
         torch.testing.assert_close(value, torch.tensor([0.25, 2.25, 25.0, 0.0]))
 
 
-def test_pairwise_contrastive_draws_together_what_is_of_one_class():
+def test_pairwise_contrastive_pulls_pairs_of_one_class_together():
     a, b = rows(0), rows(1)
     for same, sign in ((1, 1), (0, -1)):
         x = a.clone().requires_grad_()

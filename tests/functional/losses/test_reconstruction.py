@@ -1,4 +1,4 @@
-"""Losses of a decoder: torch's values per image, and pixels far out."""
+"""Losses of a decoder: torch's values per image, and extreme logits."""
 
 import math
 
@@ -22,7 +22,7 @@ def test_values_equal_torch_for_each_image(shape):
         torch.testing.assert_close(entropies[i], F.binary_cross_entropy(logits[i].sigmoid(), target[i]))
 
 
-def test_logits_far_out_keep_their_loss_and_gradient():
+def test_extreme_logits_keep_their_loss_and_gradient():
     logits = torch.tensor([[1000.0], [-1000.0], [1000.0], [-1000.0]], requires_grad=True)
     value = losses.binary_cross_entropy(logits, torch.tensor([[1.0], [1.0], [0.0], [0.0]]))
     (gradient,) = torch.autograd.grad(value.sum(), logits)
@@ -30,7 +30,7 @@ def test_logits_far_out_keep_their_loss_and_gradient():
     assert gradient.flatten().tolist() == [0.0, -1.0, 1.0, 0.0]
 
 
-def test_the_least_is_0_and_the_entropy_of_grey():
+def test_the_minimum_is_0_or_the_entropy_of_grey():
     grey = torch.full((1, 1, 2, 2), 0.25)
     assert losses.mean_squared_error(grey, grey) == 0
     logit = torch.full_like(grey, math.log(0.25 / 0.75))

@@ -1,4 +1,4 @@
-"""BYOL: one whole step beside lightly's loss and modules of torch.nn, and what its parts are for."""
+"""BYOL: one whole step against lightly's loss and modules of torch.nn, and what its parts are for."""
 
 import pytest
 import torch
@@ -67,7 +67,7 @@ def test_a_whole_step_equals_the_equations_in_torch_nn(step):
     torch.testing.assert_close(info["target_cosine"], 1 - expected.detach() / 4)
 
 
-def test_the_target_starts_elsewhere_and_is_never_moved_by_the_gradient():
+def test_the_target_starts_elsewhere_and_receives_no_gradient():
     params, state = METHOD.init(random.key(0))
     started, own = tree.flatten(state.target["encoder"]), tree.flatten(params["encoder"])
     assert not any(torch.equal(started[name], own[name]) for name in started if name.endswith("conv.weight"))

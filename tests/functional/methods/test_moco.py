@@ -1,4 +1,4 @@
-"""MoCo v2: one whole step beside lightly's loss and modules of torch.nn, and its queue."""
+"""MoCo v2: one whole step against lightly's loss and modules of torch.nn, and its queue."""
 
 import copy
 
@@ -32,7 +32,7 @@ def make(**options):
 
 
 def started(method):
-    """As after some training: the target is elsewhere than the encoder."""
+    """A state as after some training: the target differs from the encoder."""
     params, state = double(method.init(random.key(0)))
     queue = state.queue._replace(rows=normalize(state.queue.rows))  # unit rows in float64, too
     return params, state._replace(target=tree.map(lambda x: 0.9 * x + 0.01, state.target), queue=queue)

@@ -1,4 +1,4 @@
-"""MoCo v3: one whole step beside the authors' equations written with torch.nn."""
+"""MoCo v3: one whole step against the authors' equations written with torch.nn."""
 
 import torch
 from torch import nn
@@ -31,7 +31,7 @@ def projector_twin():
 
 
 def contrastive(q, k, temperature):
-    """As in the authors' builder, for one process."""
+    """The loss of the authors' builder, for one process."""
     logits = normalize(q) @ normalize(k).T / temperature
     return cross_entropy(logits, torch.arange(len(q))) * (2 * temperature)
 
@@ -69,7 +69,7 @@ def test_a_whole_step_equals_the_equations_in_torch_nn():
     assert 0 < info["key_std"] <= 1
 
 
-def test_the_target_starts_as_a_copy_of_its_own():
+def test_the_target_starts_as_a_separate_copy():
     params, state = METHOD.init(random.key(0))
     assert_same(state.target, tree.flatten({name: params[name] for name in ("encoder", "projector")}))
     shared = {x.data_ptr() for x in tree.leaves(params)} & {x.data_ptr() for x in tree.leaves(state.target)}

@@ -1,4 +1,4 @@
-"""SimSiam: one whole step beside lightly's loss and heads."""
+"""SimSiam: one whole step against lightly's loss and heads."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ METHOD = methods.simsiam(ENCODER, views=noisy, projector=(7, 7, 5), predictor=3)
 
 
 def by_position(module, params):
-    """One of lightly's heads with our weights, which stand in the same order; and its gradients by our names."""
+    """One of lightly's heads with our weights, which are in the same order; and its gradients by our names."""
     flat = tree.flatten(params)
     for theirs, ours in zip(module.double().parameters(), flat.values(), strict=True):
         theirs.data = ours.clone()

@@ -1,4 +1,4 @@
-"""The supervised baseline: one whole step beside modules of torch.nn, and labels that are not there."""
+"""The supervised baseline: one whole step against modules of torch.nn, and missing labels."""
 
 import pytest
 import torch
@@ -26,7 +26,7 @@ def test_a_whole_step_equals_torch_nn():
     assert info["accuracy"] == (logits.argmax(1) == batch.labels).double().mean()
 
 
-def test_without_labels_it_says_so():
+def test_missing_labels_are_refused():
     method = methods.supervised(ENCODER, views=noisy, classes=3)
     with pytest.raises(ValueError, match="supervised: expected labels, got none"):
         method.loss(*double(method.init(random.key(0))), KEY, draw_batch()._replace(labels=None))
