@@ -1,7 +1,7 @@
 r"""SimSiam: predict the projection of another view of the image, without negatives and without a target network.
 
     views        x_1 = t_1(x), x_2 = t_2(x)          t drawn per image from the key
-    projections  z_v = g(f(x_v))                     batch norm sees each view by itself
+    projections  z_v = g(f(x_v))                     batch norm sees each view separately
     predictions  p_v = q(z_v)                        through a bottleneck
     loss         mean of (D(p_1, sg z_2) + D(p_2, sg z_1)) / 2,    D = losses.negative_cosine, sg = stop-gradient
 
@@ -26,7 +26,7 @@ from functional.streams import Stream, image_keys
 
 
 class State(NamedTuple):
-    """What training carries beside the parameters.
+    """The state of training besides the parameters.
 
     Attributes:
         batch_stats: the encoder's running statistics.
@@ -41,7 +41,7 @@ def simsiam(
     r"""The method for an encoder and a distribution of views.
 
     Args:
-        encoder: any `Encoder`; its features, not the projection, are what is used afterwards.
+        encoder: any `Encoder`; its features, not the projections, are used after pretraining.
         views: one augmentation for both views, or one for each.
         projector: widths of the projection head's layers. Each is followed by batch norm, the last one without scale
             and shift.
