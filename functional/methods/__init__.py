@@ -1,13 +1,13 @@
-"""Methods: each one a file, its `State`, and `(init, loss)`. They all read alike. This list is the catalogue.
+"""Methods: one file each, with its `State` and `(init, loss)`, all with the same layout. This list is the catalogue.
 
     simclr        two views agree, and differ from the other images of the batch      Chen et al. 2020
-    byol          predict what a slow copy of the network makes of the other view     Grill et al. 2020
+    byol          predict the output of a slow copy of the network for the other view Grill et al. 2020
     moco          find the other view among thousands of earlier images               Chen et al. 2020 (v2)
-    moco_v3       predict the slow copy's view, among those of the batch              Chen, Xie, He 2021
+    moco_v3       predict the slow copy's output, among those of the batch            Chen, Xie, He 2021
     simsiam       predict the other view, with neither negatives nor a slow copy      Chen, He 2021
     supervised    a linear classifier on labels: the baseline                         He et al. 2015
 
-`zoo` knows a method by the name of its function here.
+`zoo` identifies a method by the name of its function here.
 """
 
 from functional.methods.byol import byol as byol

@@ -41,9 +41,9 @@ from functional import (
 from functional.base import Batch, Encoder, online
 
 EXEMPT = {
-    "random.key": "takes a number and no tensor",
+    "random.key": "takes a number, not a tensor",
     "checks": "return nothing",
-    "augmentations.per_view": "takes functions and no tensor",
+    "augmentations.per_view": "takes functions, not tensors",
     "encoders.resnet18": "resnet8 with other sizes",
     "encoders.resnet34": "resnet8 with other sizes",
     "encoders.resnet50": "resnet8 with other sizes and blocks",
@@ -55,11 +55,11 @@ class Case(NamedTuple):
 
     call: (*arguments) -> a tree of tensors.
     arguments: seed -> trees of tensors, floating point in float32.
-    draws: the first argument is a key, and with another key comes another result.
-    smooth: differentiable in its floating-point arguments, but for those at the positions `constants`.
-    half: the dtype of floating-point results from bfloat16; None where half precision is no argument for it.
+    draws: the first argument is a key, and another key gives another result.
+    smooth: differentiable in its floating-point arguments, except those at the positions `constants`.
+    half: the dtype of floating-point results from bfloat16; None if it does not accept half precision.
     maps: works under vmap.
-    blind: works on tensors that have no values (torch's fake tensors): it looks at none, and differentiates nothing.
+    blind: works on tensors without values (torch's fake tensors): it reads no values and differentiates nothing.
     """
 
     call: Callable
@@ -148,7 +148,7 @@ def sampled(function, *sizes, **hyperparameters):
 
 
 def network(name, network, *shape, init_draws=True, draws=False, **flags):
-    """Two cases, the start of the parameters and the network in train mode."""
+    """Two cases: the initial parameters, and the network in train mode."""
 
     def apply(key, params, batch_stats, inputs):
         return network.apply(params, batch_stats, inputs, train=True, key=key)
@@ -166,7 +166,7 @@ def network(name, network, *shape, init_draws=True, draws=False, **flags):
 
 
 def moved(optimizer):
-    """Two updates, so that the second has a state."""
+    """Two updates, so the second has a state."""
 
     def call(params, grads):
         opt_state = optimizer.init(params)
@@ -201,7 +201,7 @@ FLIP = aug.horizontal_flip
 
 
 def pretext(make, smooth=True, **hyperparameters):
-    """A method on a small encoder: its start, and its loss; not smooth is one that stops gradients."""
+    """A method on a small encoder: its `init`, and its loss, which is not smooth if it stops gradients."""
     method = make(ENCODER, **hyperparameters)
 
     def call(key, params, state, batch):
@@ -237,16 +237,16 @@ def squares(params, x):
     return (params["w"] * x).square().sum(), {"x": x}
 
 
-READS = {"maps": False, "blind": False}  # what looks at values, or at those of a module that stays where it is
+READS = {"maps": False, "blind": False}  # reads values, or those of a module that stays on its device
 
 
 def probe(function):
-    """Reads values, with a solver inside."""
+    """A case that reads values, with a solver inside."""
     return Case(function, rows(2), smooth=False, **READS)
 
 
 def minimum_of_squares(centres):
-    """Of 1 + |w - c|^2 / 2, by L-BFGS with a preconditioner three times too small."""
+    """The minima of 1 + |w - c|^2 / 2, by L-BFGS with a preconditioner three times too small."""
 
     def point(weights, centres):
         return solvers.Point(weights, 1 + (weights - centres).square().sum((1, 2)) / 2, weights - centres, centres)
@@ -565,10 +565,10 @@ def test_float64_stays_and_half_precision_is_raised_or_stays(case):
             assert {x.dtype for x in floating(result)} <= {expected}
 
 
-@pytest.mark.skipif(not torch.backends.cuda.is_built(), reason="this build of torch knows no GPU, not even a fake one")
+@pytest.mark.skipif(not torch.backends.cuda.is_built(), reason="this build of torch has no GPU, not even a fake one")
 @each(lambda case: case.blind)
 def test_all_happens_on_the_device_of_the_arguments(case):
-    """Without a GPU: tensors that have a shape and a device but no values, and refuse to meet those of another one."""
+    """Needs no GPU: the tensors have a shape and a device but no values, and refuse to be mixed with other devices."""
     arguments = case.arguments(0)
     with FakeTensorMode():
         result = case.call(*tree.map(lambda x: torch.empty(x.shape, dtype=x.dtype, device="cuda"), arguments))
