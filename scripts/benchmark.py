@@ -1,14 +1,14 @@
-"""How fast it is here, beside its peers, measured in the same run, on the same images, in turns.
+"""Measure the speed on this machine against other libraries, in the same run, on the same images, in alternating turns.
 
     python scripts/benchmark.py                       # everything: up to an hour on two cores
     python scripts/benchmark.py --only views,step     # some parts; those of an earlier run are kept
-    python scripts/benchmark.py --quick               # tiny sizes: shows that it runs, and writes nothing
+    python scripts/benchmark.py --quick               # tiny sizes: only tests that it runs, and writes nothing
 
-The peers come with `pip install funczoo[bench]`; one that is not there is reported, and the rest is measured. It writes
-benchmarks/NAME.json, named after the processor, and prints its table; `python scripts/make_tables.py` puts that table
-into benchmarks/NAME.md, and what has a peer or a limit into README.md. Nothing else may run meanwhile: the load before,
-and the cores that could be used, are kept with the figures. Progress goes to stderr. Exit code 1 says that some peer
-did not compute the same as ours.
+`pip install funczoo[bench]` installs the peers; a missing peer is reported, and the rest is measured. The script writes
+benchmarks/NAME.json, named after the processor, and prints its table. `python scripts/make_tables.py` writes that table
+to benchmarks/NAME.md, and the lines with a peer or a limit to README.md. Nothing else may run at the same time: the
+load before the run and the number of usable cores are recorded with the results. Progress goes to stderr. Exit code 1
+means that a peer did not compute the same as ours.
 """
 
 import argparse
@@ -27,22 +27,26 @@ PARTS = ("views", "step", "precision", "probes", "neighbours", "startup", "memor
 
 
 def main() -> int:
-    """Measure the chosen parts, write and print them."""
+    """Measure the chosen parts, and write and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default=",".join(PARTS), metavar="PART,...", help=f"of {', '.join(PARTS)}")
-    parser.add_argument("--quick", action="store_true", help="tiny sizes, one turn, nothing compiled")
-    parser.add_argument("--repeats", type=int, help="turns of each contender, 5 or more [default: 5; quick: 1]")
-    parser.add_argument("--threads", type=int, default=CORES, help="[default: %(default)s, all there are]")
-    parser.add_argument("--profile", action="store_true", help="time every augmentation alone, too")
+    parser.add_argument(
+        "--only", default=",".join(PARTS), metavar="PART,...", help=f"parts to measure, of {', '.join(PARTS)}"
+    )
+    parser.add_argument("--quick", action="store_true", help="use tiny sizes and one turn, compile nothing")
+    parser.add_argument("--repeats", type=int, help="turns per contender, 5 or more [default: 5; quick: 1]")
+    parser.add_argument(
+        "--threads", type=int, default=CORES, help="number of threads [default: %(default)s, all cores]"
+    )
+    parser.add_argument("--profile", action="store_true", help="also time every augmentation alone")
     parser.add_argument("--out", type=Path, help="file to write [default: benchmarks/NAME.json; quick: none]")
     arguments = parser.parse_args()
     chosen = arguments.only.split(",")
     if unknown := set(chosen) - set(PARTS):
-        parser.error(f"--only: expected some of {', '.join(PARTS)}, got {', '.join(sorted(unknown))}")
+        parser.error(f"--only: expected one or more of {', '.join(PARTS)}, got {', '.join(sorted(unknown))}")
     if arguments.repeats is not None and arguments.repeats < 5 and not arguments.quick:
-        parser.error(f"--repeats: expected 5 or more, got {arguments.repeats}; medians of fewer say little")
+        parser.error(f"--repeats: expected 5 or more, got {arguments.repeats}; fewer give unreliable medians")
 
-    os.environ["OMP_NUM_THREADS"] = str(arguments.threads)  # read by what is imported from here on
+    os.environ["OMP_NUM_THREADS"] = str(arguments.threads)  # read by the imports below
     import torch
     from benchmarks.measuring import Options
     from make_tables import benchmark_table
@@ -52,15 +56,13 @@ def main() -> int:
     from zoo.training.memory import keep_freed_memory
 
     torch.set_num_threads(arguments.threads)
-    keep_freed_memory()  # as `zoo pretrain` does; here it serves peers and their workers, too
+    keep_freed_memory()  # as `zoo pretrain` does; here it also helps the peers and their workers
     options = Options(
         arguments.quick, arguments.repeats or (1 if arguments.quick else 5), arguments.threads, arguments.profile
     )
     load = os.getloadavg()[0]
     if load > 0.5:
-        print(
-            f"load {load:.1f}: others are at work here, and ratios too will be wrong; stop them first", file=sys.stderr
-        )
+        print(f"load {load:.1f}: other programs are running, which distorts even ratios; stop them", file=sys.stderr)
     here = environment()
     machine = machine_name(here, CORES)
     out = arguments.out or (None if arguments.quick else ROOT / "benchmarks" / f"{machine}.json")
@@ -71,11 +73,14 @@ def main() -> int:
         date = datetime.datetime.now(datetime.UTC).date().isoformat()
         cores = usable_cores()
         if cores < CORES:
-            print(f"{part}: this process may use {cores} of {CORES} cores; measure it again with all", file=sys.stderr)
+            print(
+                f"{part}: this process may use {cores} of {CORES} cores; measure it again with all cores",
+                file=sys.stderr,
+            )
         measured = {"command": command, "date": date, "repeats": options.repeats, "load_before": load}
         record["parts"][part] = {**measured, "usable_cores": cores, "rows": rows}
         record["parts"] = {name: record["parts"][name] for name in PARTS if name in record["parts"]}
-        if out is not None:  # after each part, so that what takes an hour is not lost
+        if out is not None:  # after each part, so that an interruption loses only one
             out.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(out, (json.dumps(record, indent=2) + "\n").encode())
     print(benchmark_table(record["parts"], everything=True))
@@ -86,12 +91,12 @@ def main() -> int:
 
 
 def usable_cores() -> int:
-    """The cores that this process may use at this moment."""
+    """The number of cores that this process may use at the moment."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else CORES
 
 
 def machine_name(environment: dict[str, Any], cores: int) -> str:
-    """A file name from the processor, its cores, and the GPU if there is one.
+    """A file name from the processor, the number of cores, and the GPU if there is one.
 
     >>> machine_name({"processor": "Intel(R) Xeon(R) Platinum 8481C CPU @ 2.70GHz", "accelerator": "none"}, 2)
     'intel_xeon_platinum_8481c_2_cores'
@@ -102,7 +107,7 @@ def machine_name(environment: dict[str, Any], cores: int) -> str:
 
 
 def kept_parts(path: Path | None, here: dict[str, Any]) -> dict[str, Any]:
-    """The parts that an earlier run on this machine wrote; those of other versions or threads are not kept."""
+    """The parts of an earlier run on this machine; those with other versions or threads are dropped."""
     if path is None or not path.is_file():
         return {}
     earlier = json.loads(path.read_text())

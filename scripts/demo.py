@@ -1,12 +1,12 @@
-"""The whole path on real images, in minutes on any machine: pretrain, save, load, probe, look.
+"""The whole workflow on real images, in minutes on any machine: pretrain, save, load, probe, plot.
 
     make demo        # or: python scripts/demo.py [OUT]
 
-It pretrains on scikit-learn's digits without their labels, and leaves in OUT (default: runs/demo)
+It pretrains on scikit-learn's digits without their labels, and writes to OUT (default: runs/demo)
 
     encoder/         the encoder directory: weights, configuration, card
     loss.png  tsne.png
-    results.json     every figure that it prints
+    results.json     every number that it prints
 """
 
 import argparse
@@ -27,21 +27,21 @@ from zoo.reports.figures import feature_map, loss_curve
 from zoo.reports.tables import results_table
 from zoo.training.run_directory import read_metrics
 
-recipe = shipped.replace(epochs=30)  # half of what the shipped weights had
+recipe = shipped.replace(epochs=30)  # half as many as for the shipped weights
 
 
 def main(out: Path) -> None:
-    """Run the path and print what it finds."""
+    """Run the workflow and print its results."""
     started = time.perf_counter()
     data = zoo.load_dataset(recipe.dataset)
     test = data.test
-    assert test is not None and test.labels is not None  # digits have them
+    assert test is not None and test.labels is not None  # digits has both
     say(f"1. pretrain {recipe.name}: {len(data.train.images):,} images, no labels, {recipe.epochs} epochs")
     model = zoo.pretrain(recipe, out=out, progress=True)
     say(f"2. load {out / 'encoder'}: {model}")
     again = zoo.load(out / "encoder")
     same = torch.equal(model.features(test.images), again.features(test.images))
-    say(f"   loaded twice, the features of {len(test.images)} test images are the same bits: {same}")
+    say(f"   features of {len(test.images)} test images bit-identical after loading: {same}")
     say("3. probe with a few labels; accuracy in %, mean +- standard deviation over 5 draws of the labels")
     record = zoo.evaluate(again, data)
     say("\n" + results_table(record) + "\n")
@@ -57,16 +57,16 @@ def main(out: Path) -> None:
     say(f"4. see {figures[0]}, {figures[1]}, the card {out / 'encoder' / 'README.md'}, and {out / 'results.json'}")
     say(f"{seconds:.0f} s in all")
     if not same:
-        sys.exit("the encoder loaded again gave other features")
+        sys.exit("the loaded encoder gave different features")
 
 
 def say(text: str) -> None:
-    """Print at once, also into a pipe."""
+    """Print without buffering, even to a pipe."""
     print(text, flush=True)
 
 
 if __name__ == "__main__":
-    # The tensors are small: a second thread gains little, and one gives the same bits whatever the number of cores.
+    # The tensors are small: a second thread gains little, and one gives the same bits on any number of cores.
     torch.set_num_threads(1)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", nargs="?", type=Path, default=Path("runs/demo"))

@@ -1,18 +1,18 @@
-"""Kill `zoo pretrain` with SIGKILL at random moments, resume each time, and compare the bits with a run never killed.
+"""Kill `zoo pretrain` with SIGKILL at random moments, resume it, and compare the bits with those of a run never killed.
 
     python scripts/kill_test.py --kills 20 --seed 0
 
-A run of 20 short epochs on digits is made once without a kill. Then the same command is started again and again in a
-new directory, and each process is killed at a random moment: after none to four epochs of its own, and up to one and a
-half epochs' time later, or any time in its start. A run that finishes before is compared, and the next one is begun.
-Each kill is a line that says what it fell into, by what is on disk:
+A run of 20 short epochs on digits is made once without a kill. Then the same command is started repeatedly in a new
+directory, and each process is killed at a random moment: after zero to four epochs of its own plus up to one and a half
+epochs' time, or at any time during its start. A run that finishes first is compared, and the next one is started. Each
+kill prints a line with its phase, as seen on disk:
 
     starting          no epoch was written yet by this process
     in an epoch       nothing was being written
-    before writing    an epoch's metrics were written and its checkpoint not yet
-    half a file       a .part lay there, of a file being written
+    before writing    an epoch's metrics were written, but not yet its checkpoint
+    half a file       there was a .part of a file being written
 
-The exit code is 1 if any run ends in another checkpoint, other weights or other metrics (but for seconds and memory).
+The exit code is 1 if any run ends with another checkpoint, other weights or other metrics (except seconds and memory).
 """
 
 import argparse
@@ -35,7 +35,7 @@ from zoo.files import load_tensors
 from zoo.training.batching import steps_per_epoch
 from zoo.training.run_directory import read_metrics
 
-# The head is wide, so that a good part of the time goes into writing it and the optimizer's moments.
+# The head is wide, so that writing it and the optimizer's moments takes much of the time.
 RECIPE = shipped.replace(
     epochs=20,
     warmup_epochs=1,
@@ -48,10 +48,10 @@ MEASURED = ("seconds", "images_per_second", "peak_memory_bytes")
 
 
 def main() -> None:
-    """Kill and compare."""
+    """Kill runs and compare their bits."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the moments")
     arguments = parser.parse_args()
     moments = random.Random(arguments.seed)
     say(", ".join(f"{name} {value}" for name, value in environment().items() if value != "none"))
@@ -90,7 +90,7 @@ def finish(recipe: Path, out: Path) -> None:
 
 
 def killed(recipe: Path, out: Path, epochs: int, later: float) -> str:
-    """Kill a process some seconds after so many epochs of its own: what the kill fell into, "" if it had finished."""
+    """Kill a process `later` seconds after `epochs` epochs of its own; returns the phase, or "" if it had finished."""
     before, started = epoch(out), time.time()
     process = start(recipe, out)
     while epochs and len(metrics(out)) < before + epochs and process.poll() is None:
@@ -101,7 +101,7 @@ def killed(recipe: Path, out: Path, epochs: int, later: float) -> str:
         process.kill()
     if process.wait() != -signal.SIGKILL:
         return ""
-    written = [path for path in out.rglob("*") if path.stat().st_mtime > started]  # the others are of earlier kills
+    written = [path for path in out.rglob("*") if path.stat().st_mtime > started]  # older ones are from earlier kills
     if any(path.suffix == ".part" for path in written):
         return "half a file"
     if out / "metrics.jsonl" in written and len(metrics(out)) > epoch(out):
@@ -110,20 +110,20 @@ def killed(recipe: Path, out: Path, epochs: int, later: float) -> str:
 
 
 def compare(out: Path, expected: dict[str, str]) -> bool:
-    """Whether a finished run has the bits that were expected."""
+    """Whether a finished run has the expected bits."""
     differing = [part for part, value in bits(out).items() if value != expected[part]]
     say(f"{out.name}: " + (f"{', '.join(differing)} DIFFER" if differing else "the same bits"))
     return not differing
 
 
 def epoch(out: Path) -> int:
-    """The epochs in the checkpoint."""
+    """The number of epochs in the checkpoint."""
     checkpoint = out / "checkpoint.safetensors"
     return int(load_tensors(checkpoint)[0]["step"]) // STEPS if checkpoint.is_file() else 0
 
 
 def metrics(out: Path) -> list[dict[str, float]]:
-    """The lines of metrics.jsonl, less what the machine took."""
+    """The lines of metrics.jsonl, without times and memory."""
     lines = read_metrics(out) if (out / "metrics.jsonl").is_file() else []
     return [{name: value for name, value in line.items() if name not in MEASURED} for line in lines]
 
@@ -139,7 +139,7 @@ def bits(out: Path) -> dict[str, str]:
 
 
 def say(text: str) -> None:
-    """Print at once, also into a pipe."""
+    """Print without buffering, even to a pipe."""
     print(text, flush=True)
 
 

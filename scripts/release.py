@@ -5,12 +5,12 @@
 It writes zoo/weights/NAME (the encoder of the first seed), model_cards/NAME.md, and the ledger
 model_cards/results/NAME.json, and prints the entry for zoo/models/entries.py. It resumes runs that were stopped.
 
-A recipe's .py file can say by which labels its encoders are measured: datasets, and labels per class.
+A recipe's .py file can name the labels that its encoders are measured with: datasets, and labels per class.
 
     probes = (("mnist_labels_6k", (10, 100, "all")), ("mnist_labels_12k", ("all",)))
 
-Otherwise it is 1, 5, 10 and all labels of its own dataset. Each training seed has draws of the labels and an untrained
-encoder of its own. Raw pixels have no training seed: they are measured once, on the draws of the first.
+The default is 1, 5, 10 and all labels of its own dataset. Each training seed has its own draws of the labels and its
+own untrained encoder. Raw pixels have no training seed: they are measured once, on the draws of the first seed.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--clusters", action="store_true", help="k-means and Gaussian mixtures, too")
+    parser.add_argument("--clusters", action="store_true", help="also measure k-means and Gaussian mixtures")
     parser.add_argument("--runs", type=Path, default=Path("runs/release"))
     arguments = parser.parse_args()
     recipe = read_recipe(arguments.recipe)
@@ -91,7 +91,7 @@ def read_probes(path: Path, recipe: Recipe) -> Probes:
 
 
 def measure(model: PretrainedEncoder, probes: Probes, seed: int) -> list[dict[str, Any]]:
-    """A record of `zoo.evaluate` for each of the datasets."""
+    """A record of `zoo.evaluate` for each dataset."""
     return [
         zoo.evaluate(model, zoo.load_dataset(name), labels_per_class=counts, seed=seed, baselines=baselines(seed))
         for name, counts in probes
@@ -99,12 +99,12 @@ def measure(model: PretrainedEncoder, probes: Probes, seed: int) -> list[dict[st
 
 
 def baselines(seed: int) -> tuple[str, ...]:
-    """Those that are measured for a training seed: pixels, which are always the same, for the first alone."""
+    """The baselines of a training seed; pixels, which are always the same, are measured only for the first."""
     return BASELINES if seed == 0 else tuple(name for name in BASELINES if name != "pixels")
 
 
 def over_seeds(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One row per features, dataset and number of labels, over the draws of all seeds that have it."""
+    """One row per kind of features, dataset and number of labels, over the draws of all seeds that have it."""
     rows: dict[tuple, list[dict[str, Any]]] = {}
     for row in (row for record in records for row in record["results"]):
         rows.setdefault((row["features"], row["data"], row["labels_per_class"]), []).append(row)
@@ -120,12 +120,12 @@ def over_seeds(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def report_of_the_most_labels(records: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """The scores per class and the confusion matrix of the first seed, where it had the most labels."""
+    """The per-class scores and the confusion matrix of the first seed, for the dataset with the most labels."""
     return max((record["report"] for record in records), key=lambda report: report["labels"])
 
 
 def clusters_over_seeds(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """One record of clusters over the training seeds and the seeds of the clusterings."""
+    """One record of clusters over the training seeds and the clustering seeds."""
     rows: dict[tuple, list[dict[str, Any]]] = {}
     for row in (row for record in records for row in record["results"]):
         rows.setdefault((row["features"], row["method"]), []).append(row)

@@ -1,16 +1,16 @@
-"""Train a recipe and probe it as it goes, on the last tenth of the training images: every choice is made by this.
+"""Train a recipe and probe it during training on the last tenth of the training images; every choice is based on this.
 
     python scripts/validate.py scripts/recipes/simclr_s3a_mnist_24k.py --labels mnist_labels_6k --set epochs=10
-    python scripts/validate.py RECIPE --labels mnist_labels_6k --every 1 --until 97     # the time until 97 %
+    python scripts/validate.py RECIPE --labels mnist_labels_6k --every 1 --until 97     # the time to reach 97 %
 
-The test images are not touched. The recipe does not train on the last tenth either: the subsets `mnist_24k`,
-`mnist_54k` and `cifar10_40k` end before it, and other datasets are cut. Seconds count from the start of the process,
-including those spent on probing.
+The test images are not used. The recipe does not train on the last tenth either: the subsets `mnist_24k`, `mnist_54k`
+and `cifar10_40k` end before it, and it is cut off from other datasets. Seconds count from the start of the process and
+include probing.
 """
 
 import time
 
-STARTED = time.perf_counter()  # before the imports, which count too
+STARTED = time.perf_counter()  # before the imports, to include them
 
 import argparse
 import tempfile
@@ -29,14 +29,14 @@ def main() -> None:
     """Train and probe."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", type=Path)
-    parser.add_argument("--labels", required=True, help="the dataset whose labels the probe is fitted on")
-    parser.add_argument("--labels-per-class", type=counts, default="all", help="comma-separated")
+    parser.add_argument("--labels", required=True, help="dataset whose labels the probe is fitted on")
+    parser.add_argument("--labels-per-class", type=counts, default="all", help="comma-separated [default: all]")
     parser.add_argument(
         "--set", action="append", default=[], metavar="FIELD=VALUE", help="change a field of the recipe"
     )
-    parser.add_argument("--every", type=int, default=0, help="epochs between probes; 0 for one at the end")
-    parser.add_argument("--until", type=float, default=101, help="stop when all labels give this accuracy in %%")
-    parser.add_argument("--out", type=Path, help="the run directory, to resume later")
+    parser.add_argument("--every", type=int, default=0, help="epochs between probes [default: 0, one at the end]")
+    parser.add_argument("--until", type=float, default=101, help="stop at this accuracy in %% with all labels")
+    parser.add_argument("--out", type=Path, help="run directory, to resume later")
     arguments = parser.parse_args()
     recipe = read_recipe(arguments.recipe).replace(**dict(read_change(change) for change in arguments.set))
     data, images = held_out(arguments.labels), None if recipe.dataset in SUBSETS else first_nine_tenths(recipe.dataset)
@@ -57,16 +57,16 @@ def main() -> None:
 
 
 def counts(text: str) -> list[int | str]:
-    """`"10,100,all"` as `zoo.evaluate` takes it."""
+    """Parse `"10,100,all"` for `zoo.evaluate`."""
     return [count if count == "all" else int(count) for count in text.split(",")]
 
 
 def held_out(name: str) -> Dataset:
-    """A dataset to fit probes on, with the last tenth of all the training images there are in place of the test's."""
+    """A dataset to fit probes on, with the last tenth of the whole dataset's training images as its test images."""
     fit = zoo.load_dataset(name) if name in SUBSETS else first_nine_tenths(name)  # the subsets here end before it
     whole = zoo.load_dataset(SUBSETS[name][0] if name in SUBSETS else name)
     if fit.train.labels is None or whole.train.labels is None:
-        raise ZooError(f"{name}: has no labels to probe with")
+        raise ZooError(f"{name}: has no labels, which a probe needs")
     first = len(whole.train.images) - len(whole.train.images) // 10
     return fit._replace(test=Split(whole.train.images[first:], whole.train.labels[first:]))
 

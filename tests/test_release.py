@@ -1,4 +1,4 @@
-"""A release: every training seed is measured by the labels that the recipe names, and the ledger says of what."""
+"""A release: every training seed is measured with the labels that the recipe names, and the ledger records it."""
 
 import importlib.util
 import json
@@ -52,7 +52,7 @@ def released(release, tmp_path_factory):
     return root, ledger
 
 
-def test_rows_say_their_data_labels_and_how_many_figures_they_are_of(released):
+def test_rows_have_their_data_labels_and_number_of_values(released):
     root, ledger = released
     few = str(root / "few.safetensors")
     found = {
@@ -73,7 +73,7 @@ def test_rows_say_their_data_labels_and_how_many_figures_they_are_of(released):
     assert set(ledger["probes"]) == {"digits", few} and ledger["dataset"] == "digits"
     assert len(ledger["training_seconds"]) == len(ledger["peak_memory_bytes"]) == 2
     untrained = [row["linear"]["values"] for row in ledger["results"] if row["features"] == "untrained"][-1]
-    assert untrained[0] != untrained[1], "each seed has an untrained encoder of its own"
+    assert untrained[0] != untrained[1], "each seed has its own untrained encoder"
 
 
 def test_the_report_is_the_shipped_encoders_with_the_most_labels(released):

@@ -1,1 +1,1 @@
-"""What `scripts/benchmark.py` measures, a file per topic: each has `measure(options)`, which gives its lines."""
+"""The parts of `scripts/benchmark.py`, one file each: `measure(options)` yields the lines of the part."""

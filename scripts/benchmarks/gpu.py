@@ -1,6 +1,6 @@
-"""On a GPU: whether it computes what the CPU does, an epoch of SimCLR with ResNet-18, several models under vmap.
+"""On a GPU: agreement with the CPU, an epoch of SimCLR with ResNet-18, and several models under vmap.
 
-Tensors are put on the device here by hand: keys and images live there, and all else follows from them.
+Keys and images are moved to the device explicitly; everything else follows from them.
 """
 
 from collections.abc import Callable, Iterator
@@ -31,7 +31,7 @@ def measure(options: Options) -> Iterator[dict[str, Any]]:
 
 
 def measure_on(device: str, options: Options) -> Iterator[dict[str, Any]]:
-    """The lines of this part on a device; on a CPU they only show that everything runs."""
+    """The lines of this part on a device; on a CPU they only test that everything runs."""
     wait = torch.cuda.synchronize if device == "cuda" else int
     yield from _agreement(device, options)
     yield from _epoch(device, options, wait)
@@ -41,7 +41,7 @@ def measure_on(device: str, options: Options) -> Iterator[dict[str, Any]]:
 
 
 def _agreement(device: str, options: Options) -> Iterator[dict[str, Any]]:
-    """The same keys, bit for bit, and the same views, to 1e-5, as on the CPU."""
+    """Check that random bits equal those of the CPU exactly, and views to 1e-5."""
     bits, their_bits = (random.bits(random.key(0, device=where), (10_000,)).cpu() for where in (device, "cpu"))
     equal = Check("bits that differ from the CPU's", (bits != their_bits).sum().item(), 0)
     for setting in (COLOUR_32, GREY_28, COLOUR_224):
@@ -93,7 +93,7 @@ def _epoch(device: str, options: Options, wait: Callable[[], Any]) -> Iterator[d
 
 
 def _matrix_rate(device: str, options: Options, wait: Callable[[], Any]) -> float:
-    """Operations per second in the product of two square matrices, of the best of ten turns."""
+    """Operations per second in the product of two square matrices, in the best of ten turns."""
     side = 64 if options.quick else 8192
     a, b = torch.randn(2, side, side, device=device, dtype=torch.bfloat16)
     runs = alternate("matrix product", {"product": lambda: a @ b}, 10, synchronize=wait)
@@ -101,7 +101,7 @@ def _matrix_rate(device: str, options: Options, wait: Callable[[], Any]) -> floa
 
 
 def _operations(run: Ours, images: Tensor, indices: list[Tensor]) -> int:
-    """Multiplications and additions in an epoch, as torch counts them: those of matrix products and convolutions."""
+    """Multiplications and additions per epoch, as torch counts them: those of matrix products and convolutions."""
     batch = Batch(images[indices[0]], None, indices[0])
     with FlopCounterMode(display=False) as counter:
         run.step(run.state, random.key(1, device=images.device), batch)
@@ -112,7 +112,7 @@ def _our_epoch(run: Ours, images: Tensor, indices: list[Tensor]) -> None:
     state, key = run.state, random.key(1, device=images.device)
     for index in indices:
         state, info = run.step(state, key, Batch(images[index], None, index))
-        info["loss"].item()  # as zoo's loop, which looks at each loss
+        info["loss"].item()  # as in zoo's loop, which reads each loss
 
 
 def _their_epoch(peer: Theirs, view: Callable[[Tensor], Tensor], images: Tensor, indices: list[Tensor]) -> None:
@@ -126,7 +126,7 @@ def _their_epoch(peer: Theirs, view: Callable[[Tensor], Tensor], images: Tensor,
 def _models(
     network: Network, models: int, device: str, options: Options, wait: Callable[[], Any]
 ) -> Iterator[dict[str, Any]]:
-    """A step of several models with seeds of their own: all under vmap, against one after the other."""
+    """A step of several models with different seeds: all under vmap, against one after the other."""
     network = network._replace(setting=network.setting._replace(batch=8 if options.quick else 256))
     run = ours(network, "eager float32", device)
     keys = random.split(random.key(0, device=device), models)

@@ -1,7 +1,7 @@
-"""How everything is measured: turn by turn, medians with quartiles, and the same form for every line.
+"""How everything is measured: in alternating turns, as medians with quartiles, with the same form for every line.
 
-Contenders take turns (A B C A B C ...), so that a slow minute of the machine falls on all of them. A line compares the
-medians of two; a ratio above 1 says that ours is the better by so much, be it faster or smaller.
+Contenders take turns (A B C A B C ...), so that a slow minute of the machine affects all of them. A line compares the
+medians of two contenders; a ratio above 1 means that ours is better by that factor, whether faster or smaller.
 """
 
 import importlib.util
@@ -21,13 +21,13 @@ PEERS = ("kornia", "lightly")  # of the extra `bench`
 
 
 class Options(NamedTuple):
-    """What a run was asked for.
+    """The options of a run.
 
     Attributes:
-        quick: tiny sizes, which only show that everything runs; nothing is compiled.
-        repeats: turns that each contender gets.
-        threads: of every process.
-        profile: time every augmentation alone, too.
+        quick: use tiny sizes, which only test that everything runs; nothing is compiled.
+        repeats: turns per contender.
+        threads: threads per process.
+        profile: also time every augmentation alone.
     """
 
     quick: bool
@@ -37,23 +37,23 @@ class Options(NamedTuple):
 
 
 class Runs(NamedTuple):
-    """What a contender did.
+    """The times of a contender.
 
     Attributes:
-        first: seconds of the call before the turns, in which it compiles, starts workers, and fills caches.
-        seconds: of each turn.
+        first: seconds of the call before the turns, which compiles, starts workers, and fills caches.
+        seconds: seconds of each turn.
     """
 
     first: float
     seconds: list[float]
 
     def rate(self, n: float) -> list[float]:
-        """How many per second, if a turn makes `n`."""
+        """Items per second, if a turn makes `n` of them."""
         return [n / seconds for seconds in self.seconds]
 
 
 class Check(NamedTuple):
-    """Whether ours and a peer compute the same: what was found, and what may be at most."""
+    """Whether ours and a peer compute the same: the difference found, and its limit."""
 
     name: str
     found: float
@@ -61,25 +61,25 @@ class Check(NamedTuple):
 
     @property
     def passed(self) -> bool:
-        """False also where nothing comparable was found (NaN)."""
+        """False also if nothing comparable was found (NaN)."""
         return self.found <= self.at_most
 
 
 def say(text: str) -> None:
-    """Progress, on stderr."""
+    """Print progress to stderr."""
     print(f"{time.strftime('%H:%M:%S')}  {text}", file=sys.stderr, flush=True)
 
 
 def alternate(
     title: str, contenders: Mapping[str, Callable[[], Any]], repeats: int, *, synchronize: Callable[[], Any] = int
 ) -> dict[str, Runs]:
-    """The times of all contenders, in turn, after one call of each that does not count.
+    """The times of all contenders in alternating turns, after one call of each that does not count.
 
     Args:
-        title: for the progress lines.
-        contenders: the work of one turn each.
-        repeats: turns.
-        synchronize: waits until what was called is done, on a device that works on its own.
+        title: title of the progress lines.
+        contenders: the work of one turn of each contender.
+        repeats: number of turns.
+        synchronize: waits for the work to finish, on an asynchronous device.
     """
 
     def seconds(name: str, turn: str) -> float:
@@ -99,7 +99,7 @@ def alternate(
 
 
 def spread(values: Sequence[float]) -> dict[str, Any]:
-    """Median and quartiles; of a single value, the value."""
+    """Median and quartiles; for a single value, all equal to it."""
     low, middle, high = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else 3 * [values[0]]
     return {"median": _round(middle), "quartiles": [_round(low), _round(high)]}
 
@@ -119,12 +119,12 @@ def line(
 
     Args:
         name: what is measured.
-        unit: of the values. More is better for those in `HIGHER_IS_BETTER`, less for all others.
+        unit: unit of the values. Higher is better for those in `HIGHER_IS_BETTER`, lower for all others.
         ours: a value per turn.
-        peer: what it is measured against.
-        theirs: its values.
-        floor: the ratio that is asked for.
-        ceiling: the value of ours that is asked for.
+        peer: the peer, if there is one.
+        theirs: the values of the peer.
+        floor: the required ratio.
+        ceiling: the limit for our value.
         note: what a reader must know.
     """
     ratio = None
@@ -145,7 +145,7 @@ def line(
 
 
 def not_run(name: str, reason: str) -> dict[str, Any]:
-    """What stands in place of a line that could not be measured."""
+    """The entry for a line that could not be measured."""
     say(f"{name}: not run: {reason}")
     return {"name": name, "not_run": reason}
 
@@ -158,7 +158,7 @@ def missing(package: str) -> str | None:
 
 
 def failed(checks: Sequence[Check]) -> str | None:
-    """Why a comparison would be none: the checks that did not pass. None if all did."""
+    """Why a comparison would be invalid: the checks that failed, or None if all passed."""
     for check in checks:
         say(f"check: {check.name}: {check.found:.3g}, at most {check.at_most:.3g}{'' if check.passed else ': FAILED'}")
     wrong = [f"{check.name} is {check.found:.3g}, at most {check.at_most:.3g}" for check in checks if not check.passed]
@@ -166,15 +166,15 @@ def failed(checks: Sequence[Check]) -> str | None:
 
 
 def best(runs: Mapping[str, Runs], names: Sequence[str]) -> str:
-    """The fastest of some contenders: a peer is measured in each way that its users run it, and the best one counts."""
+    """The fastest of some contenders: a peer is measured in every way that its users run it, and the best counts."""
     return min(names, key=lambda name: statistics.median(runs[name].seconds))
 
 
 def in_child(function: str, threads: int, /, **arguments: Any) -> Any:
-    """What a function of this package returns in a process of its own: `"scaling.step"`, arguments and result as JSON.
+    """The result of a function such as `"scaling.step"`, run in a separate process; arguments and result are JSON.
 
     Raises:
-        RuntimeError: if it failed; with its last words.
+        RuntimeError: if the process failed, with the end of its stderr.
     """
     module, _, name = function.rpartition(".")
     program = (
@@ -185,10 +185,10 @@ def in_child(function: str, threads: int, /, **arguments: Any) -> Any:
 
 
 def python(program: str, *arguments: str, threads: int) -> str:
-    """What a Python program prints in a fresh process.
+    """The output of a Python program in a new process.
 
     Raises:
-        RuntimeError: if it failed; with its last words.
+        RuntimeError: if the process failed, with the end of its stderr.
     """
     paths = [str(SCRIPTS), *filter(None, [os.environ.get("PYTHONPATH")])]
     variables = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": os.pathsep.join(paths)}
@@ -199,14 +199,14 @@ def python(program: str, *arguments: str, threads: int) -> str:
 
 
 def memory_mb() -> dict[str, float]:
-    """What this process holds, in MB: in all, the most so far, its own pages, and those of mapped files (Linux)."""
+    """The memory of this process in MB: total, peak, own pages, and pages of mapped files (Linux)."""
     names = {"VmRSS": "resident", "VmHWM": "peak", "RssAnon": "own", "RssFile": "mapped"}
     fields = dict(row.split(":", 1) for row in Path("/proc/self/status").read_text().splitlines())
     return {ours: int(fields[theirs].split()[0]) * 1024 / 1e6 for theirs, ours in names.items()}
 
 
 def forget_peak() -> None:
-    """Let the peak of this process start anew from what it holds now (Linux)."""
+    """Reset the peak memory of this process to its current memory (Linux)."""
     Path("/proc/self/clear_refs").write_text("5")
 
 

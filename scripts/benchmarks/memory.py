@@ -1,4 +1,4 @@
-"""What it costs to open CIFAR-10: time and memory, in a fresh process each time, against mapping the bare file."""
+"""The cost of opening CIFAR-10: time and memory, each time in a new process, against mapping the bare file."""
 
 import tempfile
 import time
@@ -43,7 +43,7 @@ def measure(options: Options) -> Iterator[dict[str, Any]]:
 
 
 def zoo_opens(path: str) -> dict[str, float]:
-    """Milliseconds, and MB by which memory grew."""
+    """The milliseconds that zoo takes, and the growth of memory in MB."""
     before = memory_mb()
     started = time.perf_counter()
     data = load_dataset(path)
@@ -54,7 +54,7 @@ def zoo_opens(path: str) -> dict[str, float]:
 
 
 def safetensors_opens(path: str) -> dict[str, float]:
-    """The same for the bare file: all its arrays, mapped."""
+    """The same for mapping all arrays of the bare file."""
     from safetensors import safe_open
 
     before = memory_mb()

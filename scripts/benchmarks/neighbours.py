@@ -38,7 +38,7 @@ def measure(options: Options) -> Iterator[dict[str, Any]]:
 
 
 def knn_peak(path: str, which: str) -> float:
-    """How far the memory of a fresh process rises over what it holds with the features loaded, in MB."""
+    """How much the memory of a new process grows beyond that with the features loaded, in MB."""
     with np.load(path) as file:
         arrays = Data(*(torch.from_numpy(file[name]) for name in Data._fields))
     contender = _knn_contenders(arrays)[which]
@@ -83,9 +83,9 @@ def _knn_contenders(data: Data) -> dict[str, Any]:
 
 
 def _same_neighbours(data: Data) -> Check:
-    """The share of test rows whose label is not the one that scikit-learn's neighbours vote for, by our rule for ties.
+    """The share of test rows whose label differs from the vote of scikit-learn's neighbours under our rule for ties.
 
-    Neighbours that are equally far to the last bit may be others, so that a few rows in a thousand can differ.
+    The choice among neighbours at exactly equal distance may differ, so that a few rows in a thousand can differ.
     """
     from sklearn.neighbors import NearestNeighbors
 

@@ -1,7 +1,7 @@
-"""What bfloat16 costs in accuracy, by which the default is chosen: S3a in both precisions, on held-out images.
+"""The cost of bfloat16 in accuracy, which decides the default: S3a in both precisions, on held-out images.
 
-The images are the last tenth of MNIST's training images, as for every choice (`scripts/validate.py`); the seeds are
-those of three runs in each precision, of half of the recipe's epochs.
+The images are the last tenth of MNIST's training images, as for every choice (`scripts/validate.py`). There are three
+runs with different seeds in each precision, of half of the recipe's epochs.
 """
 
 import tempfile

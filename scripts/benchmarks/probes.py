@@ -1,8 +1,8 @@
 """Logistic regression on real features over a grid of strengths, against scikit-learn.
 
 The features are those of an untrained ResNet-18 for the 60,000 + 10,000 images of Fashion-MNIST: 512 columns,
-standardised. A solver counts as done where its objective, evaluated in float64 by one and the same function, is within
-1e-5 of the least that was found; scikit-learn also where a finer tolerance brings it no further, in its favour.
+standardised. A solver counts as converged if its objective, evaluated in float64 by the same function for all, is
+within 1e-5 of the lowest one found; in its favour, scikit-learn also counts if a finer tolerance improves nothing.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ from zoo.data.datasets import channel_statistics, load_dataset
 from zoo.errors import ZooError
 
 STRENGTHS = tuple(10.0**exponent for exponent in (0, -0.5, -1, -1.5, -2, -2.5, -3, -3.5, -4, -4.5))
-TOLERANCES = (1e-5, 1e-6, 1e-7, 1e-8)  # of scikit-learn: the first that is exact enough, or as exact as it gets
+TOLERANCES = (1e-5, 1e-6, 1e-7, 1e-8)  # of scikit-learn: the first that is exact enough, or the best possible
 EXACT = 1e-5
 
 
@@ -50,10 +50,10 @@ def measure(options: Options) -> Iterator[dict[str, Any]]:
 
 
 def real_features(options: Options) -> Data:
-    """Those that probes are timed on; a few columns of few images if it is to be quick.
+    """The features that probes are timed on; in quick mode, a few columns of few images.
 
     Raises:
-        ZooError: if the dataset is not there.
+        ZooError: if the dataset is missing.
     """
     data = features("digits" if options.quick else "fashion_mnist", seed=0)
     if options.quick:
@@ -62,10 +62,10 @@ def real_features(options: Options) -> Data:
 
 
 def features(dataset: str, *, seed: int) -> Data:
-    """A dataset through an untrained ResNet-18, standardised by its training features."""
+    """The features of a dataset from an untrained ResNet-18, standardised by those of the training images."""
     data = load_dataset(dataset)
     train, test = data.train, data.test
-    assert train.labels is not None and test is not None and test.labels is not None  # both datasets have them
+    assert train.labels is not None and test is not None and test.labels is not None  # both datasets have all of these
     mean, std = channel_statistics(train.images)
     encoder = encoders.resnet18(in_channels=train.images.shape[1])
     params, batch_stats = encoder.init(random.key(seed))
@@ -90,7 +90,7 @@ def _logistic(data: Data, options: Options) -> Iterator[dict[str, Any]]:
     our_objectives = _objectives(data, fit.weights, fit.bias)
     found: dict[float, Tensor] = {}
     least, excess = our_objectives, {}
-    for finer in TOLERANCES:  # until a finer one confirms the one before
+    for finer in TOLERANCES:  # until a finer tolerance confirms the previous one
         found[finer] = _objectives(data, *_sklearn_path(data, finer))
         least = torch.stack([our_objectives, *found.values()]).amin(0)
         excess = {tolerance: ((each - least) / least).max().item() for tolerance, each in found.items()}
@@ -114,7 +114,7 @@ def _logistic(data: Data, options: Options) -> Iterator[dict[str, Any]]:
 
 
 def _sklearn_path(data: Data, tolerance: float) -> tuple[Tensor, Tensor]:
-    """Weights `[S, D, K]` and biases `[S, K]`, from the strongest penalty to the weakest, each from the last."""
+    """Weights `[S, D, K]` and biases `[S, K]`, from the strongest penalty to the weakest, each warm-started."""
     from sklearn.linear_model import LogisticRegression
 
     x, y = data.train_x.numpy(), data.train_y.numpy()

@@ -1,7 +1,7 @@
-"""How a step grows: images/s and peak memory against batch size, image side, and number of training images.
+"""How the cost of a step scales: images/s and peak memory by batch size, image side, and number of training images.
 
-Every size has a process of its own, so that its peak is its own. Steps are of SimCLR as `zoo pretrain` runs it, eager,
-float32; there is no peer here.
+Every size runs in a separate process, so that its peak memory is its own. Steps are those of SimCLR in `zoo pretrain`,
+eager, float32; there is no peer.
 """
 
 import time
@@ -40,9 +40,9 @@ def measure(options: Options) -> Iterator[dict[str, Any]]:
 def step(
     *, steps: int, quick: bool = False, batch: int | None = None, side: int | None = None, images: int | None = None
 ) -> dict[str, Any]:
-    """The rates of so many steps after a first one, and the memory of this process in MB, for one size."""
+    """The rates of a number of steps after a first one, and the memory of this process in MB, for one size."""
     network = S3A
-    if side is not None:  # one that takes every side, in the form for large images
+    if side is not None:  # a network that takes any side, in its form for large images
         network = RESNET18._replace(options={"stem": "imagenet"}, setting=RESNET18.setting._replace(size=side))
         batch = 4 if quick else 64
     size = batch or (8 if quick else 256)

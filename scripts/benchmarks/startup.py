@@ -1,4 +1,4 @@
-"""What it costs to start: the command, the imports, and loading a model."""
+"""The cost of starting: the command, the imports, and loading a model."""
 
 import hashlib
 import os
@@ -75,7 +75,7 @@ def _loading(options: Options) -> Iterator[dict[str, Any]]:
 
 
 def _untrained() -> PretrainedEncoder:
-    """A ResNet-18 that was trained for no step."""
+    """An untrained ResNet-18."""
     encoder = encoders.resnet18(in_channels=3, stem="cifar")
     params, batch_stats = encoder.init(random.key(0))
     recipe = zoo.Recipe(

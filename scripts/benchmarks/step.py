@@ -1,9 +1,9 @@
 """A whole step of SimCLR: two views, forward, backward, optimizer; ours against lightly's pipeline.
 
-Ours is built by zoo's own functions from a recipe, so that it is the step of `zoo pretrain`. Theirs is lightly's
+Ours is built from a recipe by zoo's own functions, so that it is the step of `zoo pretrain`. Theirs is lightly's
 transform in a DataLoader with two workers, the same network with the same weights as `torch.nn` modules, lightly's
-NTXentLoss and `torch.optim.SGD`; in the usual order of memory and in channels-last, of which the faster one counts.
-Both see the views of a batch as one batch of twice the size.
+NTXentLoss and `torch.optim.SGD`. It runs in the default memory format and in channels-last, and the faster one counts.
+Both process the views of a batch as one batch of twice the size.
 """
 
 import statistics
@@ -31,15 +31,15 @@ LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 0.06, 0.9, 5e-4
 
 
 class Network(NamedTuple):
-    """What is trained, and on what.
+    """The network that is trained, and its views.
 
     Attributes:
-        name: as the lines say it.
-        encoder: in `zoo.models.architectures.ENCODERS`.
-        options: of the encoder.
+        name: its name in the lines.
+        encoder: a name in `zoo.models.architectures.ENCODERS`.
+        options: options of the encoder.
         projector: widths of the head.
-        setting: of the views.
-        batches: steps in a turn.
+        setting: the setting of the views.
+        batches: steps per turn.
     """
 
     name: str
@@ -55,7 +55,7 @@ RESNET18 = Network(
     "ResNet-18, 32x32 colour", "resnet18", {"stem": "cifar"}, (2048, 256), COLOUR_32._replace(batch=256), 1
 )
 TEMPERATURE = 0.2
-# Which of our forms, against which of theirs, and the ratio that is asked for.
+# Our form, their form, and the required ratio.
 COMPARISONS = {
     S3A.name: (
         ("eager float32", "float32", 1.4),
@@ -74,7 +74,7 @@ BEST_FLOOR = 4.0  # the fastest of ours for s3a, against theirs in float32
 
 
 class Ours(NamedTuple):
-    """A run as `zoo pretrain` makes it from a recipe."""
+    """A run, built from a recipe as in `zoo pretrain`."""
 
     views: Views
     method: Method
@@ -93,7 +93,7 @@ def measure(options: Options) -> Iterator[dict[str, Any]]:
 
 
 def ours(network: Network, form: str, device: str = "cpu") -> Ours:
-    """Our step in a form, `"compiled bfloat16"` say, and where it starts."""
+    """Our step in a form such as `"compiled bfloat16"`, with its initial state."""
     kind, precision = form.split()
     recipe = Recipe(
         method="simclr",
@@ -122,7 +122,7 @@ def ours(network: Network, form: str, device: str = "cpu") -> Ours:
 
 
 class TheirModel(nn.Module):
-    """The encoder and the head as modules, with the weights that ours starts from."""
+    """The encoder and the head as modules, with our initial weights."""
 
     def __init__(self, network: Network, params: dict[str, Any]) -> None:
         super().__init__()
@@ -134,7 +134,7 @@ class TheirModel(nn.Module):
         self.projector.add_module("relu1", nn.ReLU())
         self.projector.add_module("linear2", nn.Linear(hidden, out))
         for module, part in ((self.encoder, "encoder"), (self.projector, "projector")):
-            # strict=False for the running statistics, which start as ours; a parameter that is missing is found here.
+            # strict=False because of the running statistics, which start like ours; missing parameters are found here.
             found = module.load_state_dict(tree.flatten(params[part]), strict=False)
             lacking = set(found.missing_keys) & {name for name, _ in module.named_parameters()}
             if lacking or found.unexpected_keys:
@@ -166,7 +166,7 @@ def _their_resnet18() -> nn.Module:
 
 
 class Theirs:
-    """lightly's pipeline: `turn()` runs through the loader once."""
+    """lightly's pipeline: `turn()` makes one pass over the loader."""
 
     def __init__(
         self, network: Network, params: dict[str, Any], loader: DataLoader | None, form: str, device: str = "cpu"
@@ -183,7 +183,7 @@ class Theirs:
         self.loader = loader
 
     def step(self, views: list[Tensor]) -> float:
-        """One step on given views; its loss."""
+        """Make one step on the given views; returns its loss."""
         images = torch.cat(views).contiguous(memory_format=self.order)
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             z = self.model(images)
@@ -194,7 +194,7 @@ class Theirs:
         return loss.item()
 
     def turn(self) -> None:
-        """An epoch."""
+        """Train for one epoch."""
         assert self.loader is not None
         for views in self.loader:
             self.step(views)
@@ -250,11 +250,11 @@ def _our_turn(run: Ours, images: Tensor, batch: int) -> None:
     state, key = run.state, random.key(1)
     for index in torch.randperm(len(images)).split(batch):
         state, info = run.step(state, key, Batch(images[index], None, index))
-        info["loss"].item()  # as zoo's loop and theirs do, which look at each loss
+        info["loss"].item()  # as in zoo's loop and theirs, which read each loss
 
 
 def _same_step(network: Network, images: Tensor) -> list[Check]:
-    """The same views, weights and optimizer give the same loss, before and after a step; the losses also alone."""
+    """Check that equal views, weights and optimizers give equal losses before and after a step, and the loss alone."""
     from lightly.loss import NTXentLoss
 
     index = torch.arange(network.setting.batch)
@@ -276,7 +276,7 @@ def _same_step(network: Network, images: Tensor) -> list[Check]:
 
 
 class Convolutions(TorchDispatchMode):
-    """Every convolution that runs inside, forward and backward, to run again: `calls`."""
+    """Records every convolution inside the context, forward and backward, in `calls`, to run them again."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -289,7 +289,7 @@ class Convolutions(TorchDispatchMode):
 
 
 def _convolutions_alone(network: Network, images: Tensor) -> Callable[[], None]:
-    """The convolutions of our steps in bfloat16 on as many batches, and nothing else."""
+    """Only the convolutions of our steps in bfloat16, on the same number of batches."""
     run, index = ours(network, "eager bfloat16"), torch.arange(network.setting.batch)
     with Convolutions() as convolutions:
         run.step(run.state, random.key(1), Batch(images[index], None, index))
@@ -303,7 +303,7 @@ def _convolutions_alone(network: Network, images: Tensor) -> Callable[[], None]:
 
 
 def _shares(network: Network, images: Tensor, options: Options) -> Iterator[dict[str, Any]]:
-    """How much of our step the views and the optimizer take, each timed alone beside the whole."""
+    """The share of our step that the views and the optimizer take; each is timed alone, as is the whole step."""
     batch = Batch(images[: network.setting.batch], None, torch.arange(network.setting.batch))
     run, key = ours(network, "eager float32"), random.key(1)
     state = run.state

@@ -1,9 +1,9 @@
-"""Two random views of every image of a batch: ours against torchvision, kornia and lightly, and the bare copy.
+"""Two random views of every image of a batch: ours against torchvision, kornia and lightly, and a bare copy.
 
-The same operations in the same order on the same uint8 images (smooth noise: no cost depends on the values).
-torchvision and lightly work image by image in a DataLoader with two workers; kornia, as ours, on whole batches in this
-process. Ours is what `zoo pretrain` runs: the batch is gathered by index, and drawn by `draw_views`. Peers are as they
-come: lightly rotates to the nearest pixel and blurs by PIL's boxes, kornia draws one order of jitter for a batch.
+All apply the same operations in the same order to the same uint8 images (smooth noise: no cost depends on the values).
+torchvision and lightly process single images in a DataLoader with two workers; kornia, like ours, processes whole
+batches in this process. Ours is what `zoo pretrain` runs: `draw_views` on a batch gathered by index. Peers run
+unmodified: lightly rotates to the nearest pixel and blurs with PIL's boxes, kornia draws one jitter order per batch.
 """
 
 import statistics
@@ -32,18 +32,18 @@ class Setting(NamedTuple):
     """The operations of a view, in the order of the fields from `scale` on; normalisation comes last.
 
     Attributes:
-        name: as the lines say it.
+        name: its name in the lines.
         channels: 1 or 3.
-        size: side of the images and of the views.
-        batch: images.
-        batches: in a turn, full size and quick; even, so that two workers share them equally.
-        scale: of the crop's area.
-        flip: its probability.
-        degrees: the greatest rotation; 0 for none.
+        size: side of the images and views in pixels.
+        batch: images per batch.
+        batches: batches per turn; even, so that two workers share them equally.
+        scale: range of the crop's area.
+        flip: probability of a flip.
+        degrees: the largest rotation; 0 for none.
         jitter: brightness, contrast, saturation, hue; with probability .8, in random order.
-        grey: probability.
-        blur: probability, sigma .1 to 2, kernel a tenth of the side.
-        floors: the ratios that are asked for: to torchvision and kornia, eager; to the same, compiled.
+        grey: probability of grey.
+        blur: probability of a blur, with sigma .1 to 2 and a kernel of a tenth of the side.
+        floors: the required ratios: to torchvision and kornia, eager; to the same, compiled.
     """
 
     name: str
@@ -61,17 +61,17 @@ class Setting(NamedTuple):
 
     @property
     def mean(self) -> tuple[float, ...]:
-        """Per channel, for the normalisation."""
+        """Mean per channel, for the normalisation."""
         return self.channels * (0.5,)
 
     @property
     def std(self) -> tuple[float, ...]:
-        """Per channel, likewise."""
+        """Standard deviation per channel, for the normalisation."""
         return self.channels * (0.25,)
 
     @property
     def kernel(self) -> int:
-        """Side of the blur's kernel in pixels."""
+        """Side of the blur kernel in pixels."""
         return 2 * max(1, self.size // 20) + 1
 
 
@@ -104,7 +104,7 @@ def noise(n: int, channels: int, size: int) -> Tensor:
 
 
 def recipe_views(setting: Setting) -> tuple[tuple[str, dict[str, Any]], ...]:
-    """The operations as a recipe names them."""
+    """The operations in the form of a recipe."""
     steps: list[tuple[str, dict[str, Any]]] = [
         ("random_resized_crop", {"size": setting.size, "scale": setting.scale, "flip": setting.flip})
     ]
@@ -136,7 +136,7 @@ def zoo_views(setting: Setting) -> Views:
 
 
 def lightly_transform(setting: Setting) -> Callable[[Any], Any]:
-    """The two views of a PIL image that lightly makes."""
+    """The transform by lightly that makes two views of a PIL image."""
     from lightly.transforms.simclr_transform import SimCLRTransform
 
     brightness, contrast, saturation, hue = setting.jitter or (0.0, 0.0, 0.0, 0.0)
@@ -159,14 +159,14 @@ def lightly_transform(setting: Setting) -> Callable[[Any], Any]:
 
 
 def in_workers(dataset: Dataset, setting: Setting) -> DataLoader:
-    """Batches of a dataset from workers that stay, each with one thread, as is usual."""
+    """Batches of a dataset from persistent workers with one thread each, as is common."""
     return DataLoader(
         dataset, setting.batch, shuffle=True, drop_last=True, num_workers=WORKERS, persistent_workers=True
     )
 
 
 class PilImages(Dataset):
-    """Images as PIL has them, as from an image folder, and two views of each."""
+    """PIL images, as from an image folder, with two views of each."""
 
     def __init__(self, images: Tensor, transform: Callable[[Any], Any]) -> None:
         self.arrays = images.permute(0, 2, 3, 1).squeeze(-1).contiguous().numpy()
@@ -180,7 +180,7 @@ class PilImages(Dataset):
 
 
 class TensorImages(Dataset):
-    """Images as uint8 tensors, and two views of each."""
+    """Images as uint8 tensors, with two views of each."""
 
     def __init__(self, images: Tensor, transform: Callable[[Any], Any]) -> None:
         self.images, self.transform = images, transform
@@ -193,7 +193,7 @@ class TensorImages(Dataset):
 
 
 class _Twice:
-    """Two views by torchvision's transforms, for an image of either form."""
+    """Two views by torchvision's transforms, for a PIL image or a tensor."""
 
     def __init__(self, view: Callable[[Any], Any]) -> None:
         self.view = view
@@ -231,7 +231,7 @@ def kornia_view(setting: Setting, cropping_mode: str) -> torch.nn.Module:
     if setting.degrees:
         steps.append(K.RandomRotation(setting.degrees, p=1.0))
     if setting.jitter:
-        steps.append(K.ColorJitter(*setting.jitter, p=0.8))  # one order for the batch: less than the others do
+        steps.append(K.ColorJitter(*setting.jitter, p=0.8))  # one order per batch: less work than the others
     if setting.grey:
         steps.append(K.RandomGrayscale(p=setting.grey))
     if setting.blur:
@@ -243,7 +243,7 @@ def _compare(setting: Setting, options: Options) -> Iterator[dict[str, Any]]:
     images = noise(setting.batch * setting.batches, setting.channels, setting.size)
     indices = torch.randperm(len(images), generator=torch.Generator().manual_seed(0)).split(setting.batch)
     views, key = zoo_views(setting), random.key(0)
-    torch.compiler.reset()  # another size would else be compiled for all sizes, which is slower
+    torch.compiler.reset()  # else a new size would compile for dynamic sizes, which is slower
     compiled = torch.compile(_draw, backend="eager" if options.quick else "inductor")
     torch.manual_seed(0)
 
@@ -259,7 +259,7 @@ def _compare(setting: Setting, options: Options) -> Iterator[dict[str, Any]]:
         scaled = images[index].float() / 255
         return view(scaled), view(scaled)
 
-    # How a contender makes the views of the first batch, for the check; and what it does in a turn.
+    # `draws` makes a contender's views of the first batch, for the check; `turns` is its work in a turn.
     draws: dict[str, Callable[[Tensor], Any]] = {
         "eager": lambda index: _draw(views, key, images, index),
         "compiled": lambda index: compiled(views, key, images, index),
@@ -344,11 +344,11 @@ def _alike(setting: Setting, name: str, draws: dict[str, Callable[[Tensor], Any]
 
 
 def alike(name: str, ours: Tensor, theirs: Tensor) -> list[Check]:
-    """Whether two sets of views `[N, C, H, W]` are distributed alike: their means, spreads and colours, to six errors.
+    """Whether two sets of views `[N, C, H, W]` have the same distribution of means, spreads and colours, to six errors.
 
-    That an operation gives the same pixels for the same parameters is tested with the library; this is to find a
-    change of colours or a black corner that was left out or set otherwise. It does not see other crops or blurs.
-    Interpolation may differ, by .05 of a standard deviation.
+    The library's tests check that an operation gives the same pixels for the same parameters. This check detects
+    colour changes or black corners that are missing or configured differently. It does not detect different crops or
+    blurs. Interpolation may differ, by .05 of a standard deviation.
     """
     if ours.shape != theirs.shape:
         return [Check(f"{name}: shape {list(theirs.shape)}, ours {list(ours.shape)}", torch.nan, 0)]
@@ -373,12 +373,12 @@ def _spread(views: Tensor) -> Tensor:
 
 
 def _colour(views: Tensor) -> Tensor:
-    """How far the channels of a pixel are apart; 0 for grey."""
+    """How much the channels of a pixel differ; 0 for grey."""
     return views.std(1, correction=0).flatten(1).mean(1)
 
 
 def _profile(setting: Setting, options: Options) -> Iterator[dict[str, Any]]:
-    """Every operation alone, for one view of a batch: milliseconds, and its part of their sum."""
+    """Every operation alone, for one view of a batch: milliseconds, and its share of the sum."""
     images = noise(setting.batch, setting.channels, setting.size)
     scaled, index, key = images.float() / 255, torch.arange(setting.batch), random.key(0)
     keys = random.fold_in(key, index)

@@ -1,4 +1,4 @@
-"""SimCLR on scikit-learn's digits: the smallest whole run, seconds to minutes on any machine.
+"""SimCLR on scikit-learn's digits: the smallest complete run, seconds to minutes on any machine.
 
     python scripts/recipes/simclr_resnet8_digits.py [--out OUT]      # all options of `zoo pretrain`
 

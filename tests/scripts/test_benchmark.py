@@ -1,4 +1,4 @@
-"""The benchmark runs, compares the right way round, refuses unequal work, and the README says what it found."""
+"""The benchmark runs, compares in the right direction, rejects unequal work, and the README has its results."""
 
 import datetime
 import importlib.util
@@ -18,7 +18,7 @@ SCRIPTS = ROOT / "scripts"
 
 @pytest.fixture
 def parts(monkeypatch):
-    """Lets a test import `benchmarks.NAME`, as scripts/benchmark.py does."""
+    """Let a test import `benchmarks.NAME`, as scripts/benchmark.py does."""
     monkeypatch.syspath_prepend(str(SCRIPTS))
 
 
@@ -35,7 +35,7 @@ def script(name):
 
 
 def check_rows(part):
-    """Every line of a part has the promised shape, and its ratio is that of its medians, the right way round."""
+    """Check that every line of a part has the documented form, and the ratio of its medians in the right direction."""
     datetime.date.fromisoformat(part["date"])
     assert part["command"].startswith("python scripts/benchmark.py --threads 1 --quick") and part["repeats"] == 1
     assert part["load_before"] >= 0 and 1 <= part["usable_cores"]
@@ -104,7 +104,7 @@ def test_quick_views_and_steps_are_measured_beside_their_peers(tmp_path):
 
 
 @pytest.mark.slow
-def test_what_is_for_a_gpu_runs(parts):
+def test_the_gpu_part_runs(parts):
     from benchmarks.gpu import measure_on
     from benchmarks.measuring import Options
 
@@ -164,7 +164,7 @@ def test_a_peer_that_computes_something_else_is_not_compared(parts):
     assert failed([Check("a value that is none", float("nan"), 1.0)])
 
 
-def test_it_says_what_it_was_not_asked_rightly(tmp_path):
+def test_wrong_options_are_refused(tmp_path):
     result = benchmark("--only", "veiws", check=False)
     assert result.returncode == 2 and "got veiws" in result.stderr
     result = benchmark("--repeats", 3, check=False)
@@ -179,7 +179,7 @@ def test_a_machine_is_named_after_its_processor_cores_and_gpu():
 
 
 def test_the_table_of_the_readme_is_what_was_measured(tmp_path):
-    """That of this repository is checked with all generated texts; here it changes with the file it is made of."""
+    """This repository's table is checked with all generated texts; here it changes with the file it is made from."""
     tables = script("make_tables")
     (tmp_path / "README.md").write_text("# x\n\n<!-- benchmark: here -->\nold\n<!-- end -->\n\nafter\n")
     assert "Nothing was measured yet" in tables.generated(tmp_path)[tmp_path / "README.md"]

@@ -1,4 +1,4 @@
-"""Scripts are commands, too: what is wrong is one line and exit code 2, and a recipe's file is `zoo pretrain`."""
+"""Scripts are commands, too: bad input gives one line and exit code 2, and a recipe's file runs `zoo pretrain`."""
 
 import subprocess
 import sys
