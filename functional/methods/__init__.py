@@ -6,6 +6,7 @@
     moco_v3       predict the slow copy's output, among those of the batch            Chen, Xie, He 2021
     simsiam       predict the other view, with neither negatives nor a slow copy      Chen, He 2021
     supervised    a linear classifier on labels: the baseline                         He et al. 2015
+    triplet       closer to an image of the same class than to one of another         Hoffer, Ailon 2014
 
 `zoo` identifies a method by the name of its function here.
 """
@@ -16,3 +17,4 @@ from functional.methods.moco_v3 import moco_v3 as moco_v3
 from functional.methods.simclr import simclr as simclr
 from functional.methods.simsiam import simsiam as simsiam
 from functional.methods.supervised import supervised as supervised
+from functional.methods.triplet import triplet as triplet

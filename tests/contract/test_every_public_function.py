@@ -451,6 +451,7 @@ CASES = {
     **pretext(methods.moco_v3, smooth=False, views=FLIP, projector=(3, 3), predictor=3, momentum=0.9),
     **pretext(methods.simsiam, smooth=False, views=FLIP, projector=(3, 3), predictor=3),
     **pretext(methods.supervised, views=FLIP, classes=2),
+    **pretext(methods.triplet, views=FLIP, margin=1.0, projector=(3,)),
     "training.init": drawn(lambda key: training.init(METHOD, SGD, key)),
     "training.make_train_step": Case(
         one_training_step, lambda seed: (random.key(seed), pixels(seed, batch=8)), draws=True, blind=False
