@@ -1,9 +1,9 @@
-"""Write what is measured where it is read: tables in README.md, cards, and the results in the docstrings of recipes.
+"""Write measured results where they are read: tables in README.md, cards, and the docstrings of recipes.
 
 All of it comes from the ledger in model_cards/results and from benchmarks/: no result is typed by hand.
 
 python scripts/make_tables.py            # write them
-python scripts/make_tables.py --check    # exit 1 if one is stale
+python scripts/make_tables.py --check    # exit 1 if any is stale
 """
 
 import json
@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def generated(root: Path) -> dict[Path, str]:
-    """What every generated file should hold, from the ledger and the configurations."""
+    """The expected text of every generated file, from the ledger and the configurations."""
     ledgers = {path.stem: json.loads(path.read_text()) for path in sorted(root.glob("model_cards/results/*.json"))}
     texts = {}
     for name, ledger in ledgers.items():
@@ -60,7 +60,7 @@ def with_result(source: str, ledger: Mapping[str, Any]) -> str:
 
 
 def _result_in_words(ledger: Mapping[str, Any]) -> str:
-    """What a seed costs, and the accuracy of the encoder for each number of labels."""
+    """The cost per seed, and the accuracy of the encoder for each number of labels."""
     minutes = statistics.fmean(ledger["training_seconds"]) / 60
     here, rows = ledger["environment"], [row for row in ledger["results"] if row["features"] == "encoder"]
     accuracies = [
@@ -70,14 +70,14 @@ def _result_in_words(ledger: Mapping[str, Any]) -> str:
     tests = {whole_dataset(row["data"]): f"{row['test_images']:,}" for row in rows}
     on = " and ".join(f"the {n} test images of {data}" for data, n in tests.items())
     return (
-        f"Result: {minutes:.1f} minutes a seed on {here['processor']}, threads: {here['threads']}. Linear probe, "
+        f"Result: {minutes:.1f} minutes per seed on {here['processor']}, threads: {here['threads']}. Linear probe, "
         f"accuracy in % on {on}, mean +- standard deviation over seeds and draws: {', '.join(accuracies)}. "
         f"Measured by `{ledger['command']}`."
     )
 
 
 def benchmark_table(parts: Mapping[str, Any], *, everything: bool = False) -> str:
-    """The table of parts of `scripts/benchmark.py`: what has a peer or a limit, or all of it, with notes."""
+    """The table of parts of `scripts/benchmark.py`: the lines with a peer or a limit, or all lines, with notes."""
     columns = ["ours is better by", "asked for", "what", "ours", "theirs", "peer", *(["note"] if everything else [])]
     lines = [_cells(columns), _cells(["---:", "---:", "---", "---:", "---:", "---", "---"][: len(columns)])]
     for part in parts.values():

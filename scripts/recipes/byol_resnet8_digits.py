@@ -2,7 +2,7 @@
 
     python scripts/recipes/byol_resnet8_digits.py [--out OUT]      # all options of `zoo pretrain`
 
-Result: 1.3 minutes a seed on AMD EPYC, threads: 1. Linear probe, accuracy in % on the 500 test images of digits, mean
+Result: 1.3 minutes per seed on AMD EPYC, threads: 1. Linear probe, accuracy in % on the 500 test images of digits, mean
 +- standard deviation over seeds and draws: 61.0 +- 11.2 with 10 labels (n = 15), 83.9 +- 4.7 with 50 labels (n = 15),
 87.0 +- 4.6 with 100 labels (n = 15), 93.0 +- 2.3 with 1,297 labels (n = 3). Measured by `python scripts/release.py
 scripts/recipes/byol_resnet8_digits.py --seeds 3`.

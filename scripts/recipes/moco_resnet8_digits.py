@@ -2,7 +2,7 @@
 
     python scripts/recipes/moco_resnet8_digits.py [--out OUT]      # all options of `zoo pretrain`
 
-Result: 0.5 minutes a seed on AMD EPYC, threads: 1. Linear probe, accuracy in % on the 500 test images of digits, mean
+Result: 0.5 minutes per seed on AMD EPYC, threads: 1. Linear probe, accuracy in % on the 500 test images of digits, mean
 +- standard deviation over seeds and draws: 68.7 +- 7.6 with 10 labels (n = 15), 88.1 +- 3.4 with 50 labels (n = 15),
 91.3 +- 2.7 with 100 labels (n = 15), 96.1 +- 1.6 with 1,297 labels (n = 3). Measured by `python scripts/release.py
 scripts/recipes/moco_resnet8_digits.py --seeds 3`.

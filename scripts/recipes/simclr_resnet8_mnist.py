@@ -2,9 +2,9 @@
 
     python scripts/recipes/simclr_resnet8_mnist.py [--out OUT]      # all options of `zoo pretrain`
 
-Result: 8.4 minutes a seed on AMD EPYC, threads: 2. Linear probe, accuracy in % on the 10,000 test images of mnist, mean
-+- standard deviation over seeds and draws: 94.1 +- 0.8 with 100 labels (n = 15), 98.0 +- 0.2 with 1,000 labels (n =
-15), 98.8 +- 0.1 with 6,000 labels (n = 3), 99.0 +- 0.1 with 12,000 labels (n = 3). Measured by `python
+Result: 8.4 minutes per seed on AMD EPYC, threads: 2. Linear probe, accuracy in % on the 10,000 test images of mnist,
+mean +- standard deviation over seeds and draws: 94.1 +- 0.8 with 100 labels (n = 15), 98.0 +- 0.2 with 1,000 labels (n
+= 15), 98.8 +- 0.1 with 6,000 labels (n = 3), 99.0 +- 0.1 with 12,000 labels (n = 3). Measured by `python
 scripts/release.py scripts/recipes/simclr_resnet8_mnist.py --seeds 3`.
 """
 

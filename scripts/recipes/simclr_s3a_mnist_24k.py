@@ -2,7 +2,7 @@
 
     python scripts/recipes/simclr_s3a_mnist_24k.py [--out OUT]      # all options of `zoo pretrain`
 
-Result: 7.3 minutes a seed on Intel(R) Xeon(R) Processor, threads: 1. Linear probe, accuracy in % on the 10,000 test
+Result: 7.3 minutes per seed on Intel(R) Xeon(R) Processor, threads: 1. Linear probe, accuracy in % on the 10,000 test
 images of mnist, mean +- standard deviation over seeds and draws: 92.9 +- 1.2 with 100 labels (n = 15), 97.2 +- 0.3 with
 1,000 labels (n = 15), 98.3 +- 0.1 with 6,000 labels (n = 3), 98.5 +- 0.1 with 12,000 labels (n = 3). Measured by
 `python scripts/release.py scripts/recipes/simclr_s3a_mnist_24k.py --seeds 3 --clusters`.

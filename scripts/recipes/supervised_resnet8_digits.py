@@ -2,7 +2,7 @@
 
     python scripts/recipes/supervised_resnet8_digits.py [--out OUT]      # all options of `zoo pretrain`
 
-Result: 0.4 minutes a seed on AMD EPYC, threads: 1. Linear probe, accuracy in % on the 500 test images of digits, mean
+Result: 0.4 minutes per seed on AMD EPYC, threads: 1. Linear probe, accuracy in % on the 500 test images of digits, mean
 +- standard deviation over seeds and draws: 96.3 +- 0.7 with 10 labels (n = 15), 97.1 +- 0.6 with 50 labels (n = 15),
 97.4 +- 0.7 with 100 labels (n = 15), 97.8 +- 0.4 with 1,297 labels (n = 3). Measured by `python scripts/release.py
 scripts/recipes/supervised_resnet8_digits.py --seeds 3`.

@@ -132,7 +132,7 @@ BROKEN = {
     "no configuration": (lambda d: (d / "config.json").unlink(), "has no config.json"),
     "no weights": (lambda d: (d / "model.safetensors").unlink(), "model.safetensors: no such file"),
     "one bit": (flip_a_bit, "SHA-256"),
-    "cut short": (lambda d: (d / "model.safetensors").write_bytes(b"123"), "copy or download it again"),
+    "truncated": (lambda d: (d / "model.safetensors").write_bytes(b"123"), "copy or download it again"),
     "not JSON": (lambda d: (d / "config.json").write_text("{"), "not JSON"),
     "a list": (lambda d: (d / "config.json").write_text("[]"), "expected format_version 1"),
     "newer": (lambda d: edit(d, format_version=99), "expected format_version 1, got 99; install a newer funczoo"),
