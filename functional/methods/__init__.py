@@ -5,6 +5,7 @@
     moco          find the other view among thousands of earlier images               Chen et al. 2020 (v2)
     moco_v3       predict the slow copy's output, among those of the batch            Chen, Xie, He 2021
     simsiam       predict the other view, with neither negatives nor a slow copy      Chen, He 2021
+    rotation      recognise by how many quarter turns an image was rotated            Gidaris et al. 2018
     supervised    a linear classifier on labels: the baseline                         He et al. 2015
     triplet       closer to an image of the same class than to one of another         Hoffer, Ailon 2014
 
@@ -14,6 +15,7 @@
 from functional.methods.byol import byol as byol
 from functional.methods.moco import moco as moco
 from functional.methods.moco_v3 import moco_v3 as moco_v3
+from functional.methods.rotation import rotation as rotation
 from functional.methods.simclr import simclr as simclr
 from functional.methods.simsiam import simsiam as simsiam
 from functional.methods.supervised import supervised as supervised

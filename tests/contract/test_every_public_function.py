@@ -450,6 +450,7 @@ CASES = {
     **pretext(methods.moco, smooth=False, views=FLIP, projector=(3, 3), queue_size=6, groups=2, momentum=0.9),
     **pretext(methods.moco_v3, smooth=False, views=FLIP, projector=(3, 3), predictor=3, momentum=0.9),
     **pretext(methods.simsiam, smooth=False, views=FLIP, projector=(3, 3), predictor=3),
+    **pretext(methods.rotation, views=FLIP, head=(3,)),
     **pretext(methods.supervised, views=FLIP, classes=2),
     **pretext(methods.triplet, views=FLIP, margin=1.0, projector=(3,)),
     "training.init": drawn(lambda key: training.init(METHOD, SGD, key)),
