@@ -29,7 +29,7 @@ from functional.streams import Stream, image_keys
 
 
 class State(NamedTuple):
-    """What training carries beside the parameters.
+    """The state of training besides the parameters.
 
     Attributes:
         batch_stats: the encoder's running statistics.
@@ -45,16 +45,17 @@ def triplet(encoder: Encoder, *, views: Views, margin: float = 10.0, projector: 
         encoder: any `Encoder`.
         views: the augmentation of the training images.
         margin: $m$ > 0 of `losses.triplet`, in the units of the embeddings.
-        projector: widths of a projection head's layers, the last one the dimension of the loss; none to embed by the
-            features themselves.
+        projector: widths of a projection head's layers, the last one the dimension of the loss; without any, the
+            features themselves are the embeddings.
 
     Returns:
         A `Method` that learns from labels. `params` has `"encoder"`, and `"projector"` if there is one; `info` has
-        `active`, the share of triplets whose loss is above 0, and `embedding_std`, the spread of the embeddings per
+        `active`, the fraction of triplets whose loss is above 0, and `embedding_std`, the spread of the embeddings per
         dimension: 1 when they point in all directions, 0 when they have collapsed.
 
     Raises:
-        ValueError: for a margin or a width not above 0, or more than one view; in the loss, for a batch without labels.
+        ValueError: if the margin or a width is not above 0 or there is more than one view; in the loss, if labels are
+            missing.
 
     Example:
         >>> from functional import encoders
@@ -76,14 +77,14 @@ def triplet(encoder: Encoder, *, views: Views, margin: float = 10.0, projector: 
 
     def loss(params: Params, state: State, key: Key, batch: Batch, /) -> tuple[Tensor, tuple[State, Info]]:
         if batch.labels is None:
-            raise ValueError("triplet: expected labels, got none; train on data that has them")
+            raise ValueError("triplet: expected labels, got none; train on labelled data")
         (x,) = augmentations.draw_views(views, key, batch)
         keys, own_keys = (image_keys(key, stream, batch.index)[0] for stream in (Stream.SAMPLES, Stream.ENCODER))
         h, batch_stats = encoder.apply(params["encoder"], state.batch_stats, x, train=True, key=own_keys)
         z, _ = projection.apply(params.get("projector", {}), {}, h, train=True)
         same = batch.labels[:, None] == batch.labels
         itself = torch.eye(len(z), dtype=torch.bool, device=z.device)
-        # One number per pair of images, from the key of the one and the index of the other, whatever their order.
+        # One number per pair, from the key of one image and the index of the other: the batch's order has no effect.
         u = random.uniform(random.fold_in(keys[:, None], batch.index))
         positive, negative = (torch.where(candidates, u, -1).argmax(1) for candidates in (same & ~itself, ~same))
         found = (same & ~itself).any(1) & (~same).any(1)
