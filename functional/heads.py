@@ -6,8 +6,6 @@ The batch norms of MLPs therefore keep no running statistics and normalise by th
 
 from itertools import pairwise
 
-import torch
-
 from functional import layers
 from functional.layers import Layer
 
@@ -88,21 +86,28 @@ def prediction_mlp(in_features: int, hidden: int, out_features: int, *, last_bia
 
 
 def s5_decoder(latent_dim: int = 4, *, out_channels: int = 1) -> Layer:
-    """From latents to images: `[B, latent_dim] -> [B, out_channels, 28, 28]` in 0..1, the decoder for `encoders.s5`.
+    """From latents to the logits of images: `[B, latent_dim] -> [B, out_channels, 28, 28]`, to decode `encoders.s5`.
 
     Linear to 128 and 288, ReLU after each, reshaped to 32 maps of 3 x 3; transposed convolutions of stride 2 to 16, 8
-    and `out_channels` maps of 7, 14 and 28 pixels, batch norm and ReLU in between; sigmoid.
+    and `out_channels` maps of 7, 14 and 28 pixels, batch norm and ReLU in between. The sigmoid of the outputs is the
+    image, in 0..1.
 
     Args:
         latent_dim: the `feature_dim` of the encoder.
         out_channels: channels of the images.
 
     Example:
+        >>> import torch
         >>> from functional import random
         >>> decoder = s5_decoder()
         >>> params, batch_stats = decoder.init(random.key(0))
-        >>> decoder.apply(params, batch_stats, torch.zeros(2, 4))[0].shape
+        >>> logits, _ = decoder.apply(params, batch_stats, torch.zeros(2, 4))
+        >>> logits.sigmoid().shape
         torch.Size([2, 1, 28, 28])
+
+    Note:
+        The published network ends in the sigmoid. `losses.binary_cross_entropy` takes logits, from which it stays
+        accurate where the sigmoid rounds to 0 or 1.
     """
     return layers.serial(
         linear1=layers.linear(latent_dim, 128),
@@ -117,5 +122,4 @@ def s5_decoder(latent_dim: int = 4, *, out_channels: int = 1) -> Layer:
         bn2=layers.batch_norm(8),
         relu4=layers.relu,
         conv3=layers.conv_transpose(8, out_channels, 3, stride=2, padding=1, output_padding=1),
-        sigmoid=layers.activation(torch.sigmoid),
     )
