@@ -63,7 +63,7 @@ def test_s5_decoder_has_the_shape_of_the_encoders_images(latent_dim, channels):
     images = random.uniform(random.key(2), (3, channels, 28, 28))
     latents, _ = encoder.apply(*encoder.init(random.key(0)), images)
     decoded, _ = decoder.apply(*decoder.init(random.key(1)), latents)
-    assert decoded.shape == images.shape and decoded.min() < 0 < decoded.max()  # logits
+    assert decoded.shape == images.shape and decoded.min() < 0  # logits, not the sigmoid of them
 
 
 @pytest.mark.parametrize(
