@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 def environment() -> dict[str, Any]:
     """Versions, processor, instruction set and threads, as plain values.
 
-    Equal environments give bit-identical results; in different ones, losses agree to about six digits.
+    Equal environments give bit-identical results. In different ones the first losses agree to about six digits, and
+    the runs drift apart from there.
     """
     import platform
     from importlib import metadata  # slow to import, and `zoo list` needs none of it

@@ -114,6 +114,9 @@ def test_it_resumes_after_a_kill_to_the_same_bits(file, finished, tmp_path):
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert process.returncode in (-signal.SIGKILL, 0)
+    without = command("resume", out)
+    _, errors = without.communicate()
+    assert without.returncode == 2 and "unknown method 'spectral'" in errors and "--code FILE.py" in errors
     again = command("resume", out, "--code", file)
     _, errors = again.communicate()
     assert again.returncode == 0, errors

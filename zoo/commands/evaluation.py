@@ -79,7 +79,9 @@ def probe(
         print_json({**record, "unlabelled_left_out": left_out})
         return
     click.echo(f"{loaded.name} on the {record['test_images']:,} test images of {record['dataset']}: linear probe,")
-    click.echo(f"accuracy in %, mean +- standard deviation over {record['draws']} draws of the labels\n")
+    n = record["draws"]
+    spread = "one draw" if n == 1 else f"mean +- standard deviation over {n} draws"
+    click.echo(f"accuracy in %, {spread} of the labels\n")
     click.echo(results_table(record))
     if report:
         click.echo("\n" + report_section(record["report"]))
@@ -300,7 +302,8 @@ def compare(
         return
     if rows:
         folds = rows[0].get("folds")
-        judged = f"{folds}-fold cross-validation" if folds else f"mean +- standard deviation over {draws or 5} draws"
+        spread = "one draw" if draws == 1 else f"mean +- standard deviation over {draws or 5} draws"
+        judged = f"{folds}-fold cross-validation" if folds else spread
         click.echo(f"linear probe on {data}, accuracy in %, {judged}\n")
         click.echo(results_table({"results": rows}) + "\n")
     click.echo(differences_table(differences) if differences else "The recipes are the same.")

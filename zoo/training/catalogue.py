@@ -90,12 +90,12 @@ def check_names(recipe: Recipe, names: Catalogue) -> None:
         raise unknown("precision", recipe.precision, [*PRECISIONS, "auto"])
     if recipe.start.startswith("torchvision:") and recipe.start not in TORCHVISION:
         raise unknown("start", recipe.start, TORCHVISION)
-    for pipeline in recipe.pipelines:
-        for name, options in pipeline:
-            check_options("view", names.augmentations, name, options)
     # Views and the number of classes come from the recipe and the data; precision is a separate field.
     check_options("method", names.methods, recipe.method, recipe.method_options, not_options=("views", "classes"))
     check_options("encoder", names.encoders, recipe.encoder, recipe.encoder_options, not_options=("compute_dtype",))
+    for pipeline in recipe.pipelines:
+        for name, options in pipeline:
+            check_options("view", names.augmentations, name, options)
     for value in (*recipe.method_options.values(), recipe.optimizer_options.get("weight_decay")):
         if is_schedule(value):
             check_schedule(*value)

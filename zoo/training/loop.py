@@ -139,6 +139,9 @@ def resume(
     if not path.is_file():
         raise ZooError(f"{out}: not a run directory: it has no recipe.json; start one with `zoo pretrain`")
     recipe = read_recipe(path)
+    if code is None:
+        with or_else("name the Python file that defines it, if it is your own: --code FILE.py"):
+            check_names(recipe, catalogue())
     return pretrain(recipe, data=data, out=out, code=code, device=device, skip_bad=skip_bad, progress=progress)
 
 

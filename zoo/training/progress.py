@@ -69,7 +69,8 @@ class Progress:
 
 
 def _batches_in_words(recipe: Recipe, steps: int, images: int) -> str:
-    words = f"{recipe.name}: {images:,} images, {steps:,} batches of {recipe.batch_size:,} per epoch"
+    batches = "batch" if steps == 1 else "batches"
+    words = f"{recipe.name}: {images:,} images, {steps:,} {batches} of {recipe.batch_size:,} per epoch"
     left_over = images - steps * recipe.batch_size
     if left_over:
         words += f"; {left_over:,} images, different ones in each epoch, do not fill a batch and are skipped"

@@ -9,7 +9,7 @@ from zoo.training.catalogue import catalogue, check_names
 @pytest.mark.parametrize(
     "changes,words",
     [
-        ({"method": "simclear"}, "unknown method 'simclear'; did you mean 'simclr'?"),
+        ({"method": "simclear"}, "unknown method 'simclear'; did you mean 'simclr'"),
         ({"encoder": "resnet9"}, "unknown encoder 'resnet9'; did you mean 'resnet8'"),
         ({"optimizer": "adamww"}, "did you mean 'adamw'"),
         ({"views": [("random_crop", {})]}, "did you mean 'random_resized_crop'"),
