@@ -6,6 +6,7 @@
     moco_v3                predict the slow copy's output, among those of the batch            Chen, Xie, He 2021
     simsiam                predict the other view, with neither negatives nor a slow copy      Chen, He 2021
     rotation               recognise by how many quarter turns an image was rotated            Gidaris et al. 2018
+    autoencoder            reconstruct the image from its features                             Hinton et al. 2006
     supervised             a linear classifier on labels: the baseline                         He et al. 2015
     triplet                closer to an image of the same class than to one of another         Hoffer, Ailon 2014
     pairwise_contrastive   one class comes close, two stay a margin apart                      Hadsell et al. 2006
@@ -13,6 +14,7 @@
 `zoo` identifies a method by the name of its function here.
 """
 
+from functional.methods.autoencoder import autoencoder as autoencoder
 from functional.methods.byol import byol as byol
 from functional.methods.moco import moco as moco
 from functional.methods.moco_v3 import moco_v3 as moco_v3

@@ -14,6 +14,17 @@ KEY, INDEX = random.key(0), torch.arange(200)
 CROP = partial(augmentations.random_resized_crop, size=8, scale=(0.2, 1.0))
 
 
+def noisy(keys, images):
+    """A view that draws for every pixel, in 0..1."""
+    return augmentations.gaussian_noise(keys, images, std=0.1).clamp(0, 1)
+
+
+def pixels(latent_dim, *, out_channels):
+    """A decoder to 8 x 8 pixels that draws."""
+    fold = layers.activation(lambda x: x.unflatten(1, (out_channels, 8, 8)))
+    return layers.serial(drop=layers.dropout(0.5), linear=layers.linear(latent_dim, out_channels * 64), fold=fold)
+
+
 def rows(keys):
     return {tuple(key) for key in keys.reshape(-1, 2).tolist()}
 
@@ -64,8 +75,9 @@ def test_a_method_never_draws_with_a_key_twice(name, monkeypatch):
 
     net = layers.serial(flatten=layers.flatten, fc=layers.linear(64, 8), drop=layers.dropout(0.5))
     make = getattr(methods, name)
-    options = {"classes": 3} if "classes" in inspect.signature(make).parameters else {}
-    method = make(Encoder(*net, feature_dim=8), views=partial(augmentations.gaussian_noise, std=0.1), **options)
+    wanted = {"classes": 3, "decoder": pixels}
+    options = {option: wanted[option] for option in inspect.signature(make).parameters if option in wanted}
+    method = make(Encoder(*net, feature_dim=8), views=noisy, **options)
     params, state = method.init(random.key(1))
     monkeypatch.setattr(random, "bits", noted(bits))
     monkeypatch.setattr(random, "permutation", noted(permutation))
