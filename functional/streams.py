@@ -38,6 +38,7 @@ class Stream(enum.IntEnum):
     SAMPLES = 2**32 - 5  # which pair, triplet or rotation an image gets
     SHUFFLE = 2**32 - 6  # permutations of a batch
     DIRECTIONS = 2**32 - 7  # random directions in feature space
+    NOISE = 2**32 - 8  # noise added to an image
 
 
 def view_keys(key: Key, index: Int64[Tensor, " batch"], n: int, *, first: int = 0) -> Int32[Tensor, "views batch 2"]:

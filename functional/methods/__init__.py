@@ -7,6 +7,7 @@
     simsiam                predict the other view, with neither negatives nor a slow copy      Chen, He 2021
     rotation               recognise by how many quarter turns an image was rotated            Gidaris et al. 2018
     autoencoder            reconstruct the image from its features                             Hinton et al. 2006
+    denoising_autoencoder  reconstruct the clean image from a noisy one                        Vincent et al. 2008
     supervised             a linear classifier on labels: the baseline                         He et al. 2015
     triplet                closer to an image of the same class than to one of another         Hoffer, Ailon 2014
     pairwise_contrastive   one class comes close, two stay a margin apart                      Hadsell et al. 2006
@@ -16,6 +17,7 @@
 
 from functional.methods.autoencoder import autoencoder as autoencoder
 from functional.methods.byol import byol as byol
+from functional.methods.denoising_autoencoder import denoising_autoencoder as denoising_autoencoder
 from functional.methods.moco import moco as moco
 from functional.methods.moco_v3 import moco_v3 as moco_v3
 from functional.methods.pairwise_contrastive import pairwise_contrastive as pairwise_contrastive

@@ -460,6 +460,7 @@ CASES = {
     **pretext(methods.simsiam, smooth=False, views=FLIP, projector=(3, 3), predictor=3),
     **pretext(methods.rotation, views=FLIP, head=(3,)),
     **pretext(methods.autoencoder, views=FLIP, decoder=small_decoder, channels=3),
+    **pretext(methods.denoising_autoencoder, views=FLIP, decoder=small_decoder, channels=3),
     **pretext(methods.supervised, views=FLIP, classes=2),
     **pretext(methods.pairwise_contrastive, views=FLIP, projector=(3,)),
     **pretext(methods.triplet, views=FLIP, margin=1.0, projector=(3,)),
