@@ -58,6 +58,13 @@ def test_a_whole_step_equals_torch_nn():
     torch.testing.assert_close(info["embedding_std"], 5**0.5 * unit.std(0, correction=0).mean())
 
 
+def test_images_of_many_classes_that_are_all_alike_cost_the_margin_of_1():
+    method = methods.pairwise_contrastive(ENCODER, views=lambda keys, images: images)
+    batch = draw_batch()._replace(images=torch.ones(8, 1, 6, 6, dtype=torch.float64), labels=torch.arange(8))
+    value, _ = method.loss(*double(method.init(random.key(0))), KEY, batch)
+    assert value == 1
+
+
 def test_training_brings_a_class_together_and_classes_apart():
     """Published code has the opposite sign."""
     method = methods.pairwise_contrastive(ENCODER, views=lambda keys, images: images)

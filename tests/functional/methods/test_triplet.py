@@ -60,6 +60,13 @@ def test_a_whole_step_equals_torch_nn():
     torch.testing.assert_close(info["embedding_std"], 5**0.5 * unit.std(0, correction=0).mean())
 
 
+def test_images_that_are_all_alike_cost_the_margin_of_10():
+    method = methods.triplet(ENCODER, views=lambda keys, images: images)
+    batch = draw_batch()._replace(images=torch.ones(8, 1, 6, 6, dtype=torch.float64))
+    value, _ = method.loss(*double(method.init(random.key(0))), KEY, batch)
+    assert value == 10
+
+
 # --- which triplets ---------------------------------------------------------------------------------------------
 
 LABELS = torch.tensor([0, 0, 0, 1, 1, 1, 1, 2])
