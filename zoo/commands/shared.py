@@ -31,6 +31,11 @@ code_option = click.option(
 )
 
 
+# Images of fewer pixels are probed by one thread: measured on 8 x 8, a second one made probes 1.3 times slower; on
+# 28 x 28 it saves time or costs none.
+_PIXELS_FOR_THREADS = 16 * 16
+
+
 def _use_threads(ctx: click.Context, param: click.Parameter, value: int | None) -> None:
     if value is None:
         return
@@ -38,10 +43,22 @@ def _use_threads(ctx: click.Context, param: click.Parameter, value: int | None) 
         raise ZooError(f"--threads: expected 1 or more, got {value}")
     if "torch" not in sys.modules:
         os.environ["OMP_NUM_THREADS"] = str(value)  # for numpy and scikit-learn, which read it once
+    ctx.meta["threads"] = value
+    _set_threads(ctx, value)
+
+
+def _set_threads(ctx: click.Context, n: int) -> None:
     import torch
 
     ctx.call_on_close(functools.partial(torch.set_num_threads, torch.get_num_threads()))
-    torch.set_num_threads(value)
+    torch.set_num_threads(n)
+
+
+def _one_thread_where_two_do_not_pay(shape: tuple[int, int, int]) -> None:
+    """Use one thread for small images, unless the user chose a number of threads."""
+    ctx = click.get_current_context()
+    if "threads" not in ctx.meta and "OMP_NUM_THREADS" not in os.environ and shape[1] * shape[2] < _PIXELS_FOR_THREADS:
+        _set_threads(ctx, 1)
 
 
 threads_option = click.option(
@@ -50,7 +67,7 @@ threads_option = click.option(
     metavar="N",
     expose_value=False,  # a command takes no argument for it
     callback=_use_threads,
-    help="Compute with N threads [default: torch's, one per core].",
+    help="Compute with N threads [default: one per core; one thread to evaluate on images below 16 x 16 pixels].",
 )
 
 
@@ -95,6 +112,7 @@ def model_and_data(model: str, data: str | None, skip_bad: bool, code: str | Non
     from zoo.models.loading import load
 
     loaded = load(model_argument(model), code=code)
+    _one_thread_where_two_do_not_pay(loaded.input_shape)
     dataset, left_out = labelled_dataset(
         data or loaded.config["recipe"]["dataset"], loaded.input_shape, skip_bad=skip_bad
     )

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
@@ -142,3 +143,34 @@ def test_your_own_encoder_is_loaded_from_the_file_that_you_name(mine, arguments,
     assert "none.py: expected a Python file" in zoo_command(*arguments, "--code", "none.py").stderr
     result = zoo_command(*arguments, "--code", "net.py")
     assert result.exit_code == 0, result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments,environment,side,expected",
+    [
+        ((), {}, 8, 1),
+        ((), {}, 28, 2),
+        (("--threads", 2), {}, 8, 2),
+        ((), {"OMP_NUM_THREADS": "2"}, 8, 2),
+    ],
+    ids=["small images", "large images", "--threads", "OMP_NUM_THREADS"],
+)
+def test_small_images_take_one_thread_unless_the_user_says_otherwise(
+    monkeypatch, tmp_path, recipe, arguments, environment, side, expected
+):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    images = torch.randint(0, 256, (40, 1, side, side), dtype=torch.uint8)
+    quick = recipe.replace(epochs=1, warmup_epochs=0, batch_size=20)
+    zoo.pretrain(quick, data=(images, torch.arange(40) % 2), out=tmp_path / "run")
+    np.savez(tmp_path / "data.npz", images=images.numpy(), labels=np.arange(40) % 2)
+    seen = []
+    monkeypatch.setattr("zoo.evaluation.protocol.knn_dataset", lambda *_, **__: seen.append(torch.get_num_threads()))
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        zoo_command("knn", tmp_path / "run", "--data", tmp_path / "data.npz", "--baselines", "", *arguments)
+        assert seen == [expected] and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
