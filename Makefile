@@ -7,17 +7,21 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+# Two processes, a file of tests in one of them; threads that wait for each other leave the cores to the others.
+IN_PARALLEL := -n 2 --dist loadfile
 SHARED_CONTRACT := $(wildcard ../shared/contract_test.py)
 
 .PHONY: demo test check tables clean
 .DELETE_ON_ERROR:
 
+test: export OMP_WAIT_POLICY := PASSIVE
+
 demo: .venv/core
 	$(BIN)/python scripts/demo.py
 
 test: .venv/dev
-	$(BIN)/python -m pytest --durations=10
-	$(BIN)/python -m pytest tests/contract -m "not slow" --jaxtyping-packages=functional,typecheck.check
+	$(BIN)/python -m pytest $(IN_PARALLEL) --durations=10
+	$(BIN)/python -m pytest $(IN_PARALLEL) tests/contract -m "not slow" --jaxtyping-packages=functional,typecheck.check
 
 check: .venv/dev
 	$(BIN)/ruff check

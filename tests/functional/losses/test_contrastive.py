@@ -216,3 +216,52 @@ def test_wrong_arguments_are_named(call, error, words):
     with pytest.raises(error) as raised:
         call(rows(0))
     assert words in str(raised.value)
+
+
+# --- golden: the losses of MoCo, MoCo v3 and BYOL ---------------------------------------------------------------
+
+
+def golden_rows(n, d, s):
+    """`sin(s k^2)` for k = 1 to n d, row by row: numbers that anyone can write down again."""
+    k = torch.arange(1, n * d + 1, dtype=torch.float64)
+    return torch.sin(s * k * k).reshape(n, d)
+
+
+Z1 = golden_rows(8, 4, 0.37)
+Z2 = Z1 + 0.5 * golden_rows(8, 4, 0.91)
+U1 = golden_rows(6, 5, 0.37)
+U2 = U1 + 0.5 * golden_rows(6, 5, 0.91)
+BANK = torch.nn.functional.normalize(golden_rows(5, 4, 0.53))
+
+
+@pytest.mark.parametrize(
+    "value,expected",
+    [
+        # solo-learn (git 9187ea3), mocov2plus_loss_func: query z1, key z2, queue of 5 rows, temperature .2
+        (lambda: losses.info_nce(Z1, Z2, BANK, temperature=0.2).mean(), 0.4466247784),
+        # solo-learn, mocov3_loss_func, with the factor 2 T of the authors, temperature .2
+        (lambda: losses.mocov3(Z1, Z2, temperature=0.2).mean(), 0.2289060879),
+        (lambda: losses.mocov3(Z2, Z1, temperature=0.2).mean(), 0.2178632358),
+        # lightly 1.6.0, NegativeCosineSimilarity
+        (lambda: losses.negative_cosine(Z1, Z2).mean(), -0.8670112930),
+        (lambda: losses.negative_cosine(U1, U2).mean(), -0.8744168099),
+        # solo-learn, byol_loss_func: |n(p) - n(z)|^2, one direction of BYOL
+        (lambda: (2 + 2 * losses.negative_cosine(Z1, Z2)).mean(), 0.2659774140),
+    ],
+    ids=["moco", "moco_v3", "moco_v3 back", "negative_cosine", "negative_cosine 6x5", "byol"],
+)
+def test_golden_values_of_other_implementations(value, expected):
+    assert float(value()) == pytest.approx(expected, rel=1e-8, abs=1e-9)
+
+
+def test_mocov3_equals_the_cross_entropy_of_the_authors_and_its_bounds():
+    q, k = torch.nn.functional.normalize(Z1), torch.nn.functional.normalize(Z2)
+    logits = q @ k.T / 0.3
+    expected = 2 * 0.3 * torch.nn.functional.cross_entropy(logits, torch.arange(8), reduction="none")
+    torch.testing.assert_close(losses.mocov3(Z1, Z2, temperature=0.3), expected)
+    alike = torch.ones(5, 3, dtype=torch.float64)
+    torch.testing.assert_close(
+        losses.mocov3(alike, alike, temperature=0.5), torch.full((5,), math.log(5), dtype=torch.float64)
+    )
+    with pytest.raises(ValueError, match="temperature: expected a number above 0"):
+        losses.mocov3(Z1, Z2, temperature=0.0)

@@ -9,6 +9,7 @@ LOSSES = {
     "nt_xent": lambda a, b, c: losses.nt_xent(a, b, temperature=0.5),
     "decoupled_contrastive": lambda a, b, c: losses.decoupled_contrastive(a, b, temperature=0.5),
     "info_nce": lambda a, b, c: losses.info_nce(a, b, c, temperature=0.5),
+    "mocov3": lambda a, b, c: losses.mocov3(a, b, temperature=0.5),
     "supervised_contrastive": lambda a, b, c: losses.supervised_contrastive(
         a, torch.tensor([0, 1, 0, 2]), temperature=0.5
     ),
