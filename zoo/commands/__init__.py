@@ -8,23 +8,29 @@ ever holds a result.
 
 import click
 
-from zoo.commands.data import data_group
-from zoo.commands.evaluation import cluster, compare, embed, knn, plot, probe
-from zoo.commands.models import env, list_command, show
-from zoo.commands.shared import Group
-from zoo.commands.training import pretrain, resume
+from zoo.commands.shared import LazyGroup
 
 _EPILOG = """\b
 Exit codes: 0 success, 1 a bug or an unfinished run, 2 bad input.
 With --json, stdout is one JSON document. For bad input, stdout is
 empty and the last line of stderr is {"error": "..."}."""
+_HOMES = {
+    "list": "zoo.commands.models:list_command",
+    "show": "zoo.commands.models:show",
+    "pretrain": "zoo.commands.training:pretrain",
+    "resume": "zoo.commands.training:resume",
+    "probe": "zoo.commands.evaluation:probe",
+    "knn": "zoo.commands.evaluation:knn",
+    "cluster": "zoo.commands.evaluation:cluster",
+    "embed": "zoo.commands.evaluation:embed",
+    "plot": "zoo.commands.evaluation:plot",
+    "compare": "zoo.commands.evaluation:compare",
+    "env": "zoo.commands.models:env",
+    "data": "zoo.commands.data:data_group",
+}
 
 
-@click.group(cls=Group, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, homes=_HOMES, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="funczoo", prog_name="zoo")
 def main() -> None:
     """Load, probe and pretrain self-supervised image encoders."""
-
-
-for command in (list_command, show, pretrain, resume, probe, knn, cluster, embed, plot, compare, env, data_group):
-    main.add_command(command)

@@ -1,12 +1,14 @@
 """What the commands share: options, the group class, and output."""
 
 import functools
+import importlib
 import io
 import itertools
 import json
 import os
 import sys
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -101,9 +103,31 @@ class Group(click.Group):
             return super().invoke(ctx)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        if args and args[0] not in self.commands:
-            raise unknown("command", args[0], self.commands)
+        if args and args[0] not in (names := self.list_commands(ctx)):
+            raise unknown("command", args[0], names)
         return super().resolve_command(ctx, args)
+
+
+class LazyGroup(Group):
+    """A group that imports a command when it is asked for.
+
+    Args:
+        homes: command names with the module and the variable that hold each, as `"package.module:variable"`.
+        settings: of the group.
+    """
+
+    def __init__(self, *, homes: Mapping[str, str], **settings: Any) -> None:
+        super().__init__(**settings)
+        self.homes = homes
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(self.homes)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.homes:
+            return None
+        module, _, variable = self.homes[cmd_name].partition(":")
+        return getattr(importlib.import_module(module), variable)
 
 
 def model_and_data(model: str, data: str | None, skip_bad: bool, code: str | None = None) -> tuple[Any, Any, int]:

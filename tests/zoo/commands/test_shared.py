@@ -24,7 +24,9 @@ def zoo_command(*arguments):
 
 
 def commands(group=main, path=()):
-    for name, command in group.commands.items():
+    ctx = click.Context(group)
+    for name in group.list_commands(ctx):
+        command = group.get_command(ctx, name)
         if isinstance(command, click.Group):
             yield from commands(command, (*path, name))
         else:
@@ -90,7 +92,7 @@ def test_threads_are_those_asked_for_while_the_command_runs(monkeypatch):
 
 @pytest.mark.parametrize("name", ["pretrain", "resume", "probe", "knn", "cluster", "embed", "plot", "compare"])
 def test_every_command_that_computes_takes_threads(name):
-    assert any(option.name == "threads" for option in main.commands[name].params)
+    assert any(option.name == "threads" for option in main.get_command(click.Context(main), name).params)
 
 
 @pytest.mark.parametrize("given", [None, "ACTIVE"])
