@@ -451,7 +451,7 @@ CASES = {
     "queues.random_rows": drawn(queues.random_rows, 4, 2),
     "queues.enqueue": Case(lambda x, y: queues.enqueue(queue_of(x), y), rows(2)),
     "queues.newest_first": Case(lambda x: queues.newest_first(queue_of(x)), rows(1)),
-    "base.online": Case(online, lambda seed: ({"encoder": normal(seed, 2)}, METHOD.init(random.key(seed))[1])),
+    "base.online": Case(online, lambda seed: ({"encoder": {"w": normal(seed, 2)}}, METHOD.init(random.key(seed))[1])),
     "averaging.ema": Case(partial(averaging.ema, momentum=0.9), nested(2), half=torch.bfloat16),
     **pretext(methods.simclr, views=FLIP, projector=(3,)),
     **pretext(methods.byol, smooth=False, views=FLIP, projector=(3, 3), predictor=3, momentum=0.9),
