@@ -1,7 +1,7 @@
-r"""Supervised learning: encoder and linear classifier, trained together on labels; the baseline for all others.
+r"""Supervised learning: encoder and classifier, trained together on labels; the baseline for all others.
 
     view      x_1 = t(x)                           t drawn per image from the key
-    logits    y = W f(x_1) + b
+    logits    y = g(f(x_1))                        g: linear by default, or with hidden layers
     loss      mean of the cross-entropy of y and the label
 
 References:
@@ -18,7 +18,7 @@ from typing import NamedTuple
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from functional import augmentations, layers, random, tree
+from functional import augmentations, heads, layers, random, tree
 from functional.base import Batch, BatchStats, Encoder, Info, Key, Method, Params, Views
 from functional.checks import check_fraction, check_positive
 from functional.streams import Stream, image_keys
@@ -34,13 +34,17 @@ class State(NamedTuple):
     batch_stats: BatchStats
 
 
-def supervised(encoder: Encoder, *, views: Views, classes: int, label_smoothing: float = 0.0) -> Method:
+def supervised(
+    encoder: Encoder, *, views: Views, classes: int, head: tuple[int, ...] = (), label_smoothing: float = 0.0
+) -> Method:
     r"""The method for an encoder, a distribution of views and a number of classes.
 
     Args:
         encoder: any `Encoder`.
         views: the augmentation of the training images.
         classes: the number of classes; labels are 0 to `classes - 1`.
+        head: widths of hidden layers, each followed by ReLU, between the features and the logits; the default is a
+            linear classifier.
         label_smoothing: $0 \le \epsilon < 1$, the share of each label that is spread over all classes.
 
     Returns:
@@ -62,7 +66,11 @@ def supervised(encoder: Encoder, *, views: Views, classes: int, label_smoothing:
     check_positive("classes", classes)
     check_fraction("label_smoothing", label_smoothing)
     views = augmentations.per_view(views, 1)
-    classifier = layers.linear(encoder.feature_dim, classes)
+    classifier = (
+        heads.projection_mlp(encoder.feature_dim, (*head, classes))
+        if head
+        else layers.linear(encoder.feature_dim, classes)
+    )
 
     def init(key: Key, /) -> tuple[Params, State]:
         key_encoder, key_classifier = random.split(key)
