@@ -18,7 +18,7 @@ are reported too. Nothing is ever chosen on test labels.
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -37,8 +37,17 @@ DEFAULT_STRENGTH = 1e-2  # if a class has too few labels to hold any out
 NEIGHBOURS = 10
 FOLDS = 5  # of the cross-validation, unless a class has fewer labels
 BASELINES = ("pixels", "untrained")
-# Training features and labels, test features, a key -> predicted test labels, and the chosen strength.
-Classify = Callable[[Tensor, Tensor, Tensor, Key], tuple[Tensor, float | None]]
+
+
+class Classified(NamedTuple):
+    """Predicted labels int64 `[N]`, their probabilities `[N]`, and the chosen strength; None for what there is not."""
+
+    labels: Tensor
+    confidences: Tensor | None
+    strength: float | None
+
+
+Classify = Callable[[Tensor, Tensor, Tensor, Key], Classified]  # training features and labels, test features, a key
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,7 @@ class ProbeReport:
         confusion: number of images of each class (rows) that were predicted as each class (columns), in the order of
             `per_class`.
         predictions: the predicted class of each image, in the order of the images.
+        confidences: the probe's probability of each prediction, 0 to 1; empty for nearest neighbours, which have none.
         folds: number of folds of the cross-validation; 0 for a test split.
     """
 
@@ -65,6 +75,7 @@ class ProbeReport:
     baselines: dict[str, float] = field(default_factory=dict)
     confusion: list[list[int]] = field(default_factory=list, repr=False)
     predictions: list[str] = field(default_factory=list, repr=False)
+    confidences: list[float] = field(default_factory=list, repr=False)
     folds: int = 0
 
     @property
@@ -76,8 +87,8 @@ class ProbeReport:
         return f"accuracy on {n:,} test images"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON, without the predictions."""
-        return {"judged_on": self.judged_on, **asdict(self, dict_factory=_without_predictions)}
+        """Plain values, ready for JSON, without what there is per image."""
+        return {"judged_on": self.judged_on, **asdict(self, dict_factory=_without_images)}
 
     def summary(self) -> str:
         """Accuracy and macro F1 in one line, then a line per baseline."""
@@ -169,10 +180,10 @@ def knn_dataset(
         ZooError: as in `probe_dataset`, and for a k out of range.
     """
 
-    def classify(train_x: Tensor, train_y: Tensor, test_x: Tensor, _: Key) -> tuple[Tensor, None]:
+    def classify(train_x: Tensor, train_y: Tensor, test_x: Tensor, _: Key) -> Classified:
         if not 1 <= k <= len(train_x):
             raise ZooError(f"k: expected 1 to {len(train_x)}, the number of training images, got {k}")
-        return _neighbours(train_x, train_y, test_x, k), None
+        return Classified(_neighbours(train_x, train_y, test_x, k), None, None)
 
     return _on_dataset(model, data, classify, seed, baselines)
 
@@ -229,7 +240,7 @@ def evaluate(
                 for draw, i in enumerate(indices)
             ]
             if source == "encoder" and indices is most:
-                scores = ProbeReport(**_scores(probed[0][0], test_y, data.classes), strength=probed[0][1])
+                scores = ProbeReport(**_scores(probed[0], test_y, data.classes), strength=probed[0].strength)
                 report = {"data": data.name, "labels": len(indices[0]), **scores.to_dict()}
             bar.update(len(indices))
             near = [_neighbours(train_x[i], train_y[i], test_x, min(NEIGHBOURS, len(i))) for i in indices]
@@ -240,7 +251,7 @@ def evaluate(
                     "labels_per_class": count,
                     "labels": len(indices[0]),
                     "test_images": len(test_y),
-                    "linear": spread([_accuracy(labels, test_y) for labels, _ in probed]),
+                    "linear": spread([_accuracy(found.labels, test_y) for found in probed]),
                     "knn": spread([_accuracy(labels, test_y) for labels in near]),
                 }
             )
@@ -316,12 +327,12 @@ def _on_test(
     _check_baselines(baselines)
     key = random.key(seed)
 
-    def classified(features: Callable[[Any], Tensor]) -> tuple[Tensor, float | None]:
+    def classified(features: Callable[[Any], Tensor]) -> Classified:
         return classify(features(train[0]), train[1], features(test[0]), key)
 
-    predicted, strength = classified(model.features)
-    others = {name: _accuracy(classified(_baseline(name, model, seed))[0], test[1]) for name in baselines}
-    return ProbeReport(**_scores(predicted, test[1], classes), strength=strength, baselines=others)
+    found = classified(model.features)
+    others = {name: _accuracy(classified(_baseline(name, model, seed)).labels, test[1]) for name in baselines}
+    return ProbeReport(**_scores(found, test[1], classes), strength=found.strength, baselines=others)
 
 
 def _on_folds(
@@ -345,30 +356,29 @@ def _on_folds(
     key_folds, key_probes = random.split(random.key(seed))
     fold = _stratified(y, key_folds, folds)
 
-    def classified(features: Callable[[Any], Tensor]) -> Tensor:
-        x, predicted = features(images), torch.empty_like(y)
+    def classified(features: Callable[[Any], Tensor]) -> Classified:
+        x, predicted, confidences = features(images), torch.empty_like(y), None
         for i in range(folds):
             out = fold == i
-            predicted[out] = classify(x[~out], y[~out], x[out], random.fold_in(key_probes, i))[0]
-        return predicted
+            found = classify(x[~out], y[~out], x[out], random.fold_in(key_probes, i))
+            predicted[out] = found.labels
+            if found.confidences is not None:
+                confidences = torch.zeros(len(y)) if confidences is None else confidences
+                confidences[out] = found.confidences
+        return Classified(predicted, confidences, None)
 
     scores = _scores(classified(model.features), y, classes)
-    others = {name: _accuracy(classified(_baseline(name, model, seed)), y) for name in baselines}
+    others = {name: _accuracy(classified(_baseline(name, model, seed)).labels, y) for name in baselines}
     return ProbeReport(**scores, strength=None, baselines=others, folds=folds)
 
 
-def _fit_and_predict(train_x: Tensor, train_y: Tensor, test_x: Tensor, key: Key) -> tuple[Tensor, float]:
+def _fit_and_predict(train_x: Tensor, train_y: Tensor, test_x: Tensor, key: Key) -> Classified:
     strength = _choose_strength(train_x, train_y, key)
-    return _predict(train_x, train_y, test_x, (strength,))[0], strength
-
-
-def _predict(
-    train_x: Tensor, train_y: Tensor, test_x: Tensor, strengths: tuple[float, ...], max_iterations: int = 1000
-) -> Tensor:
-    """Labels `[S, N]` of test rows, from probes on standardised features."""
     train_x, test_x = probes.standardize(train_x, test_x)
-    fit = probes.logistic(train_x, train_y, strengths=strengths, max_iterations=max_iterations)
-    return fit.predict(test_x)
+    fit = probes.logistic(train_x, train_y, strengths=(strength,))
+    labels = fit.predict(test_x)[0]
+    confidences = fit.log_probabilities(test_x)[0].exp().gather(1, labels[:, None])[:, 0]
+    return Classified(labels, confidences, strength)
 
 
 def _choose_strength(x: Tensor, y: Tensor, key: Key) -> float:
@@ -379,8 +389,10 @@ def _choose_strength(x: Tensor, y: Tensor, key: Key) -> float:
     right = torch.zeros(len(STRENGTHS))
     for held_out in range(5 if len(y) <= 1000 else 1):
         out = fifth == held_out
+        train_x, test_x = probes.standardize(x[~out], x[out])
         # To rank strengths, nearly converged probes suffice; the reported probe is fitted to its optimum.
-        right += (_predict(x[~out], y[~out], x[out], STRENGTHS, max_iterations=40) == y[out]).sum(1)
+        fit = probes.logistic(train_x, y[~out], strengths=STRENGTHS, max_iterations=40)
+        right += (fit.predict(test_x) == y[out]).sum(1)
     return STRENGTHS[int(right.argmax())]  # the weakest penalty among equals
 
 
@@ -411,7 +423,8 @@ def _baseline(name: str, model: PretrainedEncoder, seed: int) -> Callable[[Any],
     return untrained(model, seed).features
 
 
-def _scores(predicted: Tensor, actual: Tensor, classes: Sequence[Any]) -> dict[str, Any]:
+def _scores(found: Classified, actual: Tensor, classes: Sequence[Any]) -> dict[str, Any]:
+    predicted, confidences, _ = found
     scores = metrics.class_scores(predicted, actual, classes=len(classes))
     columns = dict(zip(("precision", "recall", "f1", "images"), (column.tolist() for column in scores), strict=True))
     per_class = {str(name): {key: column[i] for key, column in columns.items()} for i, name in enumerate(classes)}
@@ -421,6 +434,7 @@ def _scores(predicted: Tensor, actual: Tensor, classes: Sequence[Any]) -> dict[s
         "per_class": per_class,
         "confusion": metrics.confusion_matrix(predicted, actual, classes=len(classes)).tolist(),
         "predictions": [str(classes[i]) for i in predicted.tolist()],
+        "confidences": [] if confidences is None else confidences.tolist(),
     }
 
 
@@ -470,5 +484,5 @@ def _numbers(split: str, names: Any, classes: np.ndarray, n: int) -> Tensor:
     return torch.from_numpy(np.searchsorted(classes, names))
 
 
-def _without_predictions(items: list[tuple[str, Any]]) -> dict[str, Any]:
-    return {name: value for name, value in items if name != "predictions"}
+def _without_images(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: value for name, value in items if name not in ("predictions", "confidences")}

@@ -6,6 +6,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import classification_report, confusion_matrix
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import zoo
@@ -32,6 +33,22 @@ def test_the_probe_equals_scikit_learns_at_the_strength_that_it_chose(model, dig
     x, test_x = (scaler.transform(model.features(images).numpy()) for images in (train.images[:n], test.images))
     theirs = LogisticRegression(C=1 / (n * report.strength), tol=1e-8, max_iter=5000).fit(x, train.labels[:n])
     assert abs(theirs.score(test_x, test.labels) - report.accuracy) <= 0.004
+
+
+def test_confidences_are_the_probabilities_of_the_predictions(model, digits):
+    train = digits.train.images[:300], digits.train.labels[:300]
+    report = probe_dataset(model, digits._replace(train=Split(*train)))
+    fit = LogisticRegression(C=1 / (300 * report.strength), tol=1e-8, max_iter=5000)
+    theirs = make_pipeline(StandardScaler(), fit).fit(model.features(train[0]), train[1])
+    probabilities = theirs.predict_proba(model.features(digits.test.images))
+    predicted = [digits.classes.index(name) for name in report.predictions]
+    np.testing.assert_allclose(report.confidences, probabilities[range(500), predicted], atol=0.01)
+    folds = cross_validate(model, train)
+    right = np.array(folds.predictions, int) == train[1].numpy()
+    confidences = np.array(folds.confidences)
+    assert len(confidences) == 300 and confidences[right].mean() > confidences[~right].mean() + 0.1
+    assert not {"predictions", "confidences"} & set(report.to_dict())
+    assert knn_dataset(model, digits).confidences == []
 
 
 def test_the_report_takes_strings_and_has_baselines(model, digits):
@@ -63,7 +80,7 @@ def test_evaluate_reports_the_encoder_with_the_most_labels(model, digits):
     assert (row["data"], row["labels"], row["test_images"]) == ("digits", 300, 500)
     report = record["report"]
     assert (report["data"], report["labels"]) == ("digits", 300)
-    assert report["accuracy"] == row["linear"]["values"][0] and "predictions" not in report
+    assert report["accuracy"] == row["linear"]["values"][0] and "confidences" not in report
 
 
 def test_the_report_is_scikit_learns(model, digits):
