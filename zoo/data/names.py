@@ -11,9 +11,11 @@ from zoo.errors import ZooError, unknown
 NAMES = ("digits", "mnist", "fashion_mnist", "cifar10")
 SUBSETS = {  # name -> (dataset, start, stop) of its training images; their labels and the whole test split are kept
     "mnist_24k": ("mnist", 0, 24_000),
+    "mnist_48k": ("mnist", 0, 48_000),
     "mnist_54k": ("mnist", 0, 54_000),
     "mnist_labels_6k": ("mnist", 24_000, 30_000),
     "mnist_labels_12k": ("mnist", 24_000, 36_000),
+    "fashion_mnist_labels_1k": ("fashion_mnist", 0, 1_000),
     "cifar10_40k": ("cifar10", 0, 40_000),
     "cifar10_labels_20k": ("cifar10", 0, 20_000),
 }

@@ -1,0 +1,27 @@
+"""System S2b: a Siamese network with the pairwise contrastive loss on CIFAR-10, as published.
+
+python scripts/recipes/pairwise_contrastive_s2_cifar10.py [--out OUT]      # all options of `zoo pretrain`
+"""
+
+import sys
+
+import zoo
+from zoo.commands import main
+
+recipe = zoo.Recipe(
+    method="pairwise_contrastive",
+    encoder="s2",
+    dataset="cifar10",
+    views=(),
+    optimizer="adam",
+    learning_rate=1e-3,
+    epochs=10,
+    batch_size=64,
+    method_options={"margin": 1.0, "projector": (128,)},
+    parameter_groups=(("*", {"schedule": "constant"}),),
+    mean=(0.5, 0.5, 0.5),
+    std=(0.5, 0.5, 0.5),
+)
+
+if __name__ == "__main__":
+    main(["pretrain", __file__, "--out", "runs/pairwise_contrastive-s2-cifar10", *sys.argv[1:]], prog_name="zoo")

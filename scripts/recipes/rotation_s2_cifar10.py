@@ -1,0 +1,26 @@
+"""System S2a: rotation prediction on CIFAR-10, as published.
+
+python scripts/recipes/rotation_s2_cifar10.py [--out OUT]      # all options of `zoo pretrain`
+"""
+
+import sys
+
+import zoo
+from zoo.commands import main
+
+recipe = zoo.Recipe(
+    method="rotation",
+    encoder="s2",
+    dataset="cifar10",
+    views=(),
+    optimizer="adam",
+    learning_rate=1e-3,
+    epochs=10,
+    batch_size=64,
+    parameter_groups=(("*", {"schedule": "constant"}),),
+    mean=(0.5, 0.5, 0.5),
+    std=(0.5, 0.5, 0.5),
+)
+
+if __name__ == "__main__":
+    main(["pretrain", __file__, "--out", "runs/rotation-s2-cifar10", *sys.argv[1:]], prog_name="zoo")

@@ -1,0 +1,29 @@
+"""System S4c: SimSiam on Fashion-MNIST, as published.
+
+python scripts/recipes/simsiam_s4_fashion_mnist.py [--out OUT]      # all options of `zoo pretrain`
+"""
+
+import sys
+
+import zoo
+from zoo.commands import main
+
+recipe = zoo.Recipe(
+    method="simsiam",
+    encoder="s4",
+    dataset="fashion_mnist",
+    views=(("rand_augment", {"n_ops": 5, "magnitude": 9}),),
+    optimizer="sgd",
+    learning_rate=1e-4,
+    epochs=100,
+    batch_size=256,
+    method_options={"projector": (2048, 2048), "predictor": 64},
+    optimizer_options={"momentum": 0.9, "weight_decay": 1e-5},
+    parameter_groups=(("*", {"schedule": "constant"}),),
+    mean=(0.0,),
+    std=(1.0,),
+    compile=True,
+)
+
+if __name__ == "__main__":
+    main(["pretrain", __file__, "--out", "runs/simsiam-s4-fashion_mnist", *sys.argv[1:]], prog_name="zoo")
