@@ -1,0 +1,28 @@
+"""System S5: a denoising convolutional autoencoder on MNIST, as published.
+
+python scripts/recipes/denoising_autoencoder_s5_mnist_48k.py [--out OUT]      # all options of `zoo pretrain`
+"""
+
+import sys
+
+import zoo
+from zoo.commands import main
+
+recipe = zoo.Recipe(
+    method="denoising_autoencoder",
+    encoder="s5",
+    dataset="mnist_48k",
+    views=(),
+    optimizer="adam",
+    learning_rate=1e-3,
+    epochs=30,
+    batch_size=256,
+    method_options={"noise": 0.3, "squared_error": True},
+    optimizer_options={"weight_decay": 1e-5},
+    parameter_groups=(("*", {"schedule": "constant"}),),
+    mean=(0.0,),
+    std=(1.0,),
+)
+
+if __name__ == "__main__":
+    main(["pretrain", __file__, "--out", "runs/denoising_autoencoder-s5-mnist_48k", *sys.argv[1:]], prog_name="zoo")

@@ -1,0 +1,28 @@
+"""System S4a: a supervised network on all labels of Fashion-MNIST, as published.
+
+python scripts/recipes/supervised_s4_fashion_mnist.py [--out OUT]      # all options of `zoo pretrain`
+"""
+
+import sys
+
+import zoo
+from zoo.commands import main
+
+recipe = zoo.Recipe(
+    method="supervised",
+    encoder="s4",
+    dataset="fashion_mnist",
+    views=(),
+    optimizer="sgd",
+    learning_rate=1e-3,
+    epochs=10,
+    batch_size=64,
+    method_options={"head": (32,)},
+    optimizer_options={"momentum": 0.9, "weight_decay": 1e-5},
+    parameter_groups=(("*", {"schedule": "constant"}),),
+    mean=(0.0,),
+    std=(1.0,),
+)
+
+if __name__ == "__main__":
+    main(["pretrain", __file__, "--out", "runs/supervised-s4-fashion_mnist", *sys.argv[1:]], prog_name="zoo")
