@@ -26,7 +26,7 @@ import zoo
 from zoo.environment import environment
 from zoo.errors import exit_on_bad_input
 from zoo.evaluation.clustering import SCORES, cluster
-from zoo.evaluation.protocol import BASELINES, spread
+from zoo.evaluation.protocol import BASELINES, pooled, spread
 from zoo.files import write_atomically
 from zoo.models.pretrained import PretrainedEncoder
 from zoo.reports.cards import render_card
@@ -64,7 +64,7 @@ def main() -> None:
         "peak_memory_bytes": [model.config["training"].get("peak_memory_bytes") for model in models.values()],
         "environment": environment(),
         "recipe": recipe.to_dict(),
-        "results": over_seeds(records),
+        "results": pooled(row for record in records for row in record["results"]),
         "report": report_of_the_most_labels(records),
     }
     if arguments.clusters:
@@ -101,22 +101,6 @@ def measure(model: PretrainedEncoder, probes: Probes, seed: int) -> list[dict[st
 def baselines(seed: int) -> tuple[str, ...]:
     """The baselines of a training seed; pixels, which are always the same, are measured only for the first."""
     return BASELINES if seed == 0 else tuple(name for name in BASELINES if name != "pixels")
-
-
-def over_seeds(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One row per kind of features, dataset and number of labels, over the draws of all seeds that have it."""
-    rows: dict[tuple, list[dict[str, Any]]] = {}
-    for row in (row for record in records for row in record["results"]):
-        rows.setdefault((row["features"], row["data"], row["labels_per_class"]), []).append(row)
-    order = list(dict.fromkeys(features for features, _, _ in rows))
-    pooled = [
-        {
-            **parts[0],
-            **{probe: spread([v for part in parts for v in part[probe]["values"]]) for probe in ("linear", "knn")},
-        }
-        for parts in rows.values()
-    ]
-    return sorted(pooled, key=lambda row: order.index(row["features"]))
 
 
 def report_of_the_most_labels(records: Iterable[dict[str, Any]]) -> dict[str, Any]:

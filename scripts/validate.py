@@ -17,9 +17,9 @@ import tempfile
 from pathlib import Path
 
 import zoo
-from zoo.data.datasets import Dataset, Split
 from zoo.data.names import SUBSETS
-from zoo.errors import ZooError, exit_on_bad_input
+from zoo.errors import exit_on_bad_input
+from zoo.evaluation.held_out import first_nine_tenths, held_out
 from zoo.evaluation.protocol import evaluate
 from zoo.models.pretrained import PretrainedEncoder
 from zoo.training.recipe import read_change, read_recipe
@@ -59,24 +59,6 @@ def main() -> None:
 def counts(text: str) -> list[int | str]:
     """Parse `"10,100,all"` for `zoo.evaluate`."""
     return [count if count == "all" else int(count) for count in text.split(",")]
-
-
-def held_out(name: str) -> Dataset:
-    """A dataset to fit probes on, with the last tenth of the whole dataset's training images as its test images."""
-    fit = zoo.load_dataset(name) if name in SUBSETS else first_nine_tenths(name)  # the subsets here end before it
-    whole = zoo.load_dataset(SUBSETS[name][0] if name in SUBSETS else name)
-    if fit.train.labels is None or whole.train.labels is None:
-        raise ZooError(f"{name}: has no labels, which a probe needs")
-    first = len(whole.train.images) - len(whole.train.images) // 10
-    return fit._replace(test=Split(whole.train.images[first:], whole.train.labels[first:]))
-
-
-def first_nine_tenths(name: str) -> Dataset:
-    """A dataset without the last tenth of its training images, and without its test images."""
-    data = zoo.load_dataset(name)
-    first = len(data.train.images) - len(data.train.images) // 10
-    labels = None if data.train.labels is None else data.train.labels[:first]
-    return data._replace(train=Split(data.train.images[:first], labels), test=None)
 
 
 if __name__ == "__main__":

@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from validate import held_out
-
 import zoo
 from benchmarks.measuring import SCRIPTS, Options, line, not_run, say
 from zoo.environment import has_bfloat16
 from zoo.errors import ZooError
+from zoo.evaluation.held_out import held_out
 from zoo.evaluation.protocol import evaluate
 from zoo.training.recipe import read_recipe
 

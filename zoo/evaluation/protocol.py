@@ -16,7 +16,7 @@ are reported too. Nothing is ever chosen on test labels.
 """
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
@@ -37,6 +37,7 @@ DEFAULT_STRENGTH = 1e-2  # if a class has too few labels to hold any out
 NEIGHBOURS = 10
 FOLDS = 5  # of the cross-validation, unless a class has fewer labels
 BASELINES = ("pixels", "untrained")
+SCORES = ("linear", "macro_f1", "knn")  # accuracy and macro-F1 of the linear probe, accuracy of the neighbours
 
 
 class Classified(NamedTuple):
@@ -45,6 +46,18 @@ class Classified(NamedTuple):
     labels: Tensor
     confidences: Tensor | None
     strength: float | None
+
+
+class Draw(NamedTuple):
+    """Labels that are given to a probe.
+
+    Attributes:
+        index: their positions in the training images, int64.
+        key: of those among them that are held out to choose the strength.
+    """
+
+    index: Tensor
+    key: Key
 
 
 Classify = Callable[[Tensor, Tensor, Tensor, Key], Classified]  # training features and labels, test features, a key
@@ -209,52 +222,32 @@ def evaluate(
 
     Returns:
         A record of plain values. `record["results"]` has one row per kind of features and number of labels, with the
-        accuracies of the draws, their mean and their standard deviation. `record["report"]` is the `ProbeReport` of the
+        `SCORES` of the draws, their mean and their standard deviation. `record["report"]` is the `ProbeReport` of the
         encoder with the most labels, for their first draw.
 
     Raises:
         ZooError: if labels or test images are missing, or a class has fewer images than requested.
     """
     (train_images, train_y), (test_images, test_y) = _labelled(data)
-    if draws < 1:
-        raise ZooError(f"draws: expected 1 or more, got {draws}")
-    key_draws, key_held_out = random.split(random.key(seed))
-    chosen = {
-        count: [torch.arange(len(train_y))]
-        if count == "all"
-        else [draw_labels(random.fold_in(key_draws, i), train_y, _count(count), data.classes) for i in range(draws)]
-        for count in labels_per_class
-    }
+    chosen = draws_of_labels(data, labels_per_class, draws, seed)
     sources = features_by_name(model, baselines, seed)
-    if not chosen:
-        raise ZooError("labels per class: expected one number or more, or 'all', got none")
-    most = max(chosen.values(), key=lambda indices: len(indices[0]))
+    most = max(chosen.values(), key=lambda drawn: len(drawn[0].index))
     rows, report = [], {}
     fits = len(sources) * sum(map(len, chosen.values()))
     bar = tqdm(total=fits, desc="probe", unit=" fits", delay=2, disable=None)
     for source, features in sources.items():
         train_x, test_x = features(train_images), features(test_images)
-        for count, indices in chosen.items():
-            probed = [
-                _fit_and_predict(train_x[i], train_y[i], test_x, random.fold_in(key_held_out, draw))
-                for draw, i in enumerate(indices)
-            ]
-            if source == "encoder" and indices is most:
-                scores = ProbeReport(**_scores(probed[0], test_y, data.classes), strength=probed[0].strength)
-                report = {"data": data.name, "labels": len(indices[0]), **scores.to_dict()}
-            bar.update(len(indices))
-            near = [_neighbours(train_x[i], train_y[i], test_x, min(NEIGHBOURS, len(i))) for i in indices]
-            rows.append(
-                {
-                    "features": source,
-                    "data": data.name,
-                    "labels_per_class": count,
-                    "labels": len(indices[0]),
-                    "test_images": len(test_y),
-                    "linear": spread([_accuracy(found.labels, test_y) for found in probed]),
-                    "knn": spread([_accuracy(labels, test_y) for labels in near]),
-                }
-            )
+        for count, drawn in chosen.items():
+            scores = []
+            for i, (index, key) in enumerate(drawn):
+                train, test = (train_x[index], train_y[index]), (test_x, test_y)
+                found, score = judge(train, test, key, classes=len(data.classes))
+                if source == "encoder" and drawn is most and i == 0:
+                    whole = ProbeReport(**_scores(found, test_y, data.classes), strength=found.strength)
+                    report = {"data": data.name, "labels": len(index), **whole.to_dict()}
+                scores.append(score)
+                bar.update()
+            rows.append(result_row(source, data, count, drawn, scores))
     bar.close()
     return {
         "model": model.name,
@@ -266,6 +259,87 @@ def evaluate(
         "results": rows,
         "report": report,
     }
+
+
+def draws_of_labels(
+    data: Dataset, labels_per_class: Sequence[int | str], draws: int, seed: int
+) -> dict[int | str, list[Draw]]:
+    """The draws by number of labels per class; `"all"` has one, of all labels.
+
+    Raises:
+        ZooError: as in `evaluate`.
+    """
+    (_, labels), _ = _labelled(data)
+    if draws < 1:
+        raise ZooError(f"draws: expected 1 or more, got {draws}")
+    if not labels_per_class:
+        raise ZooError("labels per class: expected one number or more, or 'all', got none")
+    key_draws, key_held_out = random.split(random.key(seed))
+
+    def drawn(count: int | str) -> list[Tensor]:
+        if count == "all":
+            return [torch.arange(len(labels))]
+        each = _count(count)
+        return [draw_labels(random.fold_in(key_draws, i), labels, each, data.classes) for i in range(draws)]
+
+    return {
+        count: [Draw(index, random.fold_in(key_held_out, i)) for i, index in enumerate(drawn(count))]
+        for count in labels_per_class
+    }
+
+
+def judge(
+    train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], key: Key, *, classes: int
+) -> tuple[Classified, dict[str, float]]:
+    """The linear probe that is fitted on features and labels, and its scores on others.
+
+    Args:
+        train: features `[N, D]` and labels int64 `[N]`.
+        test: features and labels in the same form.
+        key: of the labels that are held out to choose the strength.
+        classes: the number of classes.
+
+    Returns:
+        What the probe finds for the test features, and the `SCORES`.
+    """
+    (train_x, train_y), (test_x, test_y) = train, test
+    found = _fit_and_predict(train_x, train_y, test_x, key)
+    near = _neighbours(train_x, train_y, test_x, min(NEIGHBOURS, len(train_x)))
+    f1 = metrics.class_scores(found.labels, test_y, classes=classes).f1
+    scores = {
+        "linear": _accuracy(found.labels, test_y),
+        "macro_f1": f1.mean().item(),
+        "knn": _accuracy(near, test_y),
+    }
+    return found, scores
+
+
+def result_row(
+    features: str, data: Dataset, count: int | str, drawn: Sequence[Draw], scores: Sequence[Mapping[str, float]]
+) -> dict[str, Any]:
+    """A row of results: the `SCORES` of each draw, their mean and their standard deviation."""
+    assert data.test is not None  # on which the scores were measured
+    return {
+        "features": features,
+        "data": data.name,
+        "labels_per_class": count,
+        "labels": len(drawn[0].index),
+        "test_images": len(data.test.images),
+        **{score: spread([found[score] for found in scores]) for score in SCORES},
+    }
+
+
+def pooled(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One row per kind of features, dataset and number of labels, over the values of all rows of that kind."""
+    parts: dict[tuple, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        parts.setdefault((row["features"], row["data"], row["labels_per_class"]), []).append(row)
+    order = list(dict.fromkeys(features for features, _, _ in parts))
+    whole = [
+        {**first, **{score: spread([v for row in (first, *others) for v in row[score]["values"]]) for score in SCORES}}
+        for first, *others in parts.values()
+    ]
+    return sorted(whole, key=lambda row: order.index(row["features"]))
 
 
 def draw_labels(key: Key, labels: Tensor, per_class: int, classes: Sequence[str] = ()) -> Tensor:

@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 import zoo
 from functional import random
 from zoo.data.datasets import Dataset, Split
-from zoo.evaluation.protocol import ProbeReport, cross_validate, draw_labels, knn_dataset, probe_dataset
+from zoo.evaluation.protocol import ProbeReport, cross_validate, draw_labels, knn_dataset, pooled, probe_dataset
 
 
 def test_a_draw_has_as_many_of_each_class_and_depends_on_its_key(digits):
@@ -71,7 +71,22 @@ def test_evaluate_gives_every_features_the_same_draws(model, digits):
     for row in record["results"]:
         assert len(row["linear"]["values"]) == 2
         assert row["linear"]["mean"] > 0.25 and row["knn"]["mean"] > 0.25  # .1 is chance
+        assert 0.2 < row["macro_f1"]["mean"] < row["linear"]["mean"]
     assert record == zoo.evaluate(model, digits, labels_per_class=(1, 2), draws=2)
+
+
+def test_rows_of_several_seeds_are_pooled(model, digits):
+    few = {"labels_per_class": (1,), "draws": 2}
+    rows = zoo.evaluate(model, digits, **few, baselines=("pixels",))["results"]
+    rows += zoo.evaluate(model, digits, **few, seed=1, baselines=())["results"]
+    encoder, pixels = pooled(rows)
+    assert (encoder["features"], pixels["features"]) == ("encoder", "pixels")
+    for score in ("linear", "macro_f1", "knn"):
+        both = [value for row in (rows[0], rows[2]) for value in row[score]["values"]]
+        assert encoder[score]["values"] == both and len(set(both)) > 1
+        assert encoder[score]["mean"] == pytest.approx(np.mean(both))
+        assert encoder[score]["std"] == pytest.approx(np.std(both, ddof=1))
+        assert pixels[score] == rows[1][score]
 
 
 def test_evaluate_reports_the_encoder_with_the_most_labels(model, digits):
@@ -81,6 +96,7 @@ def test_evaluate_reports_the_encoder_with_the_most_labels(model, digits):
     report = record["report"]
     assert (report["data"], report["labels"]) == ("digits", 300)
     assert report["accuracy"] == row["linear"]["values"][0] and "confidences" not in report
+    assert report["macro_f1"] == row["macro_f1"]["values"][0] != report["accuracy"]
 
 
 def test_the_report_is_scikit_learns(model, digits):
