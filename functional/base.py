@@ -153,7 +153,7 @@ class Loss(Protocol):
 
 @runtime_checkable
 class Published(Protocol):
-    """`(params, state) -> (params, batch_stats)`: the weights of the encoder that a method publishes.
+    """`(params, state) -> (params, batch_stats)`: the weights of a network that a method publishes.
 
     A teacher updated by `averaging.follow` is that of the last loss and lacks the update after it. This is harmless if
     the momentum ends at 1.
@@ -180,6 +180,7 @@ class Method(NamedTuple):
         init: initialises parameters and state.
         loss: what training minimises.
         encoder: the encoder that is monitored, saved and evaluated; the teacher, if the method publishes one.
+        decoder: the network from the encoder's features to the logits of images; None if the method trains none.
         project: `params -> params`, applied after every update (`optimizers.project`) and to the result of `init`, for
             example to keep prototypes at unit norm. None for no projection.
         advice: one sentence on what to change when the features collapse.
@@ -189,6 +190,7 @@ class Method(NamedTuple):
     init: MethodInit
     loss: Loss
     encoder: Published = online
+    decoder: Published | None = None
     project: Callable[[Params], Params] | None = None
     advice: str = "Lower the learning rate or the weight decay."
     labelled: bool = False

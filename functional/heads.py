@@ -1,12 +1,14 @@
 """Networks on top of an encoder during pretraining: projection and prediction MLPs, and decoders.
 
-Heads are layers, `(init, apply)`, and are discarded after pretraining: only the encoder's features are used later.
-The batch norms of MLPs therefore keep no running statistics and normalise by the batch in evaluation mode too.
+Heads are layers, `(init, apply)`. MLPs are discarded after pretraining: only the encoder's features are used later.
+Their batch norms therefore keep no running statistics and normalise by the batch in evaluation mode too. Decoders are
+kept, to turn features into images.
 """
 
 from itertools import pairwise
 
 from functional import layers
+from functional.checks import check_positive
 from functional.layers import Layer
 
 
@@ -85,7 +87,7 @@ def prediction_mlp(in_features: int, hidden: int, out_features: int, *, last_bia
     return projection_mlp(in_features, (hidden, out_features), batch_norm=True, last_bias=last_bias)
 
 
-def s5_decoder(latent_dim: int = 4, *, out_channels: int = 1) -> Layer:
+def s5_decoder(latent_dim: int = 4, *, out_channels: int = 1, width: int = 1) -> Layer:
     """From latents to the logits of images: `[B, latent_dim] -> [B, out_channels, 28, 28]`, to decode `encoders.s5`.
 
     Linear to 128 and 288, ReLU after each, reshaped to 32 maps of 3 x 3; transposed convolutions of stride 2 to 16, 8
@@ -95,6 +97,10 @@ def s5_decoder(latent_dim: int = 4, *, out_channels: int = 1) -> Layer:
     Args:
         latent_dim: the `feature_dim` of the encoder.
         out_channels: channels of the images.
+        width: multiplies the numbers of hidden units and maps, all but `out_channels`.
+
+    Raises:
+        ValueError: if a size is not above 0.
 
     Example:
         >>> import torch
@@ -109,17 +115,19 @@ def s5_decoder(latent_dim: int = 4, *, out_channels: int = 1) -> Layer:
         The published network ends in the sigmoid. `losses.binary_cross_entropy` takes logits, from which it stays
         accurate where the sigmoid rounds to 0 or 1.
     """
+    check_positive("width", width)
+    maps1, maps2, maps3 = 32 * width, 16 * width, 8 * width
     return layers.serial(
-        linear1=layers.linear(latent_dim, 128),
+        linear1=layers.linear(latent_dim, 128 * width),
         relu1=layers.relu,
-        linear2=layers.linear(128, 288),
+        linear2=layers.linear(128 * width, 9 * maps1),
         relu2=layers.relu,
-        maps=layers.activation(lambda x: x.unflatten(1, (32, 3, 3))),
-        conv1=layers.conv_transpose(32, 16, 3, stride=2),
-        bn1=layers.batch_norm(16),
+        maps=layers.activation(lambda x: x.unflatten(1, (maps1, 3, 3))),
+        conv1=layers.conv_transpose(maps1, maps2, 3, stride=2),
+        bn1=layers.batch_norm(maps2),
         relu3=layers.relu,
-        conv2=layers.conv_transpose(16, 8, 3, stride=2, padding=1, output_padding=1),
-        bn2=layers.batch_norm(8),
+        conv2=layers.conv_transpose(maps2, maps3, 3, stride=2, padding=1, output_padding=1),
+        bn2=layers.batch_norm(maps3),
         relu4=layers.relu,
-        conv3=layers.conv_transpose(8, out_channels, 3, stride=2, padding=1, output_padding=1),
+        conv3=layers.conv_transpose(maps3, out_channels, 3, stride=2, padding=1, output_padding=1),
     )

@@ -1,12 +1,13 @@
-"""Shared by the autoencoders: a decoder that fits the views, the error of its reconstructions, and what is logged."""
+"""Shared by the autoencoders: a decoder that fits the views, its weights, the error of its images, what is logged."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from functional import augmentations, losses, random
-from functional.base import Batch, Info, Views
+from functional.base import Batch, BatchStats, Info, Params, Views
 from functional.layers import Layer
 
 
@@ -28,6 +29,11 @@ def build_decoder(decoder: Callable[..., Layer], latent_dim: int, channels: int,
             f"noise and normalisation (in a recipe: mean={channels * [0]}, std={channels * [1]})"
         )
     return layer
+
+
+def published_decoder(params: Params, state: Any, /) -> tuple[Params, BatchStats]:
+    """The decoder that the optimizer updates, `params["decoder"]`, with its statistics, `state.decoder_stats`."""
+    return params["decoder"], state.decoder_stats
 
 
 def error(logits: Tensor, target: Tensor, *, squared_error: bool) -> Tensor:

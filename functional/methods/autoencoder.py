@@ -11,7 +11,7 @@ References:
 Note:
     The paper minimises the cross-entropy, the default here; published autoencoders on MNIST, among them that of
     `encoders.s5`, often take the squared error. The decoder keeps the running statistics of its batch norms, so that
-    it can decode single images after training: `decoder.apply(params["decoder"], state.decoder_stats, h)[0].sigmoid()`.
+    it can decode single images after training: `decoder.apply(*method.decoder(params, state), h)[0].sigmoid()`.
 """
 
 from collections.abc import Callable
@@ -93,4 +93,4 @@ def autoencoder(
         info = _reconstruction.measures(y, x)
         return value, tree.detach((State(batch_stats, decoder_stats), info))
 
-    return Method(init, loss)
+    return Method(init, loss, decoder=_reconstruction.published_decoder)

@@ -102,4 +102,4 @@ def denoising_autoencoder(
         info = _reconstruction.measures(y, x)
         return value, tree.detach((State(batch_stats, decoder_stats), info))
 
-    return Method(init, loss)
+    return Method(init, loss, decoder=_reconstruction.published_decoder)

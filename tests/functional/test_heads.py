@@ -43,14 +43,15 @@ def test_simclr_head_is_linear_relu_linear():
     assert_equals(heads.projection_mlp(6, (8, 5)), twin, inputs(7, 6))
 
 
-def test_s5_decoder_equals_its_twin():
+@pytest.mark.parametrize("options,w", [({}, 1), ({"width": 3}, 3)])
+def test_s5_decoder_equals_its_twin(options, w):
     twin = nn.Sequential(
-        *(nn.Linear(4, 128), nn.ReLU(), nn.Linear(128, 288), nn.ReLU(), nn.Unflatten(1, (32, 3, 3))),
-        *(nn.ConvTranspose2d(32, 16, 3, stride=2), nn.BatchNorm2d(16), nn.ReLU()),
-        *(nn.ConvTranspose2d(16, 8, 3, stride=2, padding=1, output_padding=1), nn.BatchNorm2d(8), nn.ReLU()),
-        nn.ConvTranspose2d(8, 1, 3, stride=2, padding=1, output_padding=1),
+        *(nn.Linear(4, 128 * w), nn.ReLU(), nn.Linear(128 * w, 288 * w), nn.ReLU(), nn.Unflatten(1, (32 * w, 3, 3))),
+        *(nn.ConvTranspose2d(32 * w, 16 * w, 3, stride=2), nn.BatchNorm2d(16 * w), nn.ReLU()),
+        *(nn.ConvTranspose2d(16 * w, 8 * w, 3, stride=2, padding=1, output_padding=1), nn.BatchNorm2d(8 * w)),
+        *(nn.ReLU(), nn.ConvTranspose2d(8 * w, 1, 3, stride=2, padding=1, output_padding=1)),
     )
-    assert_equals(heads.s5_decoder(), twin, inputs(7, 4))
+    assert_equals(heads.s5_decoder(**options), twin, inputs(7, 4))
 
 
 # --- property -------------------------------------------------------------------------------------------------
@@ -88,5 +89,7 @@ def test_projection_of_no_widths_is_the_identity():
 
 
 def test_unknown_sizes_are_named():
+    with pytest.raises(ValueError, match="width: expected a number above 0, got 0"):
+        heads.s5_decoder(width=0)
     with pytest.raises(ValueError, match="in_features: expected a number above 0, got 0"):
         heads.projection_mlp(0, (8, 5))  # the feature_dim of a module if it is unknown

@@ -4,8 +4,9 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from functional import encoders
+from functional import encoders, heads
 from functional.base import Encoder
+from functional.layers import Layer
 from zoo.errors import ZooError, unknown
 from zoo.models.code import NO_CODE, Code
 
@@ -21,6 +22,8 @@ ENCODERS: dict[str, Callable[..., Encoder]] = {
     "s4": encoders.s4,
     "s5": encoders.s5,
 }
+# (latent_dim, *, out_channels, ...) -> Layer, from features to the logits of images.
+DECODERS: dict[str, Callable[..., Layer]] = {"s5_decoder": heads.s5_decoder}
 Options = Mapping[str, Any]
 
 
@@ -40,6 +43,15 @@ def build_encoder(name: str, in_channels: int, options: Options, code: Code = NO
         ZooError: if the name or an option is unknown, or a value is invalid.
     """
     return call_named("encoder", known_encoders(code), name, (in_channels,), options)
+
+
+def build_decoder(name: str, latent_dim: int, out_channels: int, options: Options) -> Layer:
+    """Build the decoder of a name, from `latent_dim` features to images with `out_channels` channels.
+
+    Raises:
+        ZooError: if the name or an option is unknown, or a value is invalid.
+    """
+    return call_named("decoder", DECODERS, name, (latent_dim,), {**options, "out_channels": out_channels})
 
 
 def merged(

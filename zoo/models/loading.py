@@ -2,22 +2,25 @@
 
 An encoder directory holds `model.safetensors`, `config.json` and `README.md` (the card). The configuration has the
 architecture, the input shape, mean and standard deviation, and the SHA-256 of the weights, so that weights are always
-loaded with the preprocessing that they were trained with.
+loaded with the preprocessing that they were trained with. An encoder that was trained with a decoder also has
+`decoder.safetensors`, with its name, options and SHA-256 in the configuration.
 """
 
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from functional import random, tree
+from functional.base import BatchStats, Init, Params
 from zoo.errors import ZooError, unknown
 from zoo.files import load_tensors
-from zoo.models.architectures import build_encoder, known_encoders
+from zoo.models.architectures import DECODERS, build_decoder, build_encoder, known_encoders
 from zoo.models.code import Code, read_code
 from zoo.models.entries import ENTRIES, entry
-from zoo.models.pretrained import PretrainedEncoder
+from zoo.models.pretrained import Decoder, PretrainedEncoder
 
 FORMAT_VERSION = 1
 WEIGHTS = Path(__file__).parents[1] / "weights"
@@ -54,27 +57,50 @@ def _load_directory(directory: Path, sha256: str | None, code: Code) -> Pretrain
     if not (directory / "config.json").is_file() and (directory / "encoder" / "config.json").is_file():
         directory = directory / "encoder"
     config = _read_config(directory, code)
-    path = directory / "model.safetensors"
+    architecture = config["architecture"]
+    encoder = build_encoder(architecture["encoder"], architecture["in_channels"], architecture["options"], code)
+    digests = {"config.json": config["sha256"], "the zoo": sha256}
+    weights = _load_weights(directory / "model.safetensors", digests, architecture["encoder"], encoder.init)
+    decoder = _load_decoder(directory, config, encoder.feature_dim)
+    return PretrainedEncoder(encoder, *weights, config, decoder)
+
+
+def _load_decoder(directory: Path, config: Mapping[str, Any], latent_dim: int) -> Decoder | None:
+    """The decoder of an encoder directory, if its configuration has one."""
+    if (described := config.get("decoder")) is None:
+        return None
+    path = directory / "config.json"
+    if not isinstance(described, dict) or not {"name", "options", "sha256"} <= described.keys():
+        raise ZooError(f"{path}: decoder: expected name, options and sha256, got {described!r}")
+    name, options = described["name"], described["options"]
+    if name not in DECODERS:
+        raise unknown(f"decoder in {path}:", name, DECODERS)
+    layer = build_decoder(name, latent_dim, config["architecture"]["in_channels"], options)
+    digests = {"config.json": described["sha256"]}
+    return Decoder(name, options, layer, *_load_weights(directory / "decoder.safetensors", digests, name, layer.init))
+
+
+def _load_weights(path: Path, digests: Mapping[str, str | None], network: str, init: Init) -> tuple[Params, BatchStats]:
+    """The parameters and running statistics in a file, after a check of its SHA-256 by each source that has one."""
     if not path.is_file():
-        raise ZooError(f"{path}: no such file; an encoder directory holds model.safetensors and config.json")
+        raise ZooError(f"{path}: no such file; an encoder directory holds {path.name} and config.json")
     found = hashlib.sha256(path.read_bytes()).hexdigest()
-    for source, expected in (("config.json", config["sha256"]), ("the zoo", sha256)):
+    for source, expected in digests.items():
         if expected is not None and found != expected:
             raise ZooError(
                 f"{path}: SHA-256 {found[:12]}..., but {source} says {expected[:12]}...; "
                 "the file is truncated or modified; copy or download it again"
             )
     flat, _ = load_tensors(path)
-    architecture = config["architecture"]
-    encoder = build_encoder(architecture["encoder"], architecture["in_channels"], architecture["options"], code)
     # On the meta device, no weights are drawn only to be replaced by those of the file.
-    params, batch_stats = encoder.init(random.key(0, device="meta"))
+    params, batch_stats = init(random.key(0, device="meta"))
     try:
-        params = tree.unflatten_like(params, {k: v for k, v in flat.items() if not _is_statistic(k)})
-        batch_stats = tree.unflatten_like(batch_stats, {k: v for k, v in flat.items() if _is_statistic(k)})
+        return (
+            tree.unflatten_like(params, {k: v for k, v in flat.items() if not _is_statistic(k)}),
+            tree.unflatten_like(batch_stats, {k: v for k, v in flat.items() if _is_statistic(k)}),
+        )
     except ValueError as error:
-        raise ZooError(f"{path}: does not fit {architecture['encoder']}: {error}") from error
-    return PretrainedEncoder(encoder, params, batch_stats, config)
+        raise ZooError(f"{path}: does not fit {network}: {error}") from error
 
 
 def _read_config(directory: Path, code: Code) -> dict[str, Any]:

@@ -1,10 +1,10 @@
-"""An encoder with its weights and its preprocessing."""
+"""An encoder with its weights and its preprocessing, and with its decoder, if it was trained with one."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,10 +13,29 @@ from torch import Tensor
 
 from functional import augmentations, random, tree
 from functional.base import BatchStats, Encoder, Params
+from functional.layers import Layer
 from zoo.errors import ZooError
 from zoo.models.module import EncoderModule
 
 _BATCH = 256
+
+
+class Decoder(NamedTuple):
+    """A decoder with its weights.
+
+    Attributes:
+        name: a name in `zoo.models.architectures.DECODERS`.
+        options: its options.
+        layer: the architecture, from features to the logits of images.
+        params: its parameters.
+        batch_stats: its running statistics.
+    """
+
+    name: str
+    options: Mapping[str, Any]
+    layer: Layer
+    params: Params
+    batch_stats: BatchStats
 
 
 @dataclass(frozen=True, repr=False)
@@ -28,12 +47,14 @@ class PretrainedEncoder:
         params: its parameters.
         batch_stats: its running statistics.
         config: what `config.json` holds.
+        decoder: the decoder that it was trained with; None if there is none.
     """
 
     encoder: Encoder
     params: Params
     batch_stats: BatchStats
     config: Mapping[str, Any]
+    decoder: Decoder | None = None
 
     @property
     def name(self) -> str:
@@ -50,6 +71,11 @@ class PretrainedEncoder:
     def feature_dim(self) -> int:
         """The number of features per image."""
         return self.encoder.feature_dim
+
+    @property
+    def has_decoder(self) -> bool:
+        """Whether `decode` can turn features into images."""
+        return self.decoder is not None
 
     def features(self, images: Any) -> Float[Tensor, "batch feature_dim"]:
         """The features of images, in evaluation mode, after the encoder's own preprocessing.
@@ -78,6 +104,29 @@ class PretrainedEncoder:
         """
         return augmentations.to_float(_pixels(images, self.input_shape)).flatten(1)
 
+    def decode(self, latents: Any) -> Float[Tensor, "batch channels height width"]:
+        """The images that the decoder makes of features, in evaluation mode: `decode(features(images))` for images.
+
+        Args:
+            latents: floating point `[N, feature_dim]`, a tensor or an array.
+
+        Returns:
+            float32 `[N, C, H, W]` in 0..1.
+
+        Raises:
+            ZooError: if the encoder has no decoder, or for a wrong type or shape.
+        """
+        if self.decoder is None:
+            raise ZooError(f"{self.name}: has no decoder; only methods such as autoencoder train one")
+        latents = _latents(latents, self.feature_dim)
+        decoder = self.decoder
+        with torch.no_grad():
+            logits = [
+                decoder.layer.apply(decoder.params, decoder.batch_stats, batch)[0]
+                for batch in torch.split(latents, _BATCH)
+            ]
+        return torch.cat(logits).sigmoid()
+
     def to_module(self) -> EncoderModule:
         """The same encoder as a `torch.nn.Module`: a copy, in evaluation mode, with its preprocessing.
 
@@ -102,9 +151,9 @@ class PretrainedEncoder:
 
 
 def untrained(model: PretrainedEncoder, seed: int = 0) -> PretrainedEncoder:
-    """The same encoder with new random weights: the baseline for every pretrained result."""
+    """The same encoder with new random weights and no decoder: the baseline for every pretrained result."""
     params, batch_stats = model.encoder.init(random.key(seed))
-    return dataclasses.replace(model, params=params, batch_stats=batch_stats)
+    return dataclasses.replace(model, params=params, batch_stats=batch_stats, decoder=None)
 
 
 def fingerprint(model: PretrainedEncoder) -> list[float]:
@@ -137,6 +186,18 @@ def _pixels(images: Any, shape: tuple[int, int, int]) -> Tensor:
     if len(pixels) == 0:
         raise ZooError(f"images: expected at least one, got {list(pixels.shape)}")
     return pixels
+
+
+def _latents(latents: Any, dim: int) -> Tensor:
+    """Features of either kind of array as float32 `[N, dim]`."""
+    if not isinstance(latents, Tensor | np.ndarray):
+        raise ZooError(f"latents: expected a tensor or an array [N, {dim}], got {type(latents).__name__}")
+    latents = torch.as_tensor(latents)
+    if not latents.is_floating_point():
+        raise ZooError(f"latents: expected floating point, as `features` returns, got {latents.dtype}")
+    if latents.ndim != 2 or latents.shape[1] != dim or len(latents) == 0:
+        raise ZooError(f"latents: expected [N, {dim}], N above 0, got {list(latents.shape)}")
+    return latents.float()
 
 
 def _open(image: Any, shape: tuple[int, int, int]) -> Tensor:

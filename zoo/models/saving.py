@@ -2,25 +2,26 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from functional import tree
 from zoo.files import content_digest, save_tensors, write_atomically
 from zoo.models.code import Code
 from zoo.models.loading import FORMAT_VERSION, load
-from zoo.models.pretrained import PretrainedEncoder, fingerprint
+from zoo.models.pretrained import Decoder, PretrainedEncoder, fingerprint
 from zoo.reports.cards import render_card
 
 
 def save(
     model: PretrainedEncoder, directory: str | Path, *, code: Code | str | Path | None = None
 ) -> PretrainedEncoder:
-    """Write an encoder directory, and return the encoder as loaded from it.
+    """Write an encoder directory, with the decoder if there is one, and return the encoder as loaded from it.
 
     The configuration is written last: a directory without one does not count as an encoder directory.
 
     Args:
         model: the encoder to write.
-        directory: the directory, created if missing; an encoder in it is replaced.
+        directory: the directory, created if missing; an encoder and a decoder in it are replaced.
         code: the Python file that defines the encoder, if it is your own (`zoo.models.code`).
 
     Raises:
@@ -37,7 +38,17 @@ def save(
         "sha256": sha256,
         "content_digest": content_digest(flat),
         "fingerprint": fingerprint(model),
+        "decoder": None if model.decoder is None else _save_decoder(model.decoder, directory, model.name),
     }
     write_atomically(directory / "README.md", render_card(config).encode())
     write_atomically(directory / "config.json", (json.dumps(config, indent=2) + "\n").encode())
+    if model.decoder is None:
+        (directory / "decoder.safetensors").unlink(missing_ok=True)
     return load(directory, code=code)
+
+
+def _save_decoder(decoder: Decoder, directory: Path, name: str) -> dict[str, Any]:
+    """Write `decoder.safetensors`; return its entry in the configuration."""
+    flat = {**tree.flatten(decoder.params), **tree.flatten(decoder.batch_stats)}
+    sha256 = save_tensors(directory / "decoder.safetensors", flat, {"name": name})
+    return {"name": decoder.name, "options": decoder.options, "sha256": sha256}

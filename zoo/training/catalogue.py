@@ -9,7 +9,7 @@ import torch
 from functional import augmentations, methods, optimizers, schedules
 from functional.base import Encoder, Method, Optimizer, Schedule
 from zoo.errors import ZooError, unknown
-from zoo.models.architectures import check_options, known_encoders, merged
+from zoo.models.architectures import DECODERS, check_options, known_encoders, merged
 from zoo.models.code import NO_CODE, Code
 from zoo.training.recipe import Recipe
 
@@ -96,8 +96,11 @@ def check_names(recipe: Recipe, names: Catalogue) -> None:
     for pipeline in recipe.pipelines:
         for name, options in pipeline:
             check_options("view", names.augmentations, name, options)
-    for value in (*recipe.method_options.values(), recipe.optimizer_options.get("weight_decay")):
-        if is_schedule(value):
+    if "decoder" in recipe.method_options:
+        _check_decoder(recipe.method_options["decoder"])
+    scheduled = {name: value for name, value in recipe.method_options.items() if name != "decoder"}
+    for value in (*scheduled.values(), recipe.optimizer_options.get("weight_decay")):
+        if is_named(value):
             check_schedule(*value)
     for options in (recipe.optimizer_options, *(options for _, options in recipe.parameter_groups)):
         own = {name: value for name, value in options.items() if name not in GROUP_OPTIONS}
@@ -111,8 +114,8 @@ def check_names(recipe: Recipe, names: Catalogue) -> None:
         _check_group(pattern, options)
 
 
-def is_schedule(value: Any) -> TypeGuard[tuple[str, Mapping[str, Any]]]:
-    """Whether an option of a recipe is a schedule: a pair of a name and options."""
+def is_named(value: Any) -> TypeGuard[tuple[str, Mapping[str, Any]]]:
+    """Whether an option of a recipe is a pair of a name and options: the decoder, or else a schedule."""
     return isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], Mapping)
 
 
@@ -128,6 +131,13 @@ def check_schedule(name: str, options: Mapping[str, Any]) -> None:
     for option in options:
         if option not in known:
             raise unknown(f"option of schedule {name!r}:", option, known)
+
+
+def _check_decoder(value: Any) -> None:
+    if not is_named(value):
+        raise ZooError(f"recipe: method_options: decoder: expected a pair (name, options), got {value!r}")
+    # The number of channels is that of the images.
+    check_options("decoder", DECODERS, *value, not_options=("out_channels",))
 
 
 def _check_group(pattern: str, options: Mapping[str, Any]) -> None:

@@ -33,17 +33,18 @@ def watch(plan: Plan, state: TrainState, key_epoch: Key) -> dict[str, float]:
     }
 
 
-def warn_of_collapse(line: dict[str, float], advice: str) -> bool:
+def warn_of_collapse(line: dict[str, float], features: int, advice: str) -> bool:
     """Whether the features of an epoch, or the outputs of its method, have collapsed; if so, warn.
 
     Args:
         line: the metrics of the epoch. Besides those of the features, every spread in the method's info is checked,
             that is every name that ends in `_std`.
+        features: the number of features.
         advice: the method's advice, which ends the warning.
     """
     spreads = {name: value for name, value in line.items() if name.endswith("_std") and name != "feature_std"}
     low = [f"{name} {value:.3g}" for name, value in spreads.items() if value < _COLLAPSED_SPREAD]
-    if line["feature_std"] < 0.01 or line["effective_rank"] < 1.5:
+    if _nearly_equal(line, features):
         what = "the encoder has collapsed: it gives nearly the same features for all images"
         low = [f"feature_std {line['feature_std']:.3g}", f"effective_rank {line['effective_rank']:.3g}"]
     elif low:
@@ -52,6 +53,18 @@ def warn_of_collapse(line: dict[str, float], advice: str) -> bool:
         return False
     warnings.warn(f"epoch {line['epoch']}: {what} ({', '.join(low)}). {advice}", stacklevel=4)
     return True
+
+
+def _nearly_equal(line: dict[str, float], features: int) -> bool:
+    """Whether the features of all images have nearly the same direction, or lie on one line through 0.
+
+    The rank of a few features is low even when they are healthy: it is at most their number, and a mean far from 0
+    lowers it. A rank in the lowest tenth of the logarithmic scale from 1 to this maximum is a collapse; for 58 features
+    or more, one below 1.5 is. A single feature has no direction but its sign, and cannot be judged.
+    """
+    if features == 1:
+        return False
+    return line["feature_std"] < 0.01 or line["effective_rank"] < min(1.5, features**0.1)
 
 
 def require_finite(info: dict[str, Tensor], state: TrainState, epoch: int, out: Path) -> None:

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from functional import random, tree
-from functional.base import Batch
+from functional.augmentations import to_float
+from functional.base import Batch, BatchStats, Params
 from functional.training import TrainState
 from zoo.data.datasets import as_dataset
 from zoo.environment import environment, has_bfloat16
@@ -23,7 +24,7 @@ from zoo.errors import ZooError
 from zoo.files import write_atomically
 from zoo.models.code import NO_CODE, Code, code_of, read_code, run_file
 from zoo.models.loading import load
-from zoo.models.pretrained import PretrainedEncoder
+from zoo.models.pretrained import Decoder, PretrainedEncoder
 from zoo.models.saving import save
 from zoo.training.batching import batches
 from zoo.training.catalogue import catalogue, check_names
@@ -34,13 +35,16 @@ from zoo.training.progress import Progress
 from zoo.training.recipe import Recipe, read_recipe, recipe_of
 from zoo.training.run_directory import (
     START_AGAIN,
+    epoch_name,
     kept_lines,
+    kept_reconstructions,
     kept_start,
     load_checkpoint,
     or_else,
     own_recipe,
     read_metrics,
     save_checkpoint,
+    save_reconstructions,
     warn_of_changes,
     writing,
 )
@@ -186,6 +190,7 @@ def _train(
     steps, batch_size = plan.clock.steps_per_epoch, recipe.batch_size
     first_epoch = int(state.step) // steps
     log = kept_lines(out, first_epoch)
+    reconstructions = {} if plan.decoder is None else kept_reconstructions(out, first_epoch)
     collapsed = False
     with Progress(recipe, steps, len(images), first_epoch=first_epoch, shown=progress) as shown:
         for epoch in range(first_epoch, recipe.epochs):
@@ -211,11 +216,15 @@ def _train(
                 "peak_memory_bytes": peak_memory_bytes(),
             }
             shown.epoch(line)
-            collapsed = warn_of_collapse(line, plan.method.advice) if not collapsed else collapsed
-            # Metrics are written first: on resuming, lines of epochs without a checkpoint are dropped.
+            collapsed = collapsed or warn_of_collapse(line, plan.encoder.feature_dim, plan.method.advice)
+            # The checkpoint is written last: on resuming, metrics and reconstructions without one are dropped.
             log.append(json.dumps(line))
             with writing(out):
                 write_atomically(out / "metrics.jsonl", ("\n".join(log) + "\n").encode())
+                if plan.decoder is not None:
+                    model, originals = _encoder(plan, state, out), plan.decoder.originals
+                    reconstructions[epoch_name(epoch + 1)] = model.decode(model.features(originals))
+                    save_reconstructions(out, to_float(originals), reconstructions)
                 metadata = {
                     "dataset_digest": plan.digest,
                     "start": plan.start,
@@ -253,6 +262,13 @@ def _encoder(plan: Plan, state: TrainState, out: Path) -> PretrainedEncoder:
         },
         "environment": environment(),
     }
-    published = plan.method.encoder(state.params, state.state)
-    params, batch_stats = tree.map(lambda x: x.detach().cpu(), published)
-    return PretrainedEncoder(plan.encoder, params, batch_stats, config)
+    published = _on_cpu(plan.method.encoder(state.params, state.state))
+    if plan.decoder is None or plan.method.decoder is None:
+        return PretrainedEncoder(plan.encoder, *published, config)
+    name, options, layer, _ = plan.decoder
+    decoder = Decoder(name, options, layer, *_on_cpu(plan.method.decoder(state.params, state.state)))
+    return PretrainedEncoder(plan.encoder, *published, config, decoder)
+
+
+def _on_cpu(weights: tuple[Params, BatchStats]) -> tuple[Params, BatchStats]:
+    return tree.map(lambda x: x.detach().cpu(), weights)

@@ -29,7 +29,7 @@ from functional.training import TrainState
 from zoo.data.datasets import Dataset, Split, channel_statistics, load_dataset
 from zoo.environment import has_bfloat16
 from zoo.errors import ZooError
-from zoo.models.architectures import build_encoder, call_named
+from zoo.models.architectures import DECODERS, build_decoder, build_encoder, call_named
 from zoo.models.code import NO_CODE, Code
 from zoo.training.batching import steps_per_epoch
 from zoo.training.catalogue import (
@@ -40,10 +40,12 @@ from zoo.training.catalogue import (
     SCHEDULES,
     Catalogue,
     catalogue,
-    is_schedule,
+    is_named,
 )
 from zoo.training.recipe import Options, Recipe
 from zoo.training.starting import read_start, start_from
+
+_EXAMPLES = 10  # images that a method with a decoder reconstructs after every epoch
 
 # Fields of metrics.jsonl that the loop writes itself; no method may use these names.
 LINE_FIELDS = {
@@ -68,6 +70,22 @@ class Clock(NamedTuple):
         return round(epochs * self.steps_per_epoch)
 
 
+class PlannedDecoder(NamedTuple):
+    """The decoder of a method, and the images that show what it has learned.
+
+    Attributes:
+        name: a name in `zoo.models.architectures.DECODERS`.
+        options: its options.
+        layer: the architecture, from features to the logits of images.
+        originals: uint8 `[N, C, H, W]`, the images that are reconstructed after every epoch.
+    """
+
+    name: str
+    options: Options
+    layer: Layer
+    originals: Tensor
+
+
 class Plan(NamedTuple):
     """A recipe ready for training: its data, functions and keys."""
 
@@ -76,6 +94,7 @@ class Plan(NamedTuple):
     digest: str  # of the data, computed once
     encoder: Encoder
     method: Method
+    decoder: PlannedDecoder | None  # None for a method without one, or with one that has no name
     code: Code  # the user's own, needed to load a saved encoder
     start: dict[str, Any] | None  # the record of `zoo.training.starting`, None for random weights
     views: Views
@@ -137,6 +156,7 @@ def make_plan(
     if method.labelled and data.train.labels is None:
         raise ZooError(f"recipe: method {recipe.method!r} learns from labels, and {data.name} has none")
     labels = data.train.labels.to(where) if method.labelled and data.train.labels is not None else None
+    decoder = _plan_decoder(recipe, method, names, encoder.feature_dim, data)
     digest, data = data.digest, data._replace(train=Split(images.to(where), labels))
 
     def init() -> TrainState:
@@ -150,6 +170,7 @@ def make_plan(
         digest=digest,
         encoder=encoder,
         method=method,
+        decoder=decoder,
         code=code,
         start=start_record,
         views=views,
@@ -196,12 +217,37 @@ def build_method(
             that needs classes if the data have none.
     """
     known = (names or catalogue()).methods
-    options = {name: _resolved(value, clock) for name, value in recipe.method_options.items()}
+    options = {name: _resolved(value, clock) for name, value in recipe.method_options.items() if name != "decoder"}
+    if (decoder := find_decoder(recipe, known[recipe.method])) is not None:
+        name, own_options = decoder
+        options["decoder"] = partial(DECODERS[name], **own_options)
     if "classes" in inspect.signature(known[recipe.method]).parameters:
         if not classes:
             raise ZooError(f"recipe: method {recipe.method!r} learns from labels, and {recipe.dataset} has none")
         options["classes"] = classes
     return call_named("method", known, recipe.method, (encoder,), {"views": views, **options})
+
+
+def find_decoder(recipe: Recipe, method: Callable[..., Method]) -> tuple[str, Options] | None:
+    """The name and options of the decoder that a recipe chooses, else of the method's default.
+
+    None for a method without a decoder, and for a default that is not in `zoo.models.architectures.DECODERS`.
+    """
+    parameter = inspect.signature(method).parameters.get("decoder")
+    names = [name for name, function in DECODERS.items() if parameter is not None and parameter.default is function]
+    return recipe.method_options.get("decoder", (names[0], {}) if names else None)
+
+
+def choose_examples(data: Dataset) -> Tensor:
+    """The first image of each of the first 10 classes, or the first 10 images if there are no labels, as uint8.
+
+    They are test images, if there are any.
+    """
+    images, labels = data.train if data.test is None else data.test
+    if labels is None:
+        return images[:_EXAMPLES]
+    first = [torch.nonzero(labels == i).flatten()[0] for i in labels.unique()[:_EXAMPLES]]
+    return images[torch.stack(first)]
 
 
 def build_schedule(
@@ -278,7 +324,7 @@ def _composed(
 
 def _resolved(value: Any, clock: Clock | None) -> Any:
     """Convert an option of a recipe to its function's argument: a pair of a name and options becomes a schedule."""
-    if not is_schedule(value):
+    if not is_named(value):
         return value
     assert clock is not None  # a schedule needs the length of a run
     name, options = value
@@ -290,6 +336,16 @@ def _resolved(value: Any, clock: Clock | None) -> Any:
     if "boundaries" in given:
         given["boundaries"] = tuple(clock.steps(epoch) for epoch in given["boundaries"])
     return call_named("schedule", SCHEDULES, name, (), given)
+
+
+def _plan_decoder(
+    recipe: Recipe, method: Method, names: Catalogue, latent_dim: int, data: Dataset
+) -> PlannedDecoder | None:
+    found = find_decoder(recipe, names.methods[recipe.method])
+    if method.decoder is None or found is None:
+        return None
+    originals = choose_examples(data)
+    return PlannedDecoder(*found, build_decoder(found[0], latent_dim, originals.shape[1], found[1]), originals)
 
 
 def _group(recipe: Recipe, options: Options, clock: Clock) -> Optimizer:

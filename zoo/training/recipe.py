@@ -53,7 +53,8 @@ class Recipe:
         warmup_epochs: epochs of linear warm-up before the cosine decay to 0, fewer than `epochs`.
         method_options: keyword arguments of the method, as in `{"temperature": 0.2}`. If the method takes a schedule, a
             pair `(name, options)` denotes one in `zoo.training.catalogue.SCHEDULES`, with times in epochs:
-            `{"momentum": ("cosine", {"value": 0.99, "final": 1.0})}` lasts for the whole run.
+            `{"momentum": ("cosine", {"value": 0.99, "final": 1.0})}` lasts for the whole run. The option `decoder` is a
+            pair of a name in `zoo.models.architectures.DECODERS` and options.
         encoder_options: keyword arguments of the encoder, as in `{"width": 32}`.
         optimizer_options: keyword arguments of the optimizer, as in `{"weight_decay": 1e-4}`, which can also be a
             schedule; a `"mask"` is a name in `zoo.training.catalogue.MASKS`.

@@ -2,6 +2,9 @@
 
 recipe.json              the recipe
 metrics.jsonl            one line per epoch
+reconstructions.safetensors
+                         for a method with a decoder: `originals`, 10 images, one per class, of the test split if there
+                         is one, and what it makes of them after each epoch: `epoch_001`, ...; float32 in 0..1
 checkpoint.safetensors   parameters, state, optimizer state and step: the complete state of the run
 encoder/                 the encoder directory, written after the last epoch
 """
@@ -13,6 +16,8 @@ import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from functional import tree
 from zoo.errors import ZooError
@@ -72,6 +77,34 @@ def kept_lines(out: Path, epochs: int) -> list[str]:
     if len(lines) < epochs:
         raise ZooError(f"{path}: expected {epochs} lines, one per completed epoch, got {len(lines)}; restore the file")
     return lines
+
+
+def epoch_name(epoch: int) -> str:
+    """The name of an epoch's reconstructions, counted from 1.
+
+    Example:
+        >>> epoch_name(1)
+        'epoch_001'
+    """
+    return f"epoch_{epoch:03}"
+
+
+def kept_reconstructions(out: Path, epochs: int) -> dict[str, Tensor]:
+    """The reconstructions of the epochs that the checkpoint contains.
+
+    Raises:
+        ZooError: if some are missing.
+    """
+    path, names = out / "reconstructions.safetensors", [epoch_name(i + 1) for i in range(epochs)]
+    kept = load_tensors(path)[0] if names and path.is_file() else {}
+    if missing := [name for name in names if name not in kept]:
+        raise ZooError(f"{path}: missing {', '.join(missing)}; restore the file")
+    return {name: kept[name] for name in names}
+
+
+def save_reconstructions(out: Path, originals: Tensor, reconstructions: Mapping[str, Tensor]) -> None:
+    """Write the originals and their reconstructions by the name of the epoch, float32 `[N, C, H, W]` in 0..1."""
+    save_tensors(out / "reconstructions.safetensors", {"originals": originals, **reconstructions}, {})
 
 
 def warn_of_changes(metadata: Mapping[str, Any], *, device: str, code: str) -> None:

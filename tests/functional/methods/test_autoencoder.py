@@ -91,7 +91,7 @@ def test_the_published_network_decodes_single_images_with_the_statistics_of_the_
     _, decoder = s5_twin()
     load(decoder, params["decoder"], state.decoder_stats).eval()
     h = torch.tensor([[0.5, -1.0]], dtype=torch.float64)
-    image = heads.s5_decoder(2).apply(params["decoder"], state.decoder_stats, h)[0].sigmoid()
+    image = heads.s5_decoder(2).apply(*method.decoder(params, state), h)[0].sigmoid()
     torch.testing.assert_close(image, decoder(h).detach())
 
 
