@@ -96,7 +96,8 @@ def kept_reconstructions(out: Path, epochs: int) -> dict[str, Tensor]:
         ZooError: if some are missing.
     """
     path, names = out / "reconstructions.safetensors", [epoch_name(i + 1) for i in range(epochs)]
-    kept = load_tensors(path)[0] if names and path.is_file() else {}
+    with or_else("restore a copy"):
+        kept = load_tensors(path)[0] if names and path.is_file() else {}
     if missing := [name for name in names if name not in kept]:
         raise ZooError(f"{path}: missing {', '.join(missing)}; restore the file")
     return {name: kept[name] for name in names}

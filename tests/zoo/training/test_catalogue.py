@@ -5,6 +5,8 @@ import pytest
 import zoo
 from zoo.training.catalogue import catalogue, check_names
 
+AUTOENCODER = {"method": "autoencoder", "encoder": "s5", "encoder_options": {}}
+
 
 @pytest.mark.parametrize(
     "changes,words",
@@ -16,6 +18,11 @@ from zoo.training.catalogue import catalogue, check_names
         ({"method_options": {"temperatur": 0.1}}, "did you mean 'temperature'"),
         ({"encoder_options": {"depth": 3}}, "unknown option of encoder 'resnet8': 'depth'"),
         ({"encoder_options": {"compute_dtype": "bfloat16"}}, "unknown option of encoder 'resnet8': 'compute_dtype'"),
+        ({"method_options": {"decoder": ("s5_decoder", {})}}, "unknown option of method 'simclr': 'decoder'"),
+        ({**AUTOENCODER, "method_options": {"decoder": ("s5_decodr", {})}}, "did you mean 's5_decoder'"),
+        ({**AUTOENCODER, "method_options": {"decoder": ("s5_decoder", {"widht": 2})}}, "did you mean 'width'"),
+        ({**AUTOENCODER, "method_options": {"decoder": ("s5_decoder", {"out_channels": 3})}}, "option of decoder"),
+        ({**AUTOENCODER, "method_options": {"decoder": "s5_decoder"}}, "expected a pair (name, options), got 's5_dec"),
         ({"method_options": {"views": 3}}, "unknown option of method 'simclr': 'views'"),
         ({"method": "supervised", "method_options": {"classes": 3}}, "unknown option of method 'supervised'"),
         ({"method_options": {"temperature": ("cosin", {"value": 0.1})}}, "did you mean 'cosine'"),
