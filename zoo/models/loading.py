@@ -1,9 +1,9 @@
 """Load encoders by name or directory: their weights are verified and loaded together with their preprocessing.
 
 An encoder directory holds `model.safetensors`, `config.json` and `README.md` (the card). The configuration has the
-architecture, the input shape, mean and standard deviation, and the SHA-256 of the weights, so that weights are always
-loaded with the preprocessing that they were trained with. An encoder that was trained with a decoder also has
-`decoder.safetensors`, with its name, options and SHA-256 in the configuration.
+architecture, the input shape, mean and standard deviation, and the dtype and SHA-256 of the weights, so that weights
+are always loaded with the preprocessing that they were trained with. An encoder that was trained with a decoder also
+has `decoder.safetensors`, with its name, options and SHA-256 in the configuration.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from zoo.files import load_tensors
 from zoo.models.architectures import DECODERS, build_decoder, build_encoder, known_encoders
 from zoo.models.code import Code, read_code
 from zoo.models.entries import ENTRIES, entry
-from zoo.models.pretrained import Decoder, PretrainedEncoder
+from zoo.models.pretrained import DTYPES, Decoder, PretrainedEncoder, stored
 
 FORMAT_VERSION = 1
 WEIGHTS = Path(__file__).parents[1] / "weights"
@@ -60,7 +60,8 @@ def _load_directory(directory: Path, sha256: str | None, code: Code) -> Pretrain
     architecture = config["architecture"]
     encoder = build_encoder(architecture["encoder"], architecture["in_channels"], architecture["options"], code)
     digests = {"config.json": config["sha256"], "the zoo": sha256}
-    weights = _load_weights(directory / "model.safetensors", digests, architecture["encoder"], encoder.init)
+    dtype = config.get("dtype", "float32")
+    weights = _load_weights(directory / "model.safetensors", digests, dtype, architecture["encoder"], encoder.init)
     decoder = _load_decoder(directory, config, encoder.feature_dim)
     return PretrainedEncoder(encoder, *weights, config, decoder)
 
@@ -70,18 +71,30 @@ def _load_decoder(directory: Path, config: Mapping[str, Any], latent_dim: int) -
     if (described := config.get("decoder")) is None:
         return None
     path = directory / "config.json"
-    if not isinstance(described, dict) or not {"name", "options", "sha256"} <= described.keys():
+    kinds = {"name": str, "options": dict, "sha256": str}
+    if not isinstance(described, dict) or any(not isinstance(described.get(key), kinds[key]) for key in kinds):
         raise ZooError(f"{path}: decoder: expected name, options and sha256, got {described!r}")
     name, options = described["name"], described["options"]
     if name not in DECODERS:
         raise unknown(f"decoder in {path}:", name, DECODERS)
     layer = build_decoder(name, latent_dim, config["architecture"]["in_channels"], options)
-    digests = {"config.json": described["sha256"]}
-    return Decoder(name, options, layer, *_load_weights(directory / "decoder.safetensors", digests, name, layer.init))
+    digests, dtype = {"config.json": described["sha256"]}, config.get("dtype", "float32")
+    weights = _load_weights(directory / "decoder.safetensors", digests, dtype, name, layer.init)
+    return Decoder(name, options, layer, *weights)
 
 
-def _load_weights(path: Path, digests: Mapping[str, str | None], network: str, init: Init) -> tuple[Params, BatchStats]:
-    """The parameters and running statistics in a file, after a check of its SHA-256 by each source that has one."""
+def _load_weights(
+    path: Path, digests: Mapping[str, str | None], dtype: str, network: str, init: Init
+) -> tuple[Params, BatchStats]:
+    """The parameters and running statistics in a file, in float32.
+
+    Args:
+        path: the file.
+        digests: its SHA-256 by each source that has one; they are checked first.
+        dtype: the dtype of its weights, a name in `DTYPES`.
+        network: what it holds the weights of, for the message.
+        init: the network's own initialisation.
+    """
     if not path.is_file():
         raise ZooError(f"{path}: no such file; an encoder directory holds {path.name} and config.json")
     found = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -93,14 +106,16 @@ def _load_weights(path: Path, digests: Mapping[str, str | None], network: str, i
             )
     flat, _ = load_tensors(path)
     # On the meta device, no weights are drawn only to be replaced by those of the file.
-    params, batch_stats = init(random.key(0, device="meta"))
+    template = init(random.key(0, device="meta"))
+    params, batch_stats = stored(template, dtype)
     try:
-        return (
+        loaded = (
             tree.unflatten_like(params, {k: v for k, v in flat.items() if not _is_statistic(k)}),
             tree.unflatten_like(batch_stats, {k: v for k, v in flat.items() if _is_statistic(k)}),
         )
     except ValueError as error:
         raise ZooError(f"{path}: does not fit {network}: {error}") from error
+    return tree.map(lambda x, like: x.to(like.dtype), loaded, template)
 
 
 def _read_config(directory: Path, code: Code) -> dict[str, Any]:
@@ -119,6 +134,8 @@ def _read_config(directory: Path, code: Code) -> dict[str, Any]:
     required = {"name", "architecture", "input_shape", "mean", "std", "sha256"}
     if missing := required - config.keys():
         raise ZooError(f"{path}: missing {', '.join(sorted(missing))}")
+    if (dtype := config.get("dtype", "float32")) not in list(DTYPES):
+        raise unknown(f"dtype in {path}:", dtype, DTYPES)
     known = known_encoders(code)
     if (encoder := config["architecture"].get("encoder")) not in known:
         raise ZooError(

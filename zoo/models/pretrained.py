@@ -14,9 +14,10 @@ from torch import Tensor
 from functional import augmentations, random, tree
 from functional.base import BatchStats, Encoder, Params
 from functional.layers import Layer
-from zoo.errors import ZooError
+from zoo.errors import ZooError, unknown
 from zoo.models.module import EncoderModule
 
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}  # of the weights in a file
 _BATCH = 256
 
 
@@ -154,6 +155,38 @@ def untrained(model: PretrainedEncoder, seed: int = 0) -> PretrainedEncoder:
     """The same encoder with new random weights and no decoder: the baseline for every pretrained result."""
     params, batch_stats = model.encoder.init(random.key(seed))
     return dataclasses.replace(model, params=params, batch_stats=batch_stats, decoder=None)
+
+
+def stored(weights: Any, dtype: str) -> Any:
+    """A tree of weights as a file stores it: float32 leaves in the dtype of a name in `DTYPES`, others unchanged."""
+    return tree.map(lambda x: x.to(DTYPES[dtype]) if x.dtype == torch.float32 else x, weights)
+
+
+def rounded(model: PretrainedEncoder, dtype: str) -> PretrainedEncoder:
+    """The encoder as it would be loaded from a file with weights of this dtype: rounded to it, in float32 again.
+
+    Raises:
+        ZooError: if the dtype is unknown.
+
+    Example:
+        >>> import zoo
+        >>> model = zoo.load("simclr-resnet8-digits")
+        >>> weight, short = (m.params["conv1"]["weight"] for m in (model, rounded(model, "bfloat16")))
+        >>> short.dtype, (short / weight - 1).abs().max() <= 2**-8
+        (torch.float32, tensor(True))
+    """
+    if dtype not in DTYPES:
+        raise unknown("dtype", dtype, DTYPES)
+
+    def through_a_file(weights: Any) -> Any:
+        return tree.map(lambda x, before: x.to(before.dtype), stored(weights, dtype), weights)
+
+    params, batch_stats = through_a_file((model.params, model.batch_stats))
+    decoder = model.decoder
+    if decoder is not None:
+        own_params, own_stats = through_a_file((decoder.params, decoder.batch_stats))
+        decoder = decoder._replace(params=own_params, batch_stats=own_stats)
+    return dataclasses.replace(model, params=params, batch_stats=batch_stats, decoder=decoder)
 
 
 def fingerprint(model: PretrainedEncoder) -> list[float]:

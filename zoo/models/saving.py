@@ -4,16 +4,22 @@ import json
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from functional import tree
 from zoo.files import content_digest, save_tensors, write_atomically
 from zoo.models.code import Code
 from zoo.models.loading import FORMAT_VERSION, load
-from zoo.models.pretrained import Decoder, PretrainedEncoder, fingerprint
+from zoo.models.pretrained import Decoder, PretrainedEncoder, fingerprint, rounded, stored
 from zoo.reports.cards import render_card
 
 
 def save(
-    model: PretrainedEncoder, directory: str | Path, *, code: Code | str | Path | None = None
+    model: PretrainedEncoder,
+    directory: str | Path,
+    *,
+    dtype: str = "float32",
+    code: Code | str | Path | None = None,
 ) -> PretrainedEncoder:
     """Write an encoder directory, with the decoder if there is one, and return the encoder as loaded from it.
 
@@ -22,23 +28,25 @@ def save(
     Args:
         model: the encoder to write.
         directory: the directory, created if missing; an encoder and a decoder in it are replaced.
+        dtype: "float32", or "bfloat16" for files of half the size; the loaded weights are float32, rounded to bfloat16.
         code: the Python file that defines the encoder, if it is your own (`zoo.models.code`).
 
     Raises:
-        ZooError: if the encoder is your own, and its code is not given.
+        ZooError: if the dtype is unknown, or the encoder is your own and its code is not given.
         OSError: if the directory cannot be written.
     """
-    directory = Path(directory).expanduser()
+    directory, model = Path(directory).expanduser(), rounded(model, dtype)
     directory.mkdir(parents=True, exist_ok=True)
-    flat = {**tree.flatten(model.params), **tree.flatten(model.batch_stats)}
+    flat = _flat(model, dtype)
     sha256 = save_tensors(directory / "model.safetensors", flat, {"name": model.name})
     config = {
         **model.config,
         "format_version": FORMAT_VERSION,
+        "dtype": dtype,
         "sha256": sha256,
         "content_digest": content_digest(flat),
         "fingerprint": fingerprint(model),
-        "decoder": None if model.decoder is None else _save_decoder(model.decoder, directory, model.name),
+        "decoder": None if model.decoder is None else _save_decoder(model.decoder, directory, model.name, dtype),
     }
     write_atomically(directory / "README.md", render_card(config).encode())
     write_atomically(directory / "config.json", (json.dumps(config, indent=2) + "\n").encode())
@@ -47,8 +55,12 @@ def save(
     return load(directory, code=code)
 
 
-def _save_decoder(decoder: Decoder, directory: Path, name: str) -> dict[str, Any]:
+def _save_decoder(decoder: Decoder, directory: Path, name: str, dtype: str) -> dict[str, Any]:
     """Write `decoder.safetensors`; return its entry in the configuration."""
-    flat = {**tree.flatten(decoder.params), **tree.flatten(decoder.batch_stats)}
-    sha256 = save_tensors(directory / "decoder.safetensors", flat, {"name": name})
+    sha256 = save_tensors(directory / "decoder.safetensors", _flat(decoder, dtype), {"name": name})
     return {"name": decoder.name, "options": decoder.options, "sha256": sha256}
+
+
+def _flat(network: PretrainedEncoder | Decoder, dtype: str) -> dict[str, Tensor]:
+    """The parameters and running statistics of a network by name, as its file stores them."""
+    return stored({**tree.flatten(network.params), **tree.flatten(network.batch_stats)}, dtype)

@@ -9,7 +9,8 @@ import torch
 
 import zoo
 from functional import heads, tree
-from zoo.models.pretrained import untrained
+from zoo.files import load_tensors
+from zoo.models.pretrained import rounded, untrained
 
 
 @pytest.fixture
@@ -50,6 +51,16 @@ def test_a_decoder_is_saved_with_its_encoder_and_removed_with_it(model, bars, tm
     without = zoo.save(untrained(model), directory)
     assert not without.has_decoder and not (directory / "decoder.safetensors").exists()
     assert not zoo.load(directory).has_decoder
+
+
+def test_a_decoder_is_stored_in_bfloat16_with_its_encoder(model, bars, tmp_path):
+    half = zoo.save(model, tmp_path / "half", dtype="bfloat16")
+    stored, _ = load_tensors(tmp_path / "half" / "decoder.safetensors")
+    assert {x.dtype for x in stored.values()} == {torch.bfloat16}
+    assert {x.dtype for x in tree.leaves((half.decoder.params, half.decoder.batch_stats))} == {torch.float32}
+    latents = model.features(bars.test.images)
+    assert torch.equal(half.decode(latents), rounded(model, "bfloat16").decode(latents))
+    assert not torch.equal(half.decode(latents), model.decode(latents))
 
 
 @pytest.mark.parametrize(
@@ -97,6 +108,7 @@ BROKEN = {
         "decoder.safetensors: does not fit s5_decoder: ",
     ),
     "another option": (lambda d: edit(d, options={"widht": 1}), "widht"),
+    "a list of options": (lambda d: edit(d, options=[]), "expected name, options and sha256"),
     "no entry": (
         lambda d: (d / "config.json").write_text(
             json.dumps({**json.loads((d / "config.json").read_text()), "decoder": "s5_decoder"})

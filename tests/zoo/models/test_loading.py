@@ -13,7 +13,8 @@ from safetensors import safe_open
 
 import zoo
 from functional import tree
-from zoo.models.pretrained import fingerprint
+from zoo.files import content_digest, load_tensors
+from zoo.models.pretrained import fingerprint, rounded
 
 IMAGES = torch.arange(5 * 64, dtype=torch.int64).mul(37).remainder(256).to(torch.uint8).reshape(5, 1, 8, 8)
 
@@ -42,6 +43,34 @@ def test_features_are_the_same_bits_after_saving_and_in_any_kind_of_array(model,
     assert features.dtype == torch.float32 and features.shape == (5, model.feature_dim)
     assert torch.equal(zoo.save(model, tmp_path / "copy").features(IMAGES.numpy()), features)
     assert not features.requires_grad
+
+
+def test_weights_in_bfloat16_are_loaded_in_float32_and_described_as_stored(model, tmp_path):
+    directory = tmp_path / "half"
+    half = zoo.save(model, directory, dtype="bfloat16")
+    stored, _ = load_tensors(directory / "model.safetensors")
+    assert {x.dtype for x in stored.values()} == {torch.bfloat16} and "bn1.running_var" in stored
+    leaves = tree.flatten(half.params) | tree.flatten(half.batch_stats)
+    exact = tree.flatten(model.params) | tree.flatten(model.batch_stats)
+    assert {x.dtype for x in leaves.values()} == {torch.float32}
+    for name, x in leaves.items():
+        assert torch.equal(x, exact[name].bfloat16().float()) and torch.equal(x, stored[name].float())
+    assert not torch.equal(leaves["conv1.weight"], exact["conv1.weight"])
+    config = json.loads((directory / "config.json").read_text())
+    assert config["dtype"] == "bfloat16" and model.config["dtype"] == "float32"
+    assert config["content_digest"] == content_digest(stored) != model.config["content_digest"]
+    assert config["fingerprint"] == fingerprint(half) != fingerprint(model)
+    assert torch.equal(half.features(IMAGES), rounded(model, "bfloat16").features(IMAGES))
+    torch.testing.assert_close(half.features(IMAGES), model.features(IMAGES), rtol=0.05, atol=0.05)
+    again = zoo.save(half, tmp_path / "again", dtype="bfloat16")
+    assert again.config["sha256"] == half.config["sha256"]
+    assert zoo.save(half, tmp_path / "whole").config["dtype"] == "float32"
+
+
+def test_an_unknown_dtype_is_named_before_anything_is_written(model, tmp_path):
+    with pytest.raises(zoo.ZooError, match="unknown dtype 'bfloat'; did you mean 'bfloat16'"):
+        zoo.save(model, tmp_path / "encoder", dtype="bfloat")
+    assert not (tmp_path / "encoder").exists()
 
 
 def test_features_do_not_change_images_or_weights(model):
@@ -136,6 +165,12 @@ BROKEN = {
     "not JSON": (lambda d: (d / "config.json").write_text("{"), "not JSON"),
     "a list": (lambda d: (d / "config.json").write_text("[]"), "expected format_version 1"),
     "newer": (lambda d: edit(d, format_version=99), "expected format_version 1, got 99; install a newer funczoo"),
+    "other dtype": (lambda d: edit(d, dtype="float16"), "did you mean 'bfloat16' or 'float32'"),
+    "no dtype": (lambda d: edit(d, dtype=[]), "unknown dtype in"),
+    "another dtype": (
+        lambda d: edit(d, dtype="bfloat16"),
+        "expected torch.bfloat16 [4, 1, 3, 3], got torch.float32 [4, 1, 3, 3]",
+    ),
     "other encoder": (lambda d: edit(d, architecture={"encoder": "resnet9"}), "did you mean 'resnet8'"),
     "other width": (
         lambda d: edit(d, architecture={"encoder": "resnet8", "in_channels": 1, "options": {"width": 8}}),
