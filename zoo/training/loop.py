@@ -8,6 +8,7 @@ machine with the same versions and number of threads. `zoo.training.run_director
 import json
 import time
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +17,20 @@ from torch import Tensor
 
 from functional import random, tree
 from functional.augmentations import to_float
-from functional.base import Batch, BatchStats, Params
+from functional.base import BatchStats, Params
 from functional.training import TrainState
 from zoo.data.datasets import as_dataset
-from zoo.environment import environment, has_bfloat16
+from zoo.environment import environment
 from zoo.errors import ZooError
 from zoo.files import write_atomically
 from zoo.models.code import NO_CODE, Code, code_of, read_code, run_file
 from zoo.models.loading import load
 from zoo.models.pretrained import Decoder, PretrainedEncoder
 from zoo.models.saving import save
-from zoo.training.batching import batches
 from zoo.training.catalogue import catalogue, check_names
 from zoo.training.health import require_finite, require_finite_state, warn_of_collapse, watch
 from zoo.training.memory import keep_freed_memory, peak_memory_bytes
-from zoo.training.plan import Plan, find_device, make_plan
+from zoo.training.plan import Plan, decide_precision, make_plan, updates
 from zoo.training.progress import Progress
 from zoo.training.recipe import Recipe, read_recipe, recipe_of
 from zoo.training.run_directory import (
@@ -97,8 +97,7 @@ def pretrain(
     check_names(recipe, catalogue(functions))
     out = Path(out).expanduser()
     recipe = own_recipe(out, recipe)
-    if recipe.precision == "auto":  # resolved once and recorded in the run directory and the encoder
-        recipe = recipe.replace(precision="bfloat16" if has_bfloat16(find_device(device)) else "float32")
+    recipe = decide_precision(recipe, device)  # once: it is recorded in the run directory and the encoder
     keep_freed_memory()
     record = kept_start(recipe, out)
     plan = make_plan(recipe, data=given, code=functions, device=device, start_record=record, skip_bad=skip_bad)
@@ -186,20 +185,16 @@ def _train(
     progress: bool,
     on_epoch: Callable[[int, PretrainedEncoder], None] | None,
 ) -> TrainState:
-    recipe, images, labels = plan.recipe, plan.data.train.images, plan.data.train.labels
-    steps, batch_size = plan.clock.steps_per_epoch, recipe.batch_size
+    recipe, steps = plan.recipe, plan.clock.steps_per_epoch
     first_epoch = int(state.step) // steps
     log = kept_lines(out, first_epoch)
     reconstructions = {} if plan.decoder is None else kept_reconstructions(out, first_epoch)
-    collapsed = False
-    with Progress(recipe, steps, len(images), first_epoch=first_epoch, shown=progress) as shown:
+    remaining, collapsed = updates(plan, state), False
+    with Progress(recipe, steps, len(plan.data.train.images), first_epoch=first_epoch, shown=progress) as shown:
         for epoch in range(first_epoch, recipe.epochs):
-            key_epoch = random.fold_in(plan.key_views, epoch)
             infos: list[dict[str, Tensor]] = []
             started = time.perf_counter()
-            for index in batches(plan.key_order, epoch, len(images), batch_size):
-                batch = Batch(images[index], None if labels is None else labels[index], index)
-                state, info = plan.step(state, key_epoch, batch)
+            for state, info in islice(remaining, steps):
                 require_finite(info, state, epoch, out)
                 infos.append(info)
                 shown.step(epoch, info["loss"].item())
@@ -210,8 +205,8 @@ def _train(
                 "step": int(state.step),
                 "learning_rate": float(plan.schedule(int(state.step) - 1)),
                 **{name: torch.stack([info[name] for info in infos]).mean().item() for name in infos[0]},
-                **watch(plan, state, key_epoch),
-                "images_per_second": round(steps * batch_size / seconds, 1),
+                **watch(plan, state, random.fold_in(plan.key_views, epoch)),
+                "images_per_second": round(steps * recipe.batch_size / seconds, 1),
                 "seconds": round(seconds, 3),
                 "peak_memory_bytes": peak_memory_bytes(),
             }

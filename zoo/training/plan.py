@@ -3,7 +3,7 @@
 import inspect
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -31,7 +31,7 @@ from zoo.environment import has_bfloat16
 from zoo.errors import ZooError
 from zoo.models.architectures import DECODERS, build_decoder, build_encoder, call_named
 from zoo.models.code import NO_CODE, Code
-from zoo.training.batching import steps_per_epoch
+from zoo.training.batching import batches, steps_per_epoch
 from zoo.training.catalogue import (
     GROUP_OPTIONS,
     MASKS,
@@ -183,6 +183,28 @@ def make_plan(
         key_order=key_order,
         key_views=key_views,
     )
+
+
+def decide_precision(recipe: Recipe, device: str = "cpu") -> Recipe:
+    """The recipe with its precision decided: "auto" is bfloat16 where a device has instructions for it.
+
+    Raises:
+        ZooError: if the device cannot be used on this machine.
+    """
+    if recipe.precision != "auto":
+        return recipe
+    return recipe.replace(precision="bfloat16" if has_bfloat16(find_device(device)) else "float32")
+
+
+def updates(plan: Plan, state: TrainState) -> Iterator[tuple[TrainState, dict[str, Tensor]]]:
+    """The updates from a state at the start of an epoch to the end of the run: the state after each, and its info."""
+    images, labels = plan.data.train
+    for epoch in range(int(state.step) // plan.clock.steps_per_epoch, plan.recipe.epochs):
+        key_epoch = random.fold_in(plan.key_views, epoch)
+        for index in batches(plan.key_order, epoch, len(images), plan.recipe.batch_size):
+            batch = Batch(images[index], None if labels is None else labels[index], index)
+            state, info = plan.step(state, key_epoch, batch)
+            yield state, info
 
 
 def build_views(
