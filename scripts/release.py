@@ -15,7 +15,6 @@ own untrained encoder. Raw pixels have no training seed: they are measured once,
 
 import argparse
 import json
-import runpy
 import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
@@ -27,14 +26,14 @@ from zoo.environment import environment
 from zoo.errors import exit_on_bad_input
 from zoo.evaluation.clustering import SCORES, cluster
 from zoo.evaluation.protocol import BASELINES, pooled, spread
+from zoo.evaluation.recipe_files import Probes, read_probes
 from zoo.files import write_atomically
 from zoo.models.pretrained import PretrainedEncoder
 from zoo.reports.cards import render_card
-from zoo.training.recipe import Recipe, read_recipe
+from zoo.training.recipe import read_recipe
 from zoo.training.run_directory import read_metrics
 
 ROOT = Path(__file__).parent.parent
-Probes = Sequence[tuple[str, Sequence[int | str]]]
 
 
 def main() -> None:
@@ -82,12 +81,6 @@ def main() -> None:
     )
     print(card.decode())
     print(f"zoo/models/entries.py: {recipe.name!r}, sha256 {model.config['sha256']!r}")
-
-
-def read_probes(path: Path, recipe: Recipe) -> Probes:
-    """The variable `probes` of a recipe's .py file, or the recipe's own dataset."""
-    variables = runpy.run_path(str(path)) if path.suffix == ".py" else {}
-    return variables.get("probes", ((recipe.dataset, (1, 5, 10, "all")),))
 
 
 def measure(model: PretrainedEncoder, probes: Probes, seed: int) -> list[dict[str, Any]]:

@@ -11,7 +11,6 @@ import zoo
 from zoo.data.datasets import save_dataset
 from zoo.reports.cards import render_card
 from zoo.reports.tables import results_table
-from zoo.training.recipe import read_recipe
 
 ROOT = Path(__file__).parent.parent
 RECIPE = """
@@ -114,9 +113,3 @@ def test_the_card_has_the_peak_memory_where_it_was_measured(released):
     assert "10 steps in 12 s on" in render_card({**config, "training": training}, ledger)
     training["peak_memory_bytes"] = 3 * 2**29
     assert "10 steps in 12 s, peak memory 1.50 GiB, on" in render_card({**config, "training": training}, ledger)
-
-
-def test_without_probes_a_recipe_is_measured_on_its_own_dataset(release, tmp_path):
-    (tmp_path / "recipe.py").write_text(RECIPE.partition("probes")[0])
-    recipe = read_recipe(tmp_path / "recipe.py")
-    assert release.read_probes(tmp_path / "recipe.py", recipe) == (("digits", (1, 5, 10, "all")),)

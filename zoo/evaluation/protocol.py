@@ -52,11 +52,11 @@ class Draw(NamedTuple):
     """Labels that are given to a probe.
 
     Attributes:
-        index: their positions in the training images, int64.
+        positions: where they are among the training images, int64.
         key: of those among them that are held out to choose the strength.
     """
 
-    index: Tensor
+    positions: Tensor
     key: Key
 
 
@@ -228,10 +228,10 @@ def evaluate(
     Raises:
         ZooError: if labels or test images are missing, or a class has fewer images than requested.
     """
-    (train_images, train_y), (test_images, test_y) = _labelled(data)
+    (train_images, train_y), (test_images, test_y) = labelled_splits(data)
     chosen = draws_of_labels(data, labels_per_class, draws, seed)
     sources = features_by_name(model, baselines, seed)
-    most = max(chosen.values(), key=lambda drawn: len(drawn[0].index))
+    most = max(chosen.values(), key=lambda drawn: len(drawn[0].positions))
     rows, report = [], {}
     fits = len(sources) * sum(map(len, chosen.values()))
     bar = tqdm(total=fits, desc="probe", unit=" fits", delay=2, disable=None)
@@ -269,7 +269,7 @@ def draws_of_labels(
     Raises:
         ZooError: as in `evaluate`.
     """
-    (_, labels), _ = _labelled(data)
+    (_, labels), _ = labelled_splits(data)
     if draws < 1:
         raise ZooError(f"draws: expected 1 or more, got {draws}")
     if not labels_per_class:
@@ -323,7 +323,7 @@ def result_row(
         "features": features,
         "data": data.name,
         "labels_per_class": count,
-        "labels": len(drawn[0].index),
+        "labels": len(drawn[0].positions),
         "test_images": len(data.test.images),
         **{score: spread([found[score] for found in scores]) for score in SCORES},
     }
@@ -357,6 +357,21 @@ def draw_labels(key: Key, labels: Tensor, per_class: int, classes: Sequence[str]
         order = random.permutation(random.fold_in(key, i), len(members))
         drawn.append(members[order[:per_class]])
     return torch.cat(drawn).sort().values
+
+
+def labelled_splits(data: Dataset) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """The training and the test images of a dataset with their labels.
+
+    Raises:
+        ZooError: if labels or test images are missing, or all training labels are the same.
+    """
+    train = _labelled_training(data)
+    if data.test is None or data.test.labels is None:
+        raise ZooError(
+            f"{data.name}: has no test_images with test_labels, on which probes are evaluated; "
+            "use probe_dataset to cross-validate with all labels"
+        )
+    return train, (data.test.images, data.test.labels)
 
 
 def features_by_name(
@@ -514,16 +529,6 @@ def _scores(found: Classified, actual: Tensor, classes: Sequence[Any]) -> dict[s
 
 def _accuracy(predicted: Tensor, actual: Tensor) -> float:
     return (predicted == actual).double().mean().item()
-
-
-def _labelled(data: Dataset) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    train = _labelled_training(data)
-    if data.test is None or data.test.labels is None:
-        raise ZooError(
-            f"{data.name}: has no test_images with test_labels, on which probes are evaluated; "
-            "use probe_dataset to cross-validate with all labels"
-        )
-    return train, (data.test.images, data.test.labels)
 
 
 def _labelled_training(data: Dataset) -> tuple[Tensor, Tensor]:

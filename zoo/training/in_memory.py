@@ -1,0 +1,82 @@
+"""Training without a run directory, for short runs on few images whose checkpoints nobody needs.
+
+`zoo.training.loop` writes a checkpoint and measures features after every epoch. Where an epoch is a step or two, this
+takes longer than the steps themselves.
+"""
+
+import math
+
+import torch
+
+from functional import random, tree
+from functional.base import Batch
+from zoo.data.datasets import Dataset
+from zoo.environment import has_bfloat16
+from zoo.errors import ZooError
+from zoo.models.code import NO_CODE, Code
+from zoo.models.pretrained import PretrainedEncoder
+from zoo.training.batching import batches
+from zoo.training.catalogue import catalogue, check_names
+from zoo.training.memory import keep_freed_memory
+from zoo.training.plan import make_plan
+from zoo.training.recipe import Recipe
+
+
+def train_in_memory(recipe: Recipe, data: Dataset, *, code: Code = NO_CODE) -> PretrainedEncoder:
+    """Train an encoder on the CPU and write nothing.
+
+    Args:
+        recipe: what to train; its dataset is not read.
+        data: the images to train on, with labels if the method learns from them.
+        code: your own methods, encoders and augmentations (`zoo.models.code`).
+
+    Returns:
+        The encoder, equal bit for bit to that of `zoo.pretrain`. Its configuration has what `features` needs; it does
+        not have the records of the data, the training and the machine.
+
+    Raises:
+        ZooError: for an invalid recipe, data that it cannot be trained on, or a loss that is no longer finite.
+
+    Example:
+        >>> import zoo
+        >>> recipe = Recipe(
+        ...     method="supervised",
+        ...     encoder="resnet8",
+        ...     dataset="digits",
+        ...     views=[("rotate", {"degrees": 15})],
+        ...     optimizer="adamw",
+        ...     learning_rate=1e-3,
+        ...     epochs=1,
+        ...     batch_size=256,
+        ...     encoder_options={"width": 4},
+        ... )
+        >>> train_in_memory(recipe, zoo.load_dataset("digits"))
+        PretrainedEncoder('supervised-resnet8-digits': 1x8x8 -> 16, 4,972 parameters)
+    """
+    check_names(recipe, catalogue(code))
+    if recipe.precision == "auto":
+        recipe = recipe.replace(precision="bfloat16" if has_bfloat16() else "float32")
+    if recipe.compile:
+        torch.compiler.reset()  # after eight runs, torch would stop compiling what it has compiled for others
+    keep_freed_memory()
+    plan = make_plan(recipe, data=data, code=code)
+    images, labels = plan.data.train
+    state = plan.init()
+    for epoch in range(recipe.epochs):
+        key_epoch = random.fold_in(plan.key_views, epoch)
+        for index in batches(plan.key_order, epoch, len(images), recipe.batch_size):
+            batch = Batch(images[index], None if labels is None else labels[index], index)
+            state, info = plan.step(state, key_epoch, batch)
+            if not math.isfinite(info["loss"]):
+                where = f"step {int(state.step)} (epoch {epoch + 1})"
+                raise ZooError(f"{where}: loss {info['loss']:g}; lower the learning rate")
+    params, batch_stats = tree.detach(plan.method.encoder(state.params, state.state))
+    config = {
+        "name": recipe.name,
+        "input_shape": list(images.shape[1:]),
+        "feature_dim": plan.encoder.feature_dim,
+        "mean": list(plan.mean),
+        "std": list(plan.std),
+        "recipe": recipe.to_dict(),
+    }
+    return PretrainedEncoder(plan.encoder, params, batch_stats, config)
