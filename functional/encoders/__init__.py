@@ -1,5 +1,6 @@
 """Encoders: networks from images to features, as `(init, apply, feature_dim)`."""
 
+from functional.encoders.latent_cnn import latent_cnn as latent_cnn
 from functional.encoders.module import from_module as from_module
 from functional.encoders.resnet import resnet8 as resnet8
 from functional.encoders.resnet import resnet18 as resnet18

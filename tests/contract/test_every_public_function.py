@@ -338,6 +338,7 @@ CASES = {
     **network("encoders.s3a", encoders.s3a(size=4), 2, 1, 4, 4),
     **network("encoders.s4", encoders.s4(size=8), 2, 1, 8, 8),
     **network("encoders.s5", encoders.s5(), 2, 1, 28, 28),
+    **network("encoders.latent_cnn", encoders.latent_cnn(width=4, hidden=8, size=8), 2, 1, 8, 8),
     **network("encoders.from_module", encoders.from_module(MODULE), 2, 1, 4, 4, init_draws=False, **READS),
     **network("heads.projection_mlp", heads.projection_mlp(4, (3, 2), batch_norm=True), 5, 4),
     **network("heads.prediction_mlp", heads.prediction_mlp(4, 3, 2), 5, 4),

@@ -15,6 +15,7 @@ ENCODERS: dict[str, Callable[..., Encoder]] = {
     "resnet18": encoders.resnet18,
     "resnet34": encoders.resnet34,
     "resnet50": encoders.resnet50,
+    "latent_cnn": encoders.latent_cnn,
     "s1a": encoders.s1a,
     "s1b": encoders.s1b,
     "s2": encoders.s2,
