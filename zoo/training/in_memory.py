@@ -7,18 +7,16 @@ takes longer than the steps themselves.
 import math
 
 import torch
+from tqdm import tqdm
 
-from functional import random, tree
-from functional.base import Batch
+from functional import tree
 from zoo.data.datasets import Dataset
-from zoo.environment import has_bfloat16
 from zoo.errors import ZooError
 from zoo.models.code import NO_CODE, Code
 from zoo.models.pretrained import PretrainedEncoder
-from zoo.training.batching import batches
 from zoo.training.catalogue import catalogue, check_names
 from zoo.training.memory import keep_freed_memory
-from zoo.training.plan import make_plan
+from zoo.training.plan import decide_precision, make_plan, updates
 from zoo.training.recipe import Recipe
 
 
@@ -54,29 +52,22 @@ def train_in_memory(recipe: Recipe, data: Dataset, *, code: Code = NO_CODE) -> P
         PretrainedEncoder('supervised-resnet8-digits': 1x8x8 -> 16, 4,972 parameters)
     """
     check_names(recipe, catalogue(code))
-    if recipe.precision == "auto":
-        recipe = recipe.replace(precision="bfloat16" if has_bfloat16() else "float32")
     if recipe.compile:
         torch.compiler.reset()  # after eight runs, torch would stop compiling what it has compiled for others
     keep_freed_memory()
-    plan = make_plan(recipe, data=data, code=code)
-    images, labels = plan.data.train
-    state = plan.init()
-    for epoch in range(recipe.epochs):
-        key_epoch = random.fold_in(plan.key_views, epoch)
-        for index in batches(plan.key_order, epoch, len(images), recipe.batch_size):
-            batch = Batch(images[index], None if labels is None else labels[index], index)
-            state, info = plan.step(state, key_epoch, batch)
-            if not math.isfinite(info["loss"]):
-                where = f"step {int(state.step)} (epoch {epoch + 1})"
-                raise ZooError(f"{where}: loss {info['loss']:g}; lower the learning rate")
+    plan = make_plan(decide_precision(recipe), data=data, code=code)
+    state, steps = plan.init(), plan.clock.steps(recipe.epochs)
+    made = tqdm(updates(plan, state), "train", steps, leave=False, unit=" steps", delay=2, disable=None)
+    for state, info in made:
+        if not math.isfinite(info["loss"]):
+            raise ZooError(f"step {int(state.step)} of {steps}: loss {info['loss']:g}; lower the learning rate")
     params, batch_stats = tree.detach(plan.method.encoder(state.params, state.state))
     config = {
         "name": recipe.name,
-        "input_shape": list(images.shape[1:]),
+        "input_shape": list(plan.data.train.images.shape[1:]),
         "feature_dim": plan.encoder.feature_dim,
         "mean": list(plan.mean),
         "std": list(plan.std),
-        "recipe": recipe.to_dict(),
+        "recipe": plan.recipe.to_dict(),
     }
     return PretrainedEncoder(plan.encoder, params, batch_stats, config)
