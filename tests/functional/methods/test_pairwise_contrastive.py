@@ -1,5 +1,7 @@
 """Pairwise contrastive loss: one whole step beside loops and modules of torch.nn, and which pairs are drawn."""
 
+import itertools
+
 import pytest
 import torch
 from torch import nn
@@ -31,8 +33,9 @@ def drawn(batch):
     return partners
 
 
-def test_a_whole_step_equals_torch_nn():
-    method = methods.pairwise_contrastive(ENCODER, views=noisy, margin=0.2, projector=(7, 5))
+@pytest.mark.parametrize("all_pairs", [True, False])
+def test_a_whole_step_equals_torch_nn(all_pairs):
+    method = methods.pairwise_contrastive(ENCODER, views=noisy, margin=0.2, projector=(7, 5), all_pairs=all_pairs)
     params, state = double(method.init(random.key(0)))
     batch = draw_batch()
     grads, (value, (new_state, info)) = torch.func.grad_and_value(method.loss, has_aux=True)(params, state, KEY, batch)
@@ -42,10 +45,11 @@ def test_a_whole_step_equals_torch_nn():
     (view,) = augmentations.draw_views(noisy, KEY, batch, 1)
     z = projector(encoder(view))
     expected, same = 0, []
-    for i, j in enumerate(drawn(batch)):
+    pairs = list(itertools.combinations(range(len(z)), 2) if all_pairs else enumerate(drawn(batch)))
+    for i, j in pairs:
         d = (z[i] - z[j]).norm()
         same.append(bool(batch.labels[i] == batch.labels[j]))
-        expected = expected + (d**2 if same[-1] else (0.2 - d).clamp_min(0) ** 2) / len(z)
+        expected = expected + (d**2 if same[-1] else (0.2 - d).clamp_min(0) ** 2) / len(pairs)
     assert 0 < sum(same) < len(same)
     expected.backward()
 
@@ -53,7 +57,7 @@ def test_a_whole_step_equals_torch_nn():
     assert_same(grads["encoder"], gradients(encoder))
     assert_same(grads["projector"], gradients(projector))
     assert_same(new_state.batch_stats, statistics(encoder))
-    assert info["same_share"] == sum(same) / len(same)
+    torch.testing.assert_close(info["same_share"].item(), sum(same) / len(same))
     unit = nn.functional.normalize(z.detach())
     torch.testing.assert_close(info["embedding_std"], 5**0.5 * unit.std(0, correction=0).mean())
 
@@ -83,7 +87,7 @@ def test_training_brings_a_class_together_and_classes_apart():
 
 def test_every_other_image_is_drawn_equally_often_and_none_is_its_own_partner():
     plain = Encoder(*layers.serial(flatten=layers.flatten), feature_dim=6)
-    method = methods.pairwise_contrastive(plain, views=lambda keys, images: images)
+    method = methods.pairwise_contrastive(plain, views=lambda keys, images: images, all_pairs=False)
     images, met = torch.eye(6).reshape(6, 1, 1, 6), []
 
     def noted(a, b, same, *, margin):
