@@ -1,11 +1,14 @@
 """Write measured results where they are read: tables in README.md, cards, and the docstrings of recipes.
 
-All of it comes from the ledger in model_cards/results and from benchmarks/: no result is typed by hand.
+All of it comes from the ledgers in model_cards and from benchmarks/: no result is typed by hand but the published ones
+in model_cards/systems.csv. In README.md, a pair of marks stands around each table: `<!-- methods: mnist -->`,
+`<!-- minutes: cifar10 -->` or `<!-- systems -->`, and `<!-- end -->`.
 
 python scripts/make_tables.py            # write them
 python scripts/make_tables.py --check    # exit 1 if any is stale
 """
 
+import csv
 import json
 import re
 import statistics
@@ -17,11 +20,12 @@ from typing import Any
 
 from zoo.data.names import whole_dataset
 from zoo.files import write_atomically
-from zoo.reports.cards import render_card, results_section
+from zoo.reports.cards import render_card
+from zoo.reports.overviews import System, methods_overview, minutes_overview, systems_overview
 from zoo.reports.tables import in_percent
 
 ROOT = Path(__file__).parent.parent
-MARKS = re.compile(r"(<!-- results: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+MARKS = re.compile(r"(<!-- (methods|minutes|systems):? ?(\w*) -->\n).*?(<!-- end -->)", re.DOTALL)
 BENCHMARKS = re.compile(r"(<!-- benchmark: (\S+)\s([^>]*)-->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -37,16 +41,28 @@ def main() -> None:
 
 def generated(root: Path) -> dict[Path, str]:
     """The expected text of every generated file, from the ledger and the configurations."""
-    ledgers = {path.stem: json.loads(path.read_text()) for path in sorted(root.glob("model_cards/results/*.json"))}
-    texts = {}
+    ledgers, from_scratch = _ledgers(root / "model_cards/results"), _ledgers(root / "model_cards/from_scratch")
+    texts, labelled = {}, set()
     for name, ledger in ledgers.items():
         shipped = root / "zoo" / "weights" / name
-        card = render_card(json.loads((shipped / "config.json").read_text()), ledger)
+        config = json.loads((shipped / "config.json").read_text())
+        if config["training"].get("labels"):
+            labelled.add(name)
+        card = render_card(config, ledger, from_scratch.values())
         texts |= {shipped / "README.md": card, root / "model_cards" / f"{name}.md": card}
         recipe = root / "scripts" / "recipes" / f"{name.replace('-', '_')}.py"
         texts[recipe] = with_result(recipe.read_text(), ledger)
+
+    def overview(mark: re.Match[str]) -> str:
+        table = {
+            "methods": lambda: methods_overview(mark[3], ledgers, from_scratch.values(), labelled),
+            "minutes": lambda: minutes_overview(mark[3], ledgers),
+            "systems": lambda: systems_overview(_systems(root), ledgers, from_scratch.values()),
+        }[mark[2]]
+        return f"{mark[1]}\n{table()}\n\n{mark[4]}"
+
     readme = root / "README.md"
-    texts[readme] = MARKS.sub(lambda mark: _section(mark, ledgers), readme.read_text())
+    texts[readme] = MARKS.sub(overview, readme.read_text())
     measured = {path.stem: json.loads(path.read_text()) for path in sorted(root.glob("benchmarks/*.json"))}
     texts[readme] = BENCHMARKS.sub(lambda mark: _benchmark_section(mark, measured), texts[readme])
     return texts | {root / "benchmarks" / f"{name}.md": _benchmark_page(record) for name, record in measured.items()}
@@ -89,8 +105,13 @@ def benchmark_table(parts: Mapping[str, Any], *, everything: bool = False) -> st
     return "\n".join(lines)
 
 
-def _section(mark: re.Match[str], ledgers: dict[str, dict]) -> str:
-    return f"{mark[1]}\n{results_section(ledgers[mark[2]])}\n\n{mark[3]}"
+def _systems(root: Path) -> list[System]:
+    with open(root / "model_cards" / "systems.csv", encoding="utf-8", newline="") as file:
+        return [System(**row) for row in csv.DictReader(file)]
+
+
+def _ledgers(folder: Path) -> dict[str, dict[str, Any]]:
+    return {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
 
 
 def _benchmark_section(mark: re.Match[str], measured: Mapping[str, Mapping[str, Any]]) -> str:

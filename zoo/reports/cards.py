@@ -1,26 +1,32 @@
 """The card of a model, rendered from its configuration and ledger: nothing in it is written by hand."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from zoo.data.names import whole_dataset
-from zoo.reports.tables import clusters_table, report_tables, results_table
+from zoo.reports.from_scratch import from_scratch_in_words, with_from_scratch
+from zoo.reports.tables import clusters_table, in_units, report_tables, results_table
 
 
-def render_card(config: Mapping[str, Any], ledger: Mapping[str, Any] | None = None) -> str:
+def render_card(
+    config: Mapping[str, Any],
+    ledger: Mapping[str, Any] | None = None,
+    from_scratch: Iterable[Mapping[str, Any]] = (),
+) -> str:
     """The card as Markdown with the front matter that model hubs read.
 
     Args:
         config: the content of `config.json`.
         ledger: the model's results over several seeds (`model_cards/results/NAME.json`), if there are any; without
             one the card says that nothing was measured.
+        from_scratch: ledgers of encoders trained from scratch (`model_cards/from_scratch/*.json`); the rows of the same
+            encoder stand beside the model's.
     """
     name, recipe = config["name"], config["recipe"]
     channels, height, width = config["input_shape"]
     colour = "grey" if channels == 1 else "colour"
-    labelled = config["training"].get("labels", False)
-    kind = "supervised" if labelled else "self-supervised"
+    kind = "supervised" if _labelled(config) else "self-supervised"
     front = "\n".join(
         [
             "---",
@@ -34,8 +40,7 @@ def render_card(config: Mapping[str, Any], ledger: Mapping[str, Any] | None = No
     sections = [
         f"# {name}",
         f"An image encoder: {height}x{width} {colour} images in, {config['feature_dim']} features out. It was "
-        f"pretrained with {recipe['method']} on the {config['dataset']['images']:,} training images of "
-        f"{config['dataset']['name']}, {'with' if labelled else 'without'} labels{_start(config)}.",
+        f"{_training_in_words(config)}{_start(config)}.",
         "## Use",
         "```python\nimport zoo\n\n"
         f'model = zoo.load("{name}")  # or the path of this directory\n'
@@ -43,9 +48,7 @@ def render_card(config: Mapping[str, Any], ledger: Mapping[str, Any] | None = No
         "The encoder does its own preprocessing: it takes uint8 and normalises by "
         f"mean {_numbers(config['mean'])} and standard deviation {_numbers(config['std'])}{_measured(config)}.",
         "## Results",
-        results_section(ledger) if ledger else "Not measured yet: run `zoo probe DIRECTORY --data DATASET`.",
-        *(["## Errors", report_section(ledger["report"])] if ledger and ledger.get("report") else []),
-        *(["## Clusters", clusters_section(ledger["clusters"])] if ledger and ledger.get("clusters") else []),
+        *_measured_sections(ledger, from_scratch),
         "## Training",
         f"{config['training']['steps']:,} steps in {_cost(config['training'])} on "
         f"{config['environment']['processor']}, threads: {config['environment']['threads']}, final loss "
@@ -54,23 +57,39 @@ def render_card(config: Mapping[str, Any], ledger: Mapping[str, Any] | None = No
         "The same recipe gives bit-identical weights on the same type of machine with the same versions and threads "
         f"(torch {config['environment']['torch']}, Python {config['environment']['python']}).",
         "## Limits",
-        f"The features describe what the random views of {config['dataset']['name']} leave unchanged. Images of "
-        "another kind or size may get poor features: probe them before you rely on them.",
+        f"The features describe what {_learned(config)}. Images of another kind or size may get poor features: probe "
+        "them before you rely on them.",
     ]
     return front + "\n\n" + "\n\n".join(sections) + "\n"
 
 
 def results_section(ledger: Mapping[str, Any]) -> str:
-    """The results table of a ledger, introduced by how it was measured."""
+    """The results table of a ledger, introduced by how it was measured.
+
+    Args:
+        ledger: the ledger of a model, with the rows that `with_from_scratch` adds, if there are any.
+    """
     rows = ledger["results"]
     sources = list(dict.fromkeys(row["data"] for row in rows))
     test_images = {whole_dataset(row["data"]): row["test_images"] for row in rows}
     on = " and ".join(f"the {n:,} test images of {data}" for data, n in test_images.items())
     if sources != list(test_images):
         on += f", with labels of {' and '.join(sources)}"
+    measured = " ".join(filter(None, (f"Measured by `{ledger['command']}`.", from_scratch_in_words(ledger))))
     return (
         f"Accuracy in % on {on}: linear probe on frozen features, {_spread_in_words(ledger)} "
-        f"Measured by `{ledger['command']}`.\n\n{results_table(ledger)}"
+        f"{measured}\n\n{results_table(ledger)}"
+    )
+
+
+def reconstruction_section(record: Mapping[str, Any]) -> str:
+    """The errors of the images that the decoder makes of features of test images."""
+    n = len(record["mean_squared_error"]["values"])
+    return (
+        f"Errors of the {record['test_images']:,} test images of {whole_dataset(record['data'])} as the decoder "
+        "reconstructs them from their features, per pixel in 0..1: mean squared error "
+        f"{in_units(record['mean_squared_error'])}, binary cross-entropy {in_units(record['binary_cross_entropy'])}"
+        + (f", mean +- standard deviation over {n} training seeds." if n > 1 else ".")
     )
 
 
@@ -94,6 +113,37 @@ def report_section(report: Mapping[str, Any]) -> str:
         f"{100 * report['accuracy']:.1f} % {report['judged_on']}, macro F1 {100 * report['macro_f1']:.1f} %.\n\n"
         + report_tables(report)
     )
+
+
+def _measured_sections(ledger: Mapping[str, Any] | None, from_scratch: Iterable[Mapping[str, Any]]) -> list[str]:
+    if ledger is None:
+        return ["Not measured yet: run `zoo probe DIRECTORY --data DATASET`."]
+    sections = [results_section(with_from_scratch(ledger, from_scratch))]
+    for part, title, section in (
+        ("reconstruction", "## Reconstruction", reconstruction_section),
+        ("report", "## Errors", report_section),
+        ("clusters", "## Clusters", clusters_section),
+    ):
+        if ledger.get(part):
+            sections += [title, section(ledger[part])]
+    return sections
+
+
+def _labelled(config: Mapping[str, Any]) -> bool:
+    return config["training"].get("labels", False)
+
+
+def _learned(config: Mapping[str, Any]) -> str:
+    name = config["dataset"]["name"]
+    return f"separates the classes of {name}" if _labelled(config) else f"the random views of {name} leave unchanged"
+
+
+def _training_in_words(config: Mapping[str, Any]) -> str:
+    method, name = config["recipe"]["method"], config["dataset"]["name"]
+    images = f"{config['dataset']['images']:,} training images of {name}"
+    if _labelled(config):
+        return f"trained on labels (method `{method}`), those of the {images}"
+    return f"pretrained with {method} on the {images}, without labels"
 
 
 def _spread_in_words(ledger: Mapping[str, Any]) -> str:

@@ -1,0 +1,105 @@
+"""Generated texts: overviews at their marks, cards with the baseline from scratch, and what is stale."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from ledgers import from_scratch, of_method, row
+
+import zoo
+
+ROOT = Path(__file__).parents[2]
+README = """# A page
+
+<!-- methods: mnist -->
+old
+<!-- end -->
+between
+<!-- minutes: mnist -->
+<!-- end -->
+<!-- systems -->
+old
+<!-- end -->
+"""
+SYSTEMS = 'key,title,published,small,data,measure,outcome\nS0,"ours, MNIST",,simclr-resnet8-mnist,mnist,linear,12.3\n'
+
+
+@pytest.fixture(scope="module")
+def make_tables():
+    spec = importlib.util.spec_from_file_location("make_tables", ROOT / "scripts" / "make_tables.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def root(tmp_path):
+    (tmp_path / "README.md").write_text(README)
+    config = dict(zoo.load("simclr-resnet8-digits").config)
+    for method, labelled in (("simclr", False), ("triplet", True)):
+        model = of_method(method, 0.9)
+        ours = {**config, "name": model["model"], "training": {**config["training"], "labels": labelled}}
+        for path, text in {
+            f"model_cards/results/{model['model']}.json": json.dumps(model),
+            f"zoo/weights/{model['model']}/config.json": json.dumps(ours),
+            f"scripts/recipes/{method}_resnet8_mnist.py": '"""A recipe."""\n',
+            "model_cards/systems.csv": SYSTEMS,
+        }.items():
+            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / path).write_text(text)
+    return tmp_path
+
+
+def add_from_scratch(root):
+    name = "supervised-resnet8-mnist"
+    scratch = from_scratch(name, [row("from_scratch", "mnist", "all", [0.95])])
+    (root / "model_cards" / "from_scratch").mkdir()
+    (root / "model_cards" / "from_scratch" / f"{name}.json").write_text(json.dumps(scratch))
+
+
+def test_overviews_stand_at_their_marks(make_tables, root):
+    add_from_scratch(root)
+    page = make_tables.generated(root)[root / "README.md"]
+    assert "old" not in page and page.startswith("# A page\n\n<!-- methods: mnist -->\n\nLinear probe on")
+    methods, _, rest = page.partition("between")
+    minutes, _, systems = rest.partition("<!-- systems -->")
+    assert "[triplet](model_cards/triplet-resnet8-mnist.md) \\*" in methods
+    assert "| from scratch, just those labels " in methods and "95.0 |" in methods
+    assert "Minutes of training per seed" in minutes and "| S0: ours, MNIST |    accuracy |      12.3 |" in systems
+    (root / "README.md").write_text(page)
+    assert make_tables.generated(root)[root / "README.md"] == page
+
+
+def test_a_ledger_from_scratch_changes_the_cards_of_the_same_encoder(make_tables, root):
+    before = make_tables.generated(root)
+    add_from_scratch(root)
+    after = make_tables.generated(root)
+    changed = {str(path.relative_to(root)) for path in after if after[path] != before[path]}
+    names = ("simclr-resnet8-mnist", "triplet-resnet8-mnist")
+    cards = {path for name in names for path in (f"model_cards/{name}.md", f"zoo/weights/{name}/README.md")}
+    assert changed == {"README.md", *cards}
+    assert all("| the same encoder, trained from scratch |" in after[root / card] for card in cards)
+
+
+def test_what_is_stale_is_named_and_written(make_tables, root, monkeypatch, capsys):
+    monkeypatch.setattr(make_tables, "ROOT", root)
+    monkeypatch.setattr(sys, "argv", ["make_tables.py", "--check"])
+    with pytest.raises(SystemExit, match="stale: .*README.md"):
+        make_tables.main()
+    monkeypatch.setattr(sys, "argv", ["make_tables.py"])
+    make_tables.main()
+    assert "model_cards/triplet-resnet8-mnist.md" in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", ["make_tables.py", "--check"])
+    with pytest.raises(SystemExit) as finished:
+        make_tables.main()
+    assert finished.value.code == 0
+
+
+def test_the_list_of_systems_is_readable(make_tables):
+    """Their models are named METHOD-ENCODER-DATASET, and their measures are those of the overview."""
+    systems = make_tables._systems(ROOT)
+    assert {system.measure for system in systems} <= {"linear", "knn", "macro_f1", "mean_squared_error"}
+    assert all(name.count("-") == 2 for system in systems for name in (system.published, system.small) if name)
+    assert {system.key for system in systems} == {"S1a", "S1b", "S2a", "S2b", "S3a", "S3b", "S4a", "S4b", "S4c", "S5"}

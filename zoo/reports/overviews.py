@@ -1,0 +1,214 @@
+"""Overviews: short tables over many ledgers, for a page that is read on a phone.
+
+A model is named METHOD-ENCODER-DATASET, and each number leads to the card that says how it was measured.
+"""
+
+import re
+import statistics
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from zoo.reports.from_scratch import with_from_scratch
+from zoo.reports.tables import in_percent, in_units, markdown, n_in_words
+
+Ledger = Mapping[str, Any]
+Row = Mapping[str, Any]
+
+METHODS = (  # in the order of their rows
+    *("simclr", "simsiam", "byol", "moco", "moco_v3", "rotation", "autoencoder", "denoising_autoencoder"),
+    *("triplet", "pairwise_contrastive", "supervised"),
+)
+NOTHING = "Nothing was measured yet: `python scripts/release.py` does."
+_BASELINES = {
+    "from_scratch": "from scratch, just those labels",
+    "untrained": "untrained",
+    "pixels": "raw pixels",
+}
+_MEASURES = {"linear": "accuracy", "knn": "kNN", "macro_f1": "macro F1", "mean_squared_error": "squared error"}
+
+
+class System(NamedTuple):
+    """A published system: a network, what it learns from, and what it is measured by.
+
+    Attributes:
+        key: by which others call it.
+        title: its name and its data.
+        published: the model with the published network; "" if there is none.
+        small: the model with the small encoder; "" if there is none.
+        data: the dataset whose labels and test images it is measured with.
+        measure: "linear" or "knn" for the accuracy, "macro_f1", or "mean_squared_error" of reconstructed images.
+        outcome: the published figure, in %; "" if there is none.
+    """
+
+    key: str
+    title: str
+    published: str
+    small: str
+    data: str
+    measure: str
+    outcome: str = ""
+
+
+def methods_overview(
+    dataset: str,
+    ledgers: Mapping[str, Ledger],
+    from_scratch: Collection[Ledger],
+    labelled: Collection[str],
+    *,
+    encoder: str = "resnet8",
+) -> str:
+    """Rows: methods with one encoder on one dataset, and the baselines; columns: labels per class.
+
+    Args:
+        dataset: the dataset that the models were trained on and are measured with.
+        ledgers: the ledgers of models by name.
+        from_scratch: the ledgers from scratch.
+        labelled: the names of the models whose methods learn from labels.
+        encoder: the encoder of all rows.
+
+    Raises:
+        ValueError: if the encoders of two models differ in their options.
+    """
+    found = _of_methods(dataset, ledgers, encoder)
+    if not found:
+        return NOTHING
+    first = next(iter(found.values()))
+    _require_encoder_of(first, found)
+    titles = {name: _linked(name) + (" \\*" if name in labelled else "") for name in found}
+    rows = {titles[name]: _rows(ledger, dataset, "encoder") for name, ledger in found.items()}
+    whole = with_from_scratch(first, from_scratch)
+    baselines = {title: _rows(whole, dataset, features) for features, title in _BASELINES.items()}
+    rows |= {title: own for title, own in baselines.items() if own}
+    columns = list(dict.fromkeys(row["labels_per_class"] for own in rows.values() for row in own))
+    lines = [[title, *(_percent(own, column) for column in columns)] for title, own in rows.items()]
+    header = ["labels per class", *(column if column == "all" else f"{column:,}" for column in columns)]
+    counts = {title: n_in_words(own) for title, own in rows.items()}
+    usual = statistics.mode(counts.values())
+    unusual = "; ".join(f"{_plain(title)}: {n}" for title, n in counts.items() if n != usual)
+    return "\n\n".join(
+        [
+            f"Linear probe on the features of one small encoder, `{encoder}`: accuracy in % on the "
+            f"{first['results'][0]['test_images']:,} test images of {dataset}, mean +- standard deviation over "
+            f"training seeds and draws of the labels ({usual}).",
+            markdown(header, lines),
+            *([f"{unusual}."] if unusual else []),
+            *(["\\* Learned from all labels before the probe."] if set(found) & set(labelled) else []),
+        ]
+    )
+
+
+def minutes_overview(dataset: str, ledgers: Mapping[str, Ledger], *, encoder: str = "resnet8") -> str:
+    """Rows: methods with one encoder on one dataset; columns: minutes of training, and accuracies with all labels."""
+    found = _of_methods(dataset, ledgers, encoder)
+    if not found:
+        return NOTHING
+    rows = {
+        name: next(row for row in _rows(ledger, dataset, "encoder") if row["labels_per_class"] == "all")
+        for name, ledger in found.items()
+    }
+    lines = [
+        [
+            _linked(name),
+            f"{_minutes(found[name]):.0f}",
+            _in_percent(rows[name]["linear"]),
+            _in_percent(rows[name]["knn"]),
+        ]
+        for name in sorted(found, key=lambda name: _minutes(found[name]))
+    ]
+    one = next(iter(rows.values()))
+    here = " or ".join(dict.fromkeys(_machine(ledger) for ledger in found.values()))
+    return (
+        f"Minutes of training per seed on {here}, and accuracy in % on the {one['test_images']:,} test images of "
+        f"{dataset} with all {one['labels']:,} labels ({n_in_words(rows.values())}).\n\n"
+        + markdown(["method", "minutes", "linear probe", "kNN"], lines)
+    )
+
+
+def systems_overview(systems: Iterable[System], ledgers: Mapping[str, Ledger], from_scratch: Collection[Ledger]) -> str:
+    """Rows: published systems that were measured; columns: both networks, and the baselines of the published one."""
+    lines = []
+    for system in systems:
+        own = {
+            name: with_from_scratch(ledgers[name], from_scratch)
+            for name in (system.published, system.small)
+            if name in ledgers
+        }
+        values = {name: _value(ledger, system, "encoder") for name, ledger in own.items()}
+        if not any(values.values()):
+            continue
+        both = [
+            f"[{values[name]}](model_cards/{name}.md)" if values.get(name) else ""
+            for name in (system.published, system.small)
+        ]
+        first = next(iter(own.values()))
+        baselines = [_value(first, system, features) for features in _BASELINES]
+        title = f"{system.key}: {system.title}"
+        lines.append([title, _MEASURES[system.measure], system.outcome, *both, *baselines])
+    if not lines:
+        return NOTHING
+    header = ["system", "measured by", "published", "its network", "small", "from scratch", "untrained", "pixels"]
+    return (
+        "Each published system under its own protocol, with its network and with a small encoder: accuracy or macro F1 "
+        "of a linear probe, or accuracy of 10 nearest neighbours (kNN), in %; or squared error per pixel in 0..1; mean "
+        "+- standard deviation over training seeds. The last three columns are baselines of the first of the two "
+        "networks that is there: trained from scratch on just those labels, untrained, and raw pixels."
+        f"\n\n{markdown(header, lines)}"
+    )
+
+
+def _of_methods(dataset: str, ledgers: Mapping[str, Ledger], encoder: str) -> dict[str, Ledger]:
+    """The ledgers of methods that were trained on a dataset and measured with all of its labels."""
+    names = [f"{method}-{encoder}-{dataset}" for method in METHODS]
+    return {
+        name: ledgers[name]
+        for name in names
+        if any(row["labels_per_class"] == "all" for row in _rows(ledgers.get(name, {}), dataset, "encoder"))
+    }
+
+
+def _require_encoder_of(first: Ledger, ledgers: Mapping[str, Ledger]) -> None:
+    options = first["recipe"]["encoder_options"]
+    for name, ledger in ledgers.items():
+        if ledger["recipe"]["encoder_options"] != options:
+            raise ValueError(f"{name}: expected the encoder options {options}, as {first['model']} has them")
+
+
+def _rows(ledger: Ledger, data: str, features: str) -> list[Row]:
+    return [row for row in ledger.get("results", ()) if (row["data"], row["features"]) == (data, features)]
+
+
+def _value(ledger: Ledger, system: System, features: str) -> str:
+    """What a system is measured by, with all labels of its data; "" if it was not measured."""
+    if system.measure == "mean_squared_error":
+        found = ledger.get("reconstruction", {}) if features == "encoder" else {}
+        return in_units(found[system.measure]) if found else ""
+    rows = [row for row in _rows(ledger, system.data, features) if row["labels_per_class"] == "all"]
+    return _in_percent(rows[0][system.measure]) if rows and system.measure in rows[0] else ""
+
+
+def _percent(rows: Iterable[Row], labels_per_class: int | str) -> str:
+    found = [row for row in rows if row["labels_per_class"] == labels_per_class]
+    return _in_percent(found[0]["linear"]) if found else ""
+
+
+def _in_percent(spread: Mapping[str, Any]) -> str:
+    """`95.6 +- .4`."""
+    return in_percent(spread).replace("+- 0.", "+- .")
+
+
+def _minutes(ledger: Ledger) -> float:
+    return statistics.fmean(ledger["training_seconds"]) / 60
+
+
+def _machine(ledger: Ledger) -> str:
+    return f"{ledger['environment']['processor']}, threads: {ledger['environment']['threads']}"
+
+
+def _linked(name: str) -> str:
+    """The method of a model in words, with a link to its card."""
+    return f"[{name.partition('-')[0].replace('_', ' ')}](model_cards/{name}.md)"
+
+
+def _plain(title: str) -> str:
+    """A title without its link."""
+    return re.sub(r"\[(.*)\]\(.*\)", r"\1", title)
