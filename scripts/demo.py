@@ -23,7 +23,7 @@ from zoo.environment import environment
 from zoo.errors import exit_on_bad_input
 from zoo.files import write_atomically
 from zoo.reports.cards import render_card
-from zoo.reports.figures import feature_map, loss_curve
+from zoo.reports.figures import feature_map, loss_curve, tsne
 from zoo.reports.tables import results_table
 from zoo.training.run_directory import read_metrics
 
@@ -45,9 +45,10 @@ def main(out: Path) -> None:
     say("3. probe with a few labels; accuracy in %, mean +- standard deviation over 5 draws of the labels")
     record = zoo.evaluate(again, data)
     say("\n" + results_table(record) + "\n")
+    points, title = tsne(again.features(test.images)), f"{recipe.name}\nt-SNE of the test images of {recipe.dataset}"
     figures = [
         loss_curve(read_metrics(out), recipe.name, out / "loss.png"),
-        feature_map(again.features(test.images), test.labels, data.classes, recipe.name, out / "tsne.png"),
+        feature_map(points, test.labels, data.classes, title, out / "tsne.png"),
     ]
     seconds = round(time.perf_counter() - started, 1)
     results = {**record, "same_bits_when_loaded_again": same, "seconds": seconds, "environment": environment()}

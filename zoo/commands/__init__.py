@@ -23,7 +23,7 @@ _HOMES = {
     "knn": "zoo.commands.evaluation:knn",
     "cluster": "zoo.commands.evaluation:cluster",
     "embed": "zoo.commands.evaluation:embed",
-    "plot": "zoo.commands.evaluation:plot",
+    "plot": "zoo.commands.plot:plot",
     "compare": "zoo.commands.evaluation:compare",
     "env": "zoo.commands.models:env",
     "data": "zoo.commands.data:data_group",

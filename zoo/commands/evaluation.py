@@ -1,4 +1,4 @@
-"""The commands that evaluate a model: `zoo probe`, `zoo knn`, `zoo cluster`, `zoo embed`, `zoo plot`, `zoo compare`."""
+"""The commands that evaluate a model: `zoo probe`, `zoo knn`, `zoo cluster`, `zoo embed`, `zoo compare`."""
 
 from pathlib import Path
 from typing import Any
@@ -175,50 +175,6 @@ def embed(model: str, images: tuple[str, ...], out: Path, skip_bad: bool, code: 
     click.echo(f"{n:,} images, {labelled:,} of them labelled: {dim} features each, by {loaded.name}")
     for path in written:
         click.echo(path)
-
-
-@click.command()
-@click.argument("target", metavar="RUN|MODEL")
-@data_option
-@click.option("--out", type=click.Path(path_type=Path), help="Directory of the figures [default: RUN, else '.'].")
-@code_option
-@threads_option
-@as_json
-def plot(target: str, data: str | None, out: Path | None, code: str | None, as_json: bool) -> None:
-    """Plot the loss of a run and features by class.
-
-    The features are shown by t-SNE. Data with labelled test images also get the confusion matrix of a linear probe on
-    all training labels, and a grid of test images with labels and predictions.
-    """
-    from zoo.evaluation.protocol import probe_dataset
-    from zoo.reports.figures import confusion_matrix, feature_map, loss_curve, predictions_grid
-    from zoo.training.run_directory import read_metrics
-
-    out = out or (Path(target) if Path(target).is_dir() else Path("."))
-    written = []
-    if (Path(target) / "metrics.jsonl").is_file():
-        written.append(loss_curve(read_metrics(target), Path(target).name, out / "loss.png"))
-    if not written or (Path(target) / "encoder" / "config.json").is_file():
-        model, dataset, _ = model_and_data(target, data, skip_bad=False, code=code)
-        split = dataset.test or dataset.train
-        if split.labels is None:
-            raise ZooError(f"{dataset.name}: has no labels to colour the t-SNE by; pass labelled --data")
-        written.append(
-            feature_map(
-                model.features(split.images[:2000]), split.labels[:2000], dataset.classes, model.name, out / "tsne.png"
-            )
-        )
-        if split is dataset.test and dataset.train.labels is not None:
-            report = probe_dataset(model, dataset)
-            title = f"{model.name}: linear probe, {100 * report.accuracy:.1f} % of {len(split.images):,} test images"
-            actual = [dataset.classes[i] for i in split.labels.tolist()]
-            written.append(confusion_matrix(report.confusion, dataset.classes, title, out / "confusion.png"))
-            written.append(predictions_grid(split.images, report.predictions, actual, out / "predictions.png"))
-    if as_json:
-        print_json([str(path) for path in written])
-    else:
-        for path in written:
-            click.echo(path)
 
 
 @click.command()
