@@ -11,6 +11,10 @@ A recipe's .py file can name the labels that its encoders are measured with: dat
 
 The default is 1, 5, 10 and all labels of its own dataset. Each training seed has its own draws of the labels and its
 own untrained encoder. Raw pixels have no training seed: they are measured once, on the draws of the first seed.
+
+The weights ship in bfloat16, half the size, where this moves the accuracy with the most labels by .1 percentage points
+at most. Everything is measured on the encoders as they ship. The ledger also has the losses of the first steps of the
+first seed, which `scripts/reproduce.py` repeats.
 """
 
 import argparse
@@ -22,18 +26,22 @@ from pathlib import Path
 from typing import Any
 
 import zoo
-from zoo.environment import environment
+from zoo.data.datasets import Dataset
+from zoo.environment import environment, using_threads
 from zoo.errors import exit_on_bad_input
 from zoo.evaluation.clustering import SCORES, cluster
 from zoo.evaluation.protocol import BASELINES, pooled, spread
 from zoo.evaluation.recipe_files import Probes, read_probes
+from zoo.evaluation.reconstruction import reconstruction
 from zoo.files import write_atomically
-from zoo.models.pretrained import PretrainedEncoder
+from zoo.models.pretrained import PretrainedEncoder, rounded
 from zoo.reports.cards import render_card
-from zoo.training.recipe import read_recipe
+from zoo.training.recipe import Recipe, read_recipe
 from zoo.training.run_directory import read_metrics
+from zoo.training.trajectory import record_trajectory
 
 ROOT = Path(__file__).parent.parent
+LARGEST_MOVE = 0.001 + 1e-9  # of the accuracy, by weights in bfloat16; the second number is for rounding
 
 
 def main() -> None:
@@ -48,6 +56,8 @@ def main() -> None:
     probes = read_probes(arguments.recipe, recipe)
     runs = {seed: arguments.runs / f"{recipe.name}-seed{seed}" for seed in range(arguments.seeds)}
     models = {seed: zoo.pretrain(recipe.replace(seed=seed), out=out, progress=True) for seed, out in runs.items()}
+    weights = choose_weights(models[0], probes)
+    models = {seed: rounded(model, weights["dtype"]) for seed, model in models.items()}
     records = [record for seed, model in models.items() for record in measure(model, probes, seed)]
     options = f"--seeds {arguments.seeds}" + (" --clusters" if arguments.clusters else "")
     ledger = {
@@ -65,15 +75,21 @@ def main() -> None:
         "recipe": recipe.to_dict(),
         "results": pooled(row for record in records for row in record["results"]),
         "report": report_of_the_most_labels(records),
+        "weights": weights,
     }
+    with using_threads(models[0].config["environment"]["threads"]):  # those of its run
+        ledger["trajectory"] = record_trajectory(Recipe.from_record(models[0].config["recipe"]))
+    if models[0].has_decoder:
+        ledger["reconstruction"] = reconstruction(list(models.values()), zoo.load_dataset(recipe.dataset))
     if arguments.clusters:
         data = zoo.load_dataset(probes[0][0])
         found = [cluster(model, data, seed=seed, baselines=baselines(seed)) for seed, model in models.items()]
         ledger["clusters"] = clusters_over_seeds(found)
     shipped = ROOT / "zoo" / "weights" / recipe.name
     shutil.rmtree(shipped, ignore_errors=True)
-    model = zoo.save(models[0], shipped)
-    card = render_card(model.config, ledger).encode()
+    model = zoo.save(models[0], shipped, dtype=weights["dtype"])
+    scratch = [json.loads(path.read_text()) for path in sorted(ROOT.glob("model_cards/from_scratch/*.json"))]
+    card = render_card(model.config, ledger, scratch).encode()
     write_atomically(shipped / "README.md", card)
     write_atomically(ROOT / "model_cards" / f"{recipe.name}.md", card)
     write_atomically(
@@ -81,6 +97,22 @@ def main() -> None:
     )
     print(card.decode())
     print(f"zoo/models/entries.py: {recipe.name!r}, sha256 {model.config['sha256']!r}")
+
+
+def choose_weights(model: PretrainedEncoder, probes: Probes) -> dict[str, Any]:
+    """The dtype in which the encoder of the first seed ships, and its accuracy in each, with the most labels."""
+
+    def labels(probe: tuple[Dataset, int | str]) -> int:
+        data, count = probe
+        return len(data.train.images) if count == "all" else int(count) * len(data.classes)
+
+    data, count = max(((zoo.load_dataset(name), n) for name, counts in probes for n in counts), key=labels)
+    accuracy = {}
+    for dtype in ("float32", "bfloat16"):
+        found = zoo.evaluate(rounded(model, dtype), data, labels_per_class=(count,), seed=0, baselines=())
+        accuracy[dtype] = found["results"][0]["linear"]["mean"]
+    moved = abs(accuracy["bfloat16"] - accuracy["float32"])
+    return {"dtype": "bfloat16" if moved <= LARGEST_MOVE else "float32", "data": data.name, "accuracy": accuracy}
 
 
 def measure(model: PretrainedEncoder, probes: Probes, seed: int) -> list[dict[str, Any]]:

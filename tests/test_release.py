@@ -11,6 +11,7 @@ import zoo
 from zoo.data.datasets import save_dataset
 from zoo.reports.cards import render_card
 from zoo.reports.tables import results_table
+from zoo.training.run_directory import read_metrics
 
 ROOT = Path(__file__).parent.parent
 RECIPE = """
@@ -80,6 +81,39 @@ def test_the_report_is_the_shipped_encoders_with_the_most_labels(released):
     model = zoo.load(root / "zoo" / "weights" / "simclr-resnet8-digits")
     report = zoo.evaluate(model, zoo.load_dataset(root / "few.safetensors"), labels_per_class=("all",), baselines=())
     assert ledger["report"] == report["report"] and ledger["report"]["labels"] == 400
+
+
+def test_the_ledger_has_the_accuracy_in_both_dtypes_and_everything_is_measured_as_shipped(released):
+    root, ledger = released
+    model = zoo.load(root / "zoo" / "weights" / "simclr-resnet8-digits")
+    assert model.config["dtype"] == ledger["weights"]["dtype"]
+    assert set(ledger["weights"]["accuracy"]) == {"float32", "bfloat16"}
+    assert ledger["weights"]["data"] == str(root / "few.safetensors")  # it has the most labels
+    rows = {(row["features"], row["data"]): row["linear"]["values"] for row in ledger["results"]}
+    shipped = ledger["weights"]["accuracy"][ledger["weights"]["dtype"]]
+    assert rows["encoder", ledger["weights"]["data"]][0] == shipped == ledger["report"]["accuracy"]
+
+
+def test_weights_ship_in_bfloat16_unless_the_accuracy_moves(release, released, monkeypatch):
+    root, ledger = released
+    trained = zoo.load(root / "runs" / "simclr-resnet8-digits-seed0")
+    probes = (("digits", (1, "all")), (str(root / "few.safetensors"), ("all",)))
+    found = release.choose_weights(trained, probes)
+    moved = abs(found["accuracy"]["float32"] - found["accuracy"]["bfloat16"])
+    assert found["data"] == "digits"
+    for largest, dtype in ((moved, "bfloat16"), (moved - 1e-6, "float32")):
+        monkeypatch.setattr(release, "LARGEST_MOVE", largest)
+        assert release.choose_weights(trained, probes)["dtype"] == dtype
+
+
+def test_the_ledger_has_the_first_losses_of_the_shipped_encoders_run(released):
+    root, ledger = released
+    model = zoo.load(root / "zoo" / "weights" / "simclr-resnet8-digits")
+    losses = ledger["trajectory"]["losses"]
+    assert len(losses) == model.config["training"]["steps"] == 5
+    assert ledger["trajectory"]["environment"] == ledger["environment"]
+    (line,) = read_metrics(root / "runs" / "simclr-resnet8-digits-seed0")
+    assert sum(losses) / 5 == pytest.approx(line["loss"], rel=1e-6)
 
 
 def test_clusters_are_over_both_kinds_of_seeds_and_pixels_over_one(released):

@@ -22,6 +22,8 @@ def script(name, *arguments):
         (("recipes/simclr_resnet8_digits.py", "--set", "epochs"), "--set: expected FIELD=VALUE, got 'epochs'"),
         (("demo.py", ROOT), "exists and is not a run directory"),
         (("release.py", "nothing.py"), "nothing.py: no such file"),
+        (("reproduce.py", "simclr-resnet8-digit"), "did you mean 'simclr-resnet8-digits'"),
+        (("reproduce.py", "--steps", "0"), "--steps: expected 1 or more, got 0"),
         (("validate.py", DIGITS, "--labels", "digit"), "unknown dataset 'digit'; did you mean 'digits'?"),
         (("validate.py", DIGITS, "--labels", "digits", "--set", "epoch=3"), "unknown recipe field 'epoch'"),
     ],
