@@ -23,6 +23,7 @@ recipe = zoo.Recipe(
     mean=(0.0,),
     std=(1.0,),
 )
+probes = (("mnist", (10, 100, "all")),)
 
 if __name__ == "__main__":
     main(["pretrain", __file__, "--out", "runs/denoising_autoencoder-s5-mnist_48k", *sys.argv[1:]], prog_name="zoo")

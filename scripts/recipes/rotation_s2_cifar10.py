@@ -21,6 +21,7 @@ recipe = zoo.Recipe(
     mean=(0.5, 0.5, 0.5),
     std=(0.5, 0.5, 0.5),
 )
+probes = (("cifar10", (10, 100, "all")),)
 
 if __name__ == "__main__":
     main(["pretrain", __file__, "--out", "runs/rotation-s2-cifar10", *sys.argv[1:]], prog_name="zoo")

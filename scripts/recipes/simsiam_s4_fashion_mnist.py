@@ -24,6 +24,7 @@ recipe = zoo.Recipe(
     std=(1.0,),
     compile=True,
 )
+probes = (("fashion_mnist", (10, 100, "all")), ("fashion_mnist_labels_1k", ("all",)))
 
 if __name__ == "__main__":
     main(["pretrain", __file__, "--out", "runs/simsiam-s4-fashion_mnist", *sys.argv[1:]], prog_name="zoo")

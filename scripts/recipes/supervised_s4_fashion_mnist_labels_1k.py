@@ -23,6 +23,7 @@ recipe = zoo.Recipe(
     mean=(0.0,),
     std=(1.0,),
 )
+probes = (("fashion_mnist_labels_1k", ("all",)),)
 
 if __name__ == "__main__":
     main(["pretrain", __file__, "--out", "runs/supervised-s4-fashion_mnist_labels_1k", *sys.argv[1:]], prog_name="zoo")

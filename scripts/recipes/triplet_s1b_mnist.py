@@ -22,6 +22,7 @@ recipe = zoo.Recipe(
     mean=(0.5,),
     std=(0.5,),
 )
+probes = (("mnist", (10, 100, "all")),)
 
 if __name__ == "__main__":
     main(["pretrain", __file__, "--out", "runs/triplet-s1b-mnist", *sys.argv[1:]], prog_name="zoo")
