@@ -6,9 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from ledgers import from_scratch, row
 
 import zoo
-from zoo.data.datasets import save_dataset
+from zoo.data.datasets import Split, save_dataset
+from zoo.evaluation.reconstruction import reconstruction_error
 from zoo.reports.cards import render_card
 from zoo.reports.tables import results_table
 from zoo.training.run_directory import read_metrics
@@ -34,6 +36,15 @@ def release():
     return module
 
 
+def release_in(release, root, *options):
+    """Run the script on the recipe in a directory."""
+    (root / "model_cards" / "results").mkdir(parents=True, exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(release, "ROOT", root)
+        patch.setattr(sys, "argv", ["release.py", str(root / "recipe.py"), "--runs", str(root / "runs"), *options])
+        release.main()
+
+
 @pytest.fixture(scope="module")
 def released(release, tmp_path_factory):
     """What a release of two seeds writes: the ledger and the card."""
@@ -42,12 +53,7 @@ def released(release, tmp_path_factory):
     few = digits._replace(train=type(digits.train)(*(part[:400] for part in digits.train)))
     save_dataset(few, root / "few.safetensors", source="a test")
     (root / "recipe.py").write_text(RECIPE.replace("FEW", str(root / "few.safetensors")))
-    (root / "model_cards" / "results").mkdir(parents=True)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(release, "ROOT", root)
-        arguments = [root / "recipe.py", "--seeds", 2, "--clusters", "--runs", root / "runs"]
-        patch.setattr(sys, "argv", ["release.py", *map(str, arguments)])
-        release.main()
+    release_in(release, root, "--seeds", "2", "--clusters")
     ledger = json.loads((root / "model_cards" / "results" / "simclr-resnet8-digits.json").read_text())
     return root, ledger
 
@@ -147,3 +153,34 @@ def test_the_card_has_the_peak_memory_where_it_was_measured(released):
     assert "10 steps in 12 s on" in render_card({**config, "training": training}, ledger)
     training["peak_memory_bytes"] = 3 * 2**29
     assert "10 steps in 12 s, peak memory 1.50 GiB, on" in render_card({**config, "training": training}, ledger)
+
+
+def test_a_model_with_a_decoder_is_measured_by_what_it_reconstructs(release, tmp_path):
+    digits = zoo.load_dataset("digits")
+    large = [Split(part.images.repeat(1, 1, 4, 4)[:200, :, 2:30, 2:30], part.labels[:200]) for part in digits[1:3]]
+    save_dataset(digits._replace(train=large[0], test=large[1]), tmp_path / "few.safetensors", source="a test")
+    recipe = RECIPE.replace("digits", str(tmp_path / "few.safetensors")).replace("simclr", "autoencoder")
+    for old, new in {
+        '"resnet8"': '"s5"',
+        '(("rotate", {"degrees": 15.0}),)': "()",
+        "batch_size=256": "batch_size=50, mean=(0.0,), std=(1.0,)",
+        '{"projector": (16, 8), "temperature": 0.2}': '{"decoder": ("s5_decoder", {"width": 2})}',
+        '{"width": 4}': '{"latent_dim": 3}',
+    }.items():
+        assert old in recipe
+        recipe = recipe.replace(old, new)
+    (tmp_path / "recipe.py").write_text(recipe.partition("probes")[0])
+    beside = row("from_scratch", str(tmp_path / "few.safetensors"), "all", [0.123], labels=200)
+    scratch = from_scratch("supervised-s5-few", [beside], options={"latent_dim": 3})
+    (tmp_path / "model_cards" / "from_scratch").mkdir(parents=True)
+    (tmp_path / "model_cards" / "from_scratch" / "supervised-s5-few.json").write_text(json.dumps(scratch))
+    release_in(release, tmp_path, "--seeds", "2")
+    ledger = json.loads((tmp_path / "model_cards" / "results" / "autoencoder-s5-few.json").read_text())
+    model = zoo.load(tmp_path / "zoo" / "weights" / "autoencoder-s5-few")
+    expected = reconstruction_error(model, zoo.load_dataset(tmp_path / "few.safetensors"))
+    for name, error in expected.items():
+        values = ledger["reconstruction"][name]["values"]
+        assert len(values) == 2 and values[0] == error != values[1]
+    card = (tmp_path / "model_cards" / "autoencoder-s5-few.md").read_text()
+    assert f"mean squared error {ledger['reconstruction']['mean_squared_error']['mean']:.4f} +- " in card
+    assert "the same encoder, trained from scratch" in card and " 12.3 |" in card
