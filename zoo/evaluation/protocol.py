@@ -11,8 +11,9 @@ Without labelled test images, every label is predicted by a probe that was fitte
 5 folds, drawn per class, or into as many as the smallest class has labels, at least 2. Each fold is predicted from the
 others; standardisation and strength depend only on these. The result is called cross-validated accuracy.
 
-The baselines are the same probe on raw pixels and on the untrained encoder; 10 nearest neighbours by cosine, untuned,
-are reported too. Nothing is ever chosen on test labels.
+The baselines are the same probe on raw pixels and on the untrained encoder (and on the encoder trained from scratch on
+the same labels, `zoo.evaluation.from_scratch`); 10 nearest neighbours by cosine, untuned, are reported too. Nothing is
+ever chosen on test labels.
 """
 
 import statistics

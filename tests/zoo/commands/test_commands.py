@@ -60,7 +60,7 @@ def test_pretrain_resume_show_probe_and_plot(recipe, tmp_path):
     assert "learning_rate" in zoo_command("show", out).stdout
     options = ("--labels-per-class", "1,2", "--draws", 2, "--baselines", "pixels")
     record = json.loads(zoo_command("probe", out, *options, "--json").stdout)
-    assert len(record["results"]) == 4
+    assert len(record["results"]) == 4 and all(0 < row["macro_f1"]["mean"] < 1 for row in record["results"])
     printed = zoo_command("probe", out, *options).stdout
     assert "| raw pixels " in printed and "20 labels (2 per class)" in printed and "precision" not in printed
     assert "| class | precision |" in zoo_command("probe", out, *options, "--report").stdout
