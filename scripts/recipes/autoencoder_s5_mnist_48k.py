@@ -1,6 +1,11 @@
 """System S5: a convolutional autoencoder on MNIST, as published.
 
 python scripts/recipes/autoencoder_s5_mnist_48k.py [--out OUT]      # all options of `zoo pretrain`
+
+Result: 8.2 minutes per seed on AMD EPYC, threads: 1. Linear probe, accuracy in % on the 10,000 test images of mnist,
+mean +- standard deviation over seeds and draws: 87.8 +- 1.3 with 100 labels (n = 5), 91.8 +- 0.2 with 1,000 labels (n =
+5), 92.3 with 60,000 labels (n = 1). Measured by `python scripts/release.py scripts/recipes/autoencoder_s5_mnist_48k.py
+--seeds 1`.
 """
 
 import sys

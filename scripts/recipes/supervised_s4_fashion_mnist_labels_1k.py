@@ -1,6 +1,10 @@
 """System S4b: a supervised network on the first 1,000 labels of Fashion-MNIST, as published.
 
 python scripts/recipes/supervised_s4_fashion_mnist_labels_1k.py [--out OUT]      # all options of `zoo pretrain`
+
+Result: 0.7 minutes per seed on AMD EPYC, threads: 1. Linear probe, accuracy in % on the 10,000 test images of
+fashion_mnist, mean +- standard deviation over seeds and draws: 80.3 with 1,000 labels (n = 1). Measured by `python
+scripts/release.py scripts/recipes/supervised_s4_fashion_mnist_labels_1k.py --seeds 1`.
 """
 
 import sys

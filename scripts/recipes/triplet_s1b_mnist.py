@@ -1,6 +1,11 @@
 """System S1b: a Siamese network with the triplet loss on MNIST, as published.
 
 python scripts/recipes/triplet_s1b_mnist.py [--out OUT]      # all options of `zoo pretrain`
+
+Result: 11.7 minutes per seed on AMD EPYC, threads: 1. Linear probe, accuracy in % on the 10,000 test images of mnist,
+mean +- standard deviation over seeds and draws: 96.7 +- 1.0 with 100 labels (n = 5), 97.8 +- 0.4 with 1,000 labels (n =
+5), 98.5 with 60,000 labels (n = 1). Measured by `python scripts/release.py scripts/recipes/triplet_s1b_mnist.py --seeds
+1`.
 """
 
 import sys

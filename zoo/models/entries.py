@@ -72,6 +72,30 @@ ENTRIES: dict[str, Entry] = {
         sha256="19528aa8dab74c2dbe96d606d1890e067d6ad1c5a6be72aca7b25a9c10beb25d",
         licence="Apache-2.0",
     ),
+    "triplet-s1b-mnist": Entry(
+        name="triplet-s1b-mnist",
+        summary="System S1b, triplet loss on MNIST: 28x28 grey images -> 1,024 features, 675 thousand parameters",
+        sha256="49716acd906eab92370abae1d4aa58761b3af41a2335d2e46d1a670854ee5370",
+        licence="Apache-2.0",
+    ),
+    "supervised-s4-fashion_mnist_labels_1k": Entry(
+        name="supervised-s4-fashion_mnist_labels_1k",
+        summary="System S4b, 1,000 labels of Fashion-MNIST: 28x28 grey images -> 2,048 features, 93 thousand parameters",
+        sha256="5feb44ccd42c5cae824c80492fb7e3ea9927048f37fb5234065e39629b3d8177",
+        licence="Apache-2.0",
+    ),
+    "autoencoder-s5-mnist_48k": Entry(
+        name="autoencoder-s5-mnist_48k",
+        summary="System S5, autoencoder on MNIST: 28x28 grey images -> 4 features, 43 thousand parameters",
+        sha256="31b7507cab419f54a744f30c970087ede5d952e4ee4702c2bc367a236e0f9836",
+        licence="Apache-2.0",
+    ),
+    "denoising_autoencoder-s5-mnist_48k": Entry(
+        name="denoising_autoencoder-s5-mnist_48k",
+        summary="System S5, denoising autoencoder on MNIST: 28x28 grey images -> 4 features, 43 thousand parameters",
+        sha256="ff50a59e40317faec905412116b4d2432d0d9bbed2d4e564c6118237d4aeb4fb",
+        licence="Apache-2.0",
+    ),
 }
 
 
