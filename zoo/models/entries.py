@@ -80,7 +80,7 @@ ENTRIES: dict[str, Entry] = {
     ),
     "supervised-s4-fashion_mnist_labels_1k": Entry(
         name="supervised-s4-fashion_mnist_labels_1k",
-        summary="System S4b, 1,000 labels of Fashion-MNIST: 28x28 grey images -> 2,048 features, 93 thousand parameters",
+        summary="System S4b, 1,000 Fashion-MNIST labels: 28x28 grey images -> 2,048 features, 93 thousand parameters",
         sha256="5feb44ccd42c5cae824c80492fb7e3ea9927048f37fb5234065e39629b3d8177",
         licence="Apache-2.0",
     ),
