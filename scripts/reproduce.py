@@ -29,7 +29,7 @@ from zoo.training.recipe import Recipe
 from zoo.training.trajectory import STEPS, compare, first_losses, record_trajectory, same_machine
 
 ROOT = Path(__file__).parent.parent
-LINE = "{:32}  {:22}  {:22}  {}"
+LINE = "{:38}  {:22}  {:22}  {}"
 
 
 def main() -> None:
