@@ -100,7 +100,7 @@ def test_a_run_is_plotted_into_its_directory(run, drawn):
     probed = rf"{MODEL}\nlinear probe on test images of digits\n"
     assert re.fullmatch(probed + r"[\d.]+ % accuracy on 500 test images", confusion)
     assert re.fullmatch(probed + r"\d+ of 500 images \([\d.]+ %\) are wrong; surest errors first", predictions)
-    assert re.fullmatch(r"label: \d\n→ \d \d+ %", drawn[3].axes[0].get_title())
+    assert re.fullmatch(r"label: \d\n→ \d, \d+ %", drawn[3].axes[0].get_title())
 
 
 def test_a_run_that_is_not_finished_has_its_loss(run):
@@ -188,6 +188,14 @@ def test_your_own_images_are_cross_validated(photos, drawn):
     assert plotted(MODEL, "--data", photos, "--out", "plots") == [f"plots/{name}" for name in names]
     assert titles(drawn)[0] == f"{MODEL}\nt-SNE of 40 images of photos"
     assert "cross-validated accuracy on 40 labels" in titles(drawn)[1].replace("\n", " ")
+
+
+def test_a_map_of_many_images_shows_evenly_spaced_ones(photos, drawn, monkeypatch):
+    monkeypatch.setattr("zoo.commands.plot._POINTS", 15)  # of images in the order of their classes
+    plotted(MODEL, "--data", photos)
+    shown = drawn[0].axes[0].collections[0]
+    assert titles(drawn)[0].endswith("t-SNE of 15 images of photos")
+    assert len(shown.get_offsets()) == 15 and len(np.unique(shown.get_facecolors(), axis=0)) == 3
 
 
 def test_images_that_are_no_images_are_skipped_on_request(photos):

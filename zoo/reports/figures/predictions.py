@@ -98,7 +98,7 @@ def predictions_grid(
     for axes, i in zip(grid.flat, shown, strict=False):
         axes.imshow(pixels(images[i : i + 1])[0])
         colour = "black" if predicted[i] == actual[i] else "tab:red"
-        words = f"label: {shorten(actual[i], 11)}\n→ {shorten(predicted[i], 11)} {100 * confidences[i]:.0f} %"
+        words = f"label: {shorten(actual[i], 11)}\n→ {shorten(predicted[i], 11)}, {100 * confidences[i]:.0f} %"
         axes.set_title(words, fontsize=10, color=colour, parse_math=False)
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set(color=colour, linewidth=4 if colour == "tab:red" else 0)
@@ -111,7 +111,7 @@ def _cell_colours(counts: np.ndarray) -> np.ndarray:
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     correct = np.eye(len(counts), dtype=bool)
     blue = colormaps["Blues"](0.2 + 0.7 * shares)
-    red = colormaps["Reds"](0.25 + 0.55 * np.sqrt(np.minimum(shares / _DARK, 1)))
+    red = colormaps["Reds"](0.0 + 0.8 * np.sqrt(np.minimum(shares / _DARK, 1)))
     colours = np.where(correct[..., None], blue, red)[..., :3]
     return np.where(counts[..., None] > 0, colours, 1.0)
 

@@ -76,10 +76,10 @@ def test_the_surest_errors_come_first_framed_with_their_confidence(tmp_path, dra
         predicted[i], confidences[i] = "_b{", i / 100
     path = small(predictions_grid(images(100), predicted, actual, confidences, "title", tmp_path / "x.png"))
     shown = grid(drawn[0])
-    assert shown[:3] == [(i, f"label: $a\n→ _b{{ {i} %", True) for i in (60, 30, 7)] and len(shown) == 16
+    assert shown[:3] == [(i, f"label: $a\n→ _b{{, {i} %", True) for i in (60, 30, 7)] and len(shown) == 16
     right = [value for value, _, framed in shown if not framed]
     assert len(right) == 13 and right == sorted(right) and right[0] == 0 and right[-1] > 85  # evenly spaced
-    assert shown[3] == (0, "label: $a\n→ $a 50 %", False)
+    assert shown[3] == (0, "label: $a\n→ $a, 50 %", False)
     assert "3 of 100 images (3.0 %) are wrong; surest errors first" in drawn[0].get_suptitle()
     assert any(np.abs(np.subtract(colour, RED)).max() < 6 and n > 5000 for colour, n in colours(path).items())
 
@@ -104,9 +104,9 @@ def test_correct_predictions_have_at_least_a_row_if_there_are_enough(n, wrong, e
 def test_the_grid_is_legible_with_long_names_and_small_with_colours(tmp_path, drawn, small):
     noise = torch.randint(0, 256, (16, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     names = ["golden_retriever"] * 16
-    path = predictions_grid(noise, ["automobile"] * 16, names, [1.0] * 16, "a\nb", tmp_path / "x.png")
+    path = predictions_grid(noise, ["T-shirt/top"] * 16, names, [1.0] * 16, "a\nb", tmp_path / "x.png")
     small(path)
-    assert grid(drawn[0])[0][1] == "label: golden_ret…\n→ automobile 100 %"
+    assert grid(drawn[0])[0][1] == "label: golden_ret…\n→ T-shirt/top, 100 %"
 
 
 def test_a_label_a_prediction_and_a_confidence_per_image_are_needed(tmp_path):
