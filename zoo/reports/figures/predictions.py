@@ -111,7 +111,7 @@ def _cell_colours(counts: np.ndarray) -> np.ndarray:
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     correct = np.eye(len(counts), dtype=bool)
     blue = colormaps["Blues"](0.2 + 0.7 * shares)
-    red = colormaps["Reds"](0.0 + 0.8 * np.sqrt(np.minimum(shares / _DARK, 1)))
+    red = colormaps["Reds"](0.25 + 0.55 * np.sqrt(np.minimum(shares / _DARK, 1)))
     colours = np.where(correct[..., None], blue, red)[..., :3]
     return np.where(counts[..., None] > 0, colours, 1.0)
 
