@@ -22,6 +22,7 @@ recipe = zoo.Recipe(
     parameter_groups=(("*", {"schedule": "constant"}),),
     mean=(0.0,),
     std=(1.0,),
+    precision="bfloat16",
     compile=True,
 )
 probes = (("fashion_mnist", (10, 100, "all")), ("fashion_mnist_labels_1k", ("all",)))

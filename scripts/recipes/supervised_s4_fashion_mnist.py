@@ -1,6 +1,10 @@
 """System S4a: a supervised network on all labels of Fashion-MNIST, as published.
 
 python scripts/recipes/supervised_s4_fashion_mnist.py [--out OUT]      # all options of `zoo pretrain`
+
+Result: 5.0 minutes per seed on AMD EPYC, threads: 1. Linear probe, accuracy in % on the 10,000 test images of
+fashion_mnist, mean +- standard deviation over seeds and draws: 90.8 with 60,000 labels (n = 1). Measured by `python
+scripts/release.py scripts/recipes/supervised_s4_fashion_mnist.py --seeds 1`.
 """
 
 import sys

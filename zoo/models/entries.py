@@ -96,6 +96,12 @@ ENTRIES: dict[str, Entry] = {
         sha256="ff50a59e40317faec905412116b4d2432d0d9bbed2d4e564c6118237d4aeb4fb",
         licence="Apache-2.0",
     ),
+    "supervised-s4-fashion_mnist": Entry(
+        name="supervised-s4-fashion_mnist",
+        summary="System S4a, all Fashion-MNIST labels: 28x28 grey images -> 2,048 features, 93 thousand parameters",
+        sha256="a3016ba9816f030ebf7d640f4610d02d095ce81f28f8c7d86129e5578c506483",
+        licence="Apache-2.0",
+    ),
 }
 
 
