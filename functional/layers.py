@@ -198,6 +198,18 @@ flatten = activation(lambda x: x.flatten(1))
 global_average_pool = activation(lambda x: x.mean((-2, -1)))  # [B, C, H, W] -> [B, C]
 
 
+def grid_average_pool(cells: int) -> Layer:
+    """The mean over each cell of a `cells` x `cells` grid: `[B, C, H, W] -> [B, C * cells ** 2]`, channel by channel.
+
+    The cells are those of `torch.nn.AdaptiveAvgPool2d`; they overlap by a pixel where `cells` does not divide H or W.
+
+    Example:
+        >>> grid_average_pool(2).apply({}, {}, torch.arange(16.0).view(1, 1, 4, 4))[0]
+        tensor([[ 2.5000,  4.5000, 10.5000, 12.5000]])
+    """
+    return activation(lambda x: F.adaptive_avg_pool2d(x, cells).flatten(1))
+
+
 def max_pool(kernel: int, *, stride: int | None = None, padding: int = 0) -> Layer:
     """The maximum over squares of `kernel` x `kernel` pixels; the stride defaults to `kernel`.
 

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from functional import initializers, layers, random
 from functional.base import BatchStats, Encoder, Key, Params
-from functional.checks import check_channels, check_images
+from functional.checks import check_channels, check_images, check_positive
 from functional.layers import Layer
 
 Stem = Literal["cifar", "imagenet", "strided"]
@@ -87,17 +87,22 @@ def resnet8(
     width: int = 32,
     stem: Stem = "cifar",
     feature_dim: int | None = None,
+    grid: int = 1,
     compute_dtype: torch.dtype | None = None,
 ) -> Encoder:
-    """ResNet-8, for images of 8 to 32 pixels: a stem and three basic blocks; `4 * width` features, or `feature_dim`.
+    """ResNet-8, for images of 8 to 32 pixels: a stem and three basic blocks.
+
+    It has `4 * width * grid ** 2` features, or `feature_dim`.
 
     Args:
         in_channels: channels of the images.
         width: channels of the stem and the first stage; the next two have twice and four times as many. 32 gives
             0.3 million parameters and 128 features.
         stem: as for `resnet18`.
-        feature_dim: if given, a 1 x 1 convolution, batch norm and ReLU make this many channels before the mean: more
-            features, which a linear probe can use, at a few per cent of the cost.
+        feature_dim: if given, a 1 x 1 convolution, batch norm and ReLU before the means make this many features: more
+            of them, which a linear probe can use, at a few per cent of the cost. A multiple of `grid ** 2`.
+        grid: the features are means over each cell of a `grid` x `grid` grid, instead of over all positions. They
+            keep where things are, which helps if all images are aligned, as those of MNIST and Fashion-MNIST.
         compute_dtype: as for `resnet18`.
 
     Returns:
@@ -115,8 +120,12 @@ def resnet8(
         >>> features.shape
         torch.Size([2, 128])
     """
+    check_positive("grid", grid)
+    if feature_dim and feature_dim % grid**2:
+        raise ValueError(f"feature_dim: expected a multiple of {grid**2}, the cells of the grid, got {feature_dim}")
+    channels = feature_dim // grid**2 if feature_dim else None
     widths = (width, 2 * width, 4 * width)
-    return _resnet(_basic_block, (1, 1, 1), widths, in_channels, stem, compute_dtype, width, feature_dim)
+    return _resnet(_basic_block, (1, 1, 1), widths, in_channels, stem, compute_dtype, width, channels, grid)
 
 
 def _resnet(
@@ -127,16 +136,18 @@ def _resnet(
     stem: Stem,
     compute_dtype: torch.dtype | None,
     stem_width: int = 64,
-    feature_dim: int | None = None,
+    widened: int | None = None,
+    grid: int = 1,
 ) -> Encoder:
-    """The network whose stages have `depths` blocks and `widths` channels, widened to `feature_dim` if given."""
+    """The network whose stages have `depths` blocks and `widths` channels, and `widened` channels before the means."""
     widths_in = (stem_width, *widths[:-1])
     stages = {
         f"layer{i}": _stage(block, depth, width_in, width_out, stride=1 if i == 1 else 2)
         for i, (depth, width_in, width_out) in enumerate(zip(depths, widths_in, widths, strict=True), start=1)
     }
-    widen = {"widen": _widening(widths[-1], feature_dim)} if feature_dim else {}
-    net = layers.serial(**_stem(stem, in_channels, stem_width), **stages, **widen, avgpool=layers.global_average_pool)
+    widen = {"widen": _widening(widths[-1], widened)} if widened else {}
+    avgpool = layers.global_average_pool if grid == 1 else layers.grid_average_pool(grid)
+    net = layers.serial(**_stem(stem, in_channels, stem_width), **stages, **widen, avgpool=avgpool)
     net = layers.cast(net, compute_dtype)
 
     def apply(
@@ -146,7 +157,7 @@ def _resnet(
         check_channels("images", images, in_channels)
         return net.apply(params, batch_stats, images, train=train)
 
-    return Encoder(net.init, apply, feature_dim or widths[-1])
+    return Encoder(net.init, apply, (widened or widths[-1]) * grid**2)
 
 
 def _stem(stem: Stem, in_channels: int, width: int) -> dict[str, Layer]:

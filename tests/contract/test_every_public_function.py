@@ -325,6 +325,7 @@ CASES = {
     **network("layers.stateless", SCALE, 2, 3, init_draws=False),
     **network("layers.activation", layers.activation(torch.tanh), 2, 4, init_draws=False),
     **network("layers.max_pool", layers.max_pool(2), 2, 3, 4, 4, init_draws=False),
+    **network("layers.grid_average_pool", layers.grid_average_pool(2), 2, 3, 4, 4, init_draws=False),
     **network("layers.linear", layers.linear(4, 3), 2, 4),
     **network("layers.conv", layers.conv(3, 2, 3), 2, 3, 4, 4),
     **network("layers.conv_transpose", layers.conv_transpose(3, 2, 3), 2, 3, 4, 4),

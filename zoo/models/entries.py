@@ -102,6 +102,12 @@ ENTRIES: dict[str, Entry] = {
         sha256="a3016ba9816f030ebf7d640f4610d02d095ce81f28f8c7d86129e5578c506483",
         licence="Apache-2.0",
     ),
+    "rotation-s2-cifar10": Entry(
+        name="rotation-s2-cifar10",
+        summary="System S2a, rotation on CIFAR-10: 32x32 colour images -> 128 features, 0.5 million parameters",
+        sha256="ee1aa6acdf575ed33831288d4819a6195d975c8dc822647d919765b46a06faf4",
+        licence="Apache-2.0",
+    ),
 }
 
 

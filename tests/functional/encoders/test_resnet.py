@@ -131,6 +131,23 @@ def test_feature_dim_widens_the_last_maps_before_their_mean():
     torch.testing.assert_close(encoder.apply(params, batch_stats, pixel)[0], expected, rtol=1e-5, atol=1e-6)
 
 
+def test_a_grid_keeps_where_things_are():
+    encoder, whole = encoders.resnet8(width=8, feature_dim=48, grid=2), encoders.resnet8(width=8, feature_dim=12)
+    params, batch_stats = encoder.init(random.key(0))
+    x = images(size=32)  # 8 x 8 positions before the means
+    features, _ = encoder.apply(params, batch_stats, x)
+    assert features.shape == (4, encoder.feature_dim) == (4, 48)
+    cells = features.view(4, 12, 4)
+    assert (cells[..., 0] - cells[..., 3]).abs().max() > 0.01
+    torch.testing.assert_close(cells.mean(-1), whole.apply(params, batch_stats, x)[0])
+    assert encoders.resnet8(width=8, grid=3).feature_dim == 8 * 4 * 9
+
+
+def test_a_grid_must_divide_the_features():
+    with pytest.raises(ValueError, match="multiple of 4, the cells of the grid, got 50"):
+        encoders.resnet8(feature_dim=50, grid=2)
+
+
 # --- property -------------------------------------------------------------------------------------------------
 
 
