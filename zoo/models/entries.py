@@ -108,6 +108,12 @@ ENTRIES: dict[str, Entry] = {
         sha256="ee1aa6acdf575ed33831288d4819a6195d975c8dc822647d919765b46a06faf4",
         licence="Apache-2.0",
     ),
+    "pairwise_contrastive-s2-cifar10": Entry(
+        name="pairwise_contrastive-s2-cifar10",
+        summary="System S2b, pairs on CIFAR-10: 32x32 colour images -> 128 features, 0.5 million parameters",
+        sha256="a9c97a8a1a1fadfe2a92c4edb2e591cadc5d8e196a3743fb6fd58a3f1f6bc2d9",
+        licence="Apache-2.0",
+    ),
 }
 
 
