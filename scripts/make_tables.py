@@ -48,8 +48,12 @@ def generated(root: Path) -> dict[Path, str]:
         config = json.loads((shipped / "config.json").read_text())
         if config["training"].get("labels"):
             labelled.add(name)
-        card = render_card(config, ledger, from_scratch.values())
-        texts |= {shipped / "README.md": card, root / "model_cards" / f"{name}.md": card}
+        for card, folder in (
+            (shipped / "README.md", "pictures"),
+            (root / "model_cards" / f"{name}.md", f"../zoo/weights/{name}/pictures"),
+        ):
+            pictures = [f"{folder}/{path.name}" for path in sorted((shipped / "pictures").glob("*.png"))]
+            texts[card] = render_card(config, ledger, from_scratch.values(), pictures)
         recipe = root / "scripts" / "recipes" / f"{name.replace('-', '_')}.py"
         texts[recipe] = with_result(recipe.read_text(), ledger)
 

@@ -11,6 +11,8 @@ A recipe's .py file can name the labels that its encoders are measured with: dat
 
 The default is 1, 5, 10 and all labels of its own dataset. Each training seed has its own draws of the labels and its
 own untrained encoder. Raw pixels have no training seed: they are measured once, on the draws of the first seed.
+Baselines are the same for all models with the same encoder: their rows are kept in the directory of the runs, for as
+long as the code that measures them stays the same.
 
 The weights ship in bfloat16, half the size, where this moves the accuracy with the most labels by .1 percentage points
 at most. Everything is measured on the encoders as they ship. The ledger also has the losses of the first steps of the
@@ -18,6 +20,7 @@ first seed, which `scripts/reproduce.py` repeats.
 """
 
 import argparse
+import hashlib
 import json
 import shutil
 import subprocess
@@ -40,7 +43,7 @@ from zoo.training.recipe import Recipe, read_recipe
 from zoo.training.run_directory import read_metrics
 from zoo.training.trajectory import record_trajectory
 
-ROOT = Path(__file__).parent.parent
+ROOT = SOURCES = Path(__file__).parent.parent
 LARGEST_MOVE = 0.001 + 1e-9  # of the accuracy, by weights in bfloat16; the second number is for rounding
 
 
@@ -56,9 +59,10 @@ def main() -> None:
     probes = read_probes(arguments.recipe, recipe)
     runs = {seed: arguments.runs / f"{recipe.name}-seed{seed}" for seed in range(arguments.seeds)}
     models = {seed: zoo.pretrain(recipe.replace(seed=seed), out=out, progress=True) for seed, out in runs.items()}
-    weights = choose_weights(models[0], probes)
+    kept = arguments.runs / "baselines"
+    weights, records = choose_weights(models[0], probes, kept)
     models = {seed: rounded(model, weights["dtype"]) for seed, model in models.items()}
-    records = [record for seed, model in models.items() for record in measure(model, probes, seed)]
+    records += [record for seed, model in models.items() if seed for record in measure(model, probes, seed, kept)]
     options = f"--seeds {arguments.seeds}" + (" --clusters" if arguments.clusters else "")
     ledger = {
         "model": recipe.name,
@@ -99,28 +103,54 @@ def main() -> None:
     print(f"zoo/models/entries.py: {recipe.name!r}, sha256 {model.config['sha256']!r}")
 
 
-def choose_weights(model: PretrainedEncoder, probes: Probes) -> dict[str, Any]:
-    """The dtype in which the encoder of the first seed ships, and its accuracy in each, with the most labels."""
+def choose_weights(model: PretrainedEncoder, probes: Probes, kept: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The dtype in which the encoder of the first seed ships, its accuracy in each, and its records in that dtype.
 
-    def labels(probe: tuple[Dataset, int | str]) -> int:
-        data, count = probe
-        return len(data.train.images) if count == "all" else int(count) * len(data.classes)
+    The accuracy is that with the most labels.
+    """
+    data, count = max(
+        ((zoo.load_dataset(name), count) for name, counts in probes for count in counts),
+        key=lambda probe: len(probe[0].train.images) if probe[1] == "all" else int(probe[1]) * len(probe[0].classes),
+    )
 
-    data, count = max(((zoo.load_dataset(name), n) for name, counts in probes for n in counts), key=labels)
-    accuracy = {}
-    for dtype in ("float32", "bfloat16"):
-        found = zoo.evaluate(rounded(model, dtype), data, labels_per_class=(count,), seed=0, baselines=())
-        accuracy[dtype] = found["results"][0]["linear"]["mean"]
-    moved = abs(accuracy["bfloat16"] - accuracy["float32"])
-    return {"dtype": "bfloat16" if moved <= LARGEST_MOVE else "float32", "data": data.name, "accuracy": accuracy}
+    def accuracy(records: Iterable[dict[str, Any]]) -> float:
+        rows = {(r["features"], r["data"], r["labels_per_class"]): r for record in records for r in record["results"]}
+        return rows["encoder", data.name, count]["linear"]["mean"]
+
+    short = measure(rounded(model, "bfloat16"), probes, 0, kept)
+    long = [zoo.evaluate(model, data, labels_per_class=(count,), seed=0, baselines=())]
+    accuracies = {"float32": accuracy(long), "bfloat16": accuracy(short)}
+    moved = abs(accuracies["bfloat16"] - accuracies["float32"]) > LARGEST_MOVE
+    choice = {"dtype": "float32" if moved else "bfloat16", "data": data.name, "accuracy": accuracies}
+    return choice, measure(model, probes, 0, kept) if moved else short
 
 
-def measure(model: PretrainedEncoder, probes: Probes, seed: int) -> list[dict[str, Any]]:
-    """A record of `zoo.evaluate` for each dataset."""
-    return [
-        zoo.evaluate(model, zoo.load_dataset(name), labels_per_class=counts, seed=seed, baselines=baselines(seed))
-        for name, counts in probes
-    ]
+def measure(model: PretrainedEncoder, probes: Probes, seed: int, kept: Path) -> list[dict[str, Any]]:
+    """A record of `zoo.evaluate` for each dataset; rows of baselines are read from `kept` if they are there."""
+    records = []
+    for name, counts in probes:
+        data = zoo.load_dataset(name)
+        files = {source: kept / _baseline_file(source, model, data, counts, seed) for source in baselines(seed)}
+        missing = [source for source, path in files.items() if not path.is_file()]
+        record = zoo.evaluate(model, data, labels_per_class=counts, seed=seed, baselines=missing)
+        rows = {source: [r for r in record["results"] if r["features"] == source] for source in ("encoder", *missing)}
+        for source in missing:
+            kept.mkdir(parents=True, exist_ok=True)
+            write_atomically(files[source], json.dumps(rows[source]).encode())
+        known = [row for path in files.values() for row in json.loads(path.read_text())]
+        records.append({**record, "results": rows["encoder"] + known})
+    return records
+
+
+def _baseline_file(source: str, model: PretrainedEncoder, data: Dataset, counts: Sequence[int | str], seed: int) -> str:
+    """The name of the file of rows that depend on nothing but these arguments, this code and this machine."""
+    code = hashlib.sha256()
+    for folder in ("functional", "zoo/evaluation"):
+        for path in sorted((SOURCES / folder).rglob("*.py")):
+            code.update(path.read_bytes())
+    encoder = {field: model.config[field] for field in ("architecture", "input_shape", "mean", "std")}
+    told = [source, encoder, data.digest, counts, seed, environment(), code.hexdigest()]
+    return f"{hashlib.sha256(json.dumps(told).encode()).hexdigest()}.json"
 
 
 def baselines(seed: int) -> tuple[str, ...]:

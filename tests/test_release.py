@@ -101,16 +101,38 @@ def test_the_ledger_has_the_accuracy_in_both_dtypes_and_everything_is_measured_a
     assert rows["encoder", ledger["weights"]["data"]][0] == shipped == ledger["report"]["accuracy"]
 
 
-def test_weights_ship_in_bfloat16_unless_the_accuracy_moves(release, released, monkeypatch):
+def test_weights_ship_in_bfloat16_unless_the_accuracy_moves(release, released, tmp_path, monkeypatch):
     root, ledger = released
     trained = zoo.load(root / "runs" / "simclr-resnet8-digits-seed0")
     probes = (("digits", (1, "all")), (str(root / "few.safetensors"), ("all",)))
-    found = release.choose_weights(trained, probes)
+    found, _ = release.choose_weights(trained, probes, tmp_path)
     moved = abs(found["accuracy"]["float32"] - found["accuracy"]["bfloat16"])
     assert found["data"] == "digits"
     for largest, dtype in ((moved, "bfloat16"), (moved - 1e-6, "float32")):
         monkeypatch.setattr(release, "LARGEST_MOVE", largest)
-        assert release.choose_weights(trained, probes)["dtype"] == dtype
+        choice, records = release.choose_weights(trained, probes, tmp_path)
+        assert choice["dtype"] == dtype
+        (measured,) = (r for r in records[0]["results"] if (r["features"], r["labels_per_class"]) == ("encoder", "all"))
+        assert measured["linear"]["mean"] == choice["accuracy"][dtype]
+
+
+def test_baselines_are_measured_once_and_again_when_the_code_changed(release, released, tmp_path, monkeypatch):
+    root, ledger = released
+    model, few = zoo.load(root / "runs" / "simclr-resnet8-digits-seed0"), str(root / "few.safetensors")
+    kept, probes = root / "runs" / "baselines", ((few, ("all",)),)
+    before = {path.name for path in kept.iterdir()}
+    assert len(before) == 6  # two datasets, pixels once and untrained for two seeds
+    rows = release.measure(model, probes, 0, kept)[0]["results"]
+    asked = [r for r in ledger["results"] if r["data"] == few and r["features"] != "encoder"]
+    assert {r["features"]: r["linear"]["values"][0] for r in rows[1:]} == {
+        r["features"]: r["linear"]["values"][0] for r in asked
+    }
+    assert {path.name for path in kept.iterdir()} == before
+    (tmp_path / "functional").mkdir()
+    (tmp_path / "functional" / "probes.py").write_text("# changed")
+    monkeypatch.setattr(release, "SOURCES", tmp_path)
+    release.measure(model, probes, 0, kept)
+    assert len(list(kept.iterdir())) == 8
 
 
 def test_the_ledger_has_the_first_losses_of_the_shipped_encoders_run(released):

@@ -72,6 +72,20 @@ def test_overviews_stand_at_their_marks(make_tables, root):
     assert make_tables.generated(root)[root / "README.md"] == page
 
 
+def test_cards_show_the_pictures_beside_the_weights(make_tables, root):
+    name = "simclr-resnet8-mnist"
+    folder = root / "zoo" / "weights" / name / "pictures"
+    folder.mkdir()
+    (folder / "tsne.png").write_bytes(b"")
+    texts = make_tables.generated(root)
+    for card, path in (
+        (f"zoo/weights/{name}/README.md", "pictures/tsne.png"),
+        (f"model_cards/{name}.md", f"../zoo/weights/{name}/pictures/tsne.png"),
+    ):
+        assert f'<img src="{path}"' in texts[root / card]
+        assert ((root / card).parent / path).resolve() == (folder / "tsne.png").resolve()
+
+
 def test_a_ledger_from_scratch_changes_the_cards_of_the_same_encoder(make_tables, root):
     before = make_tables.generated(root)
     add_from_scratch(root)

@@ -8,11 +8,23 @@ from zoo.data.names import whole_dataset
 from zoo.reports.from_scratch import from_scratch_in_words, with_from_scratch
 from zoo.reports.tables import clusters_table, in_units, report_tables, results_table
 
+PICTURES = {  # what the figures of `zoo plot` show, in the order of a card
+    "loss.png": "Loss and effective rank of the features over the epochs",
+    "tsne.png": "A t-SNE of the features of test images, coloured by class",
+    "confusion.png": "The confusion matrix of a linear probe on the test images",
+    "predictions.png": "Test images with the predictions of a linear probe, errors first",
+    "reconstructions.png": "Images and their reconstructions",
+    "denoising.png": "Noisy images and their reconstructions",
+    "latent_plane.png": "Images decoded from the plane of the latents",
+    "latent_scatter.png": "The latents of test images, coloured by class",
+}
+
 
 def render_card(
     config: Mapping[str, Any],
     ledger: Mapping[str, Any] | None = None,
     from_scratch: Iterable[Mapping[str, Any]] = (),
+    pictures: Sequence[str] = (),
 ) -> str:
     """The card as Markdown with the front matter that model hubs read.
 
@@ -22,6 +34,7 @@ def render_card(
             one the card says that nothing was measured.
         from_scratch: ledgers of encoders trained from scratch (`model_cards/from_scratch/*.json`); the rows of the same
             encoder stand beside the model's.
+        pictures: paths or addresses of pictures, relative to the card; their file names are in `PICTURES`.
     """
     name, recipe = config["name"], config["recipe"]
     channels, height, width = config["input_shape"]
@@ -49,6 +62,7 @@ def render_card(
         f"mean {_numbers(config['mean'])} and standard deviation {_numbers(config['std'])}{_measured(config)}.",
         "## Results",
         *_measured_sections(ledger, from_scratch),
+        *_picture_section(pictures),
         "## Training",
         f"{config['training']['steps']:,} steps in {_cost(config['training'])} on "
         f"{config['environment']['processor']}, threads: {config['environment']['threads']}, final loss "
@@ -127,6 +141,16 @@ def _measured_sections(ledger: Mapping[str, Any] | None, from_scratch: Iterable[
         if ledger.get(part):
             sections += [title, section(ledger[part])]
     return sections
+
+
+def _picture_section(pictures: Sequence[str]) -> list[str]:
+    by_name = {path.rpartition("/")[2]: path for path in pictures}
+    shown = [
+        f'<img src="{by_name[name]}" width="480" alt="{caption}">\n\n*{caption}.*'
+        for name, caption in PICTURES.items()
+        if name in by_name
+    ]
+    return ["## Pictures", *shown] if shown else []
 
 
 def _labelled(config: Mapping[str, Any]) -> bool:

@@ -49,6 +49,14 @@ def test_the_errors_of_reconstructed_images_are_in_the_card(config):
     assert "## Reconstruction" not in render_card(config, of_method("simclr", 0.9))
 
 
+def test_pictures_follow_the_results_each_with_its_caption(config):
+    card = render_card(config, of_method("simclr", 0.9), pictures=["a/tsne.png", "a/loss.png"])
+    section = card.partition("## Pictures")[2].partition("\n## ")[0]
+    loss, tsne = section.index('<img src="a/loss.png"'), section.index('<img src="a/tsne.png"')
+    assert loss < section.index("*Loss and effective rank") < tsne < section.index("*A t-SNE of the features")
+    assert "## Pictures" not in render_card(config, of_method("simclr", 0.9))
+
+
 def test_a_card_without_results_says_so(config):
     assert "Not measured yet: run `zoo probe DIRECTORY --data DATASET`." in render_card(config)
     assert "## Errors" not in render_card(config)

@@ -1,0 +1,63 @@
+"""Draw the pictures of a model's card, small enough to ship: zoo/weights/NAME/pictures.
+
+    python scripts/make_pictures.py [NAME ...] [--runs runs/release]      # all models, without names
+
+They are the figures of `zoo plot NAME` for the encoder as it ships, and the loss curve of the run that it came from,
+if that is still there. `python scripts/make_tables.py` then adds them to the cards.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+
+from zoo.errors import ZooError, exit_on_bad_input
+from zoo.models.entries import entry, list_models
+from zoo.reports.figures import loss_curve
+from zoo.training.run_directory import read_metrics
+
+ROOT = Path(__file__).parent.parent
+COLOURS = 64  # of a palette; as many as in full colour to the eye, at a third of the size
+
+
+def main() -> None:
+    """Draw the pictures of each model."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--runs", type=Path, default=Path("runs/release"))
+    arguments = parser.parse_args()
+    for name in map(lambda name: entry(name).name, arguments.names or list_models()):
+        for path in draw_pictures(name, arguments.runs, ROOT / "zoo" / "weights" / name / "pictures"):
+            print(path.relative_to(ROOT))
+
+
+def draw_pictures(name: str, runs: Path, out: Path) -> list[Path]:
+    """Draw all pictures of a model into `out`, and reduce them to a palette; an old loss curve is kept without a run.
+
+    Raises:
+        ZooError: if `zoo plot` fails.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        drawn = Path(folder)
+        command = [sys.executable, "-m", "zoo", "plot", name, "--out", folder]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise ZooError(f"{' '.join(command[1:])}: {done.stderr.strip()}")
+        if (run := runs / f"{name}-seed0").is_dir():
+            loss_curve(read_metrics(run), name, drawn / "loss.png")
+        out.mkdir(exist_ok=True)
+        return [_reduced(path, out / path.name) for path in sorted(drawn.glob("*.png"))]
+
+
+def _reduced(source: Path, target: Path) -> Path:
+    with Image.open(source) as image:
+        image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(target, optimize=True)
+    return target
+
+
+if __name__ == "__main__":
+    with exit_on_bad_input():
+        main()
