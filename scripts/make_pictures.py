@@ -2,8 +2,8 @@
 
     python scripts/make_pictures.py [NAME ...] [--runs runs/release]      # all models, without names
 
-They are the figures of `zoo plot NAME` for the encoder as it ships, and the loss curve of the run that it came from,
-if that is still there. `python scripts/make_tables.py` then adds them to the cards.
+They are the figures of `zoo plot NAME` for the encoder as it ships. The run that it came from, if it is still there,
+gives the loss curve and the reconstructions after each epoch. `python scripts/make_tables.py` then adds them to the cards.
 """
 
 import argparse
@@ -16,8 +16,8 @@ from PIL import Image
 
 from zoo.errors import ZooError, exit_on_bad_input
 from zoo.models.entries import entry, list_models
-from zoo.reports.figures import loss_curve
-from zoo.training.run_directory import read_metrics
+from zoo.reports.figures import loss_curve, reconstructions
+from zoo.training.run_directory import read_metrics, read_reconstructions
 
 ROOT = Path(__file__).parent.parent
 COLOURS = 64  # of a palette; as many as in full colour to the eye, at a third of the size
@@ -35,7 +35,7 @@ def main() -> None:
 
 
 def draw_pictures(name: str, runs: Path, out: Path) -> list[Path]:
-    """Draw all pictures of a model into `out`, and reduce them to a palette; an old loss curve is kept without a run.
+    """Draw all pictures of a model into `out`, and reduce them to a palette; without its run, an old loss curve is kept.
 
     Raises:
         ZooError: if `zoo plot` fails.
@@ -48,6 +48,9 @@ def draw_pictures(name: str, runs: Path, out: Path) -> list[Path]:
             raise ZooError(f"{' '.join(command[1:])}: {done.stderr.strip()}")
         if (run := runs / f"{name}-seed0").is_dir():
             loss_curve(read_metrics(run), name, drawn / "loss.png")
+            if kept := read_reconstructions(run):
+                title = f"{name}\nimages of its training and their reconstructions"
+                reconstructions(*kept, title, drawn / "reconstructions.png")
         out.mkdir(exist_ok=True)
         return [_reduced(path, out / path.name) for path in sorted(drawn.glob("*.png"))]
 

@@ -181,14 +181,11 @@ def _decoder_figures(subject: _Subject, directory: Path | None) -> Figures:
 
 def _reconstructions(subject: _Subject, directory: Path | None) -> tuple[Any, dict[str, Any]]:
     """Images, and their reconstructions: after each epoch as the run kept them, or by the model on other --data."""
-    from zoo.files import load_tensors
     from zoo.training.plan import choose_examples
-    from zoo.training.run_directory import epoch_name
+    from zoo.training.run_directory import read_reconstructions
 
-    if directory and not subject.source and (kept := directory / "reconstructions.safetensors").is_file():
-        tensors, _ = load_tensors(kept)
-        originals = tensors.pop("originals")
-        return originals, {f"epoch {i}": tensors[epoch_name(i)] for i in range(1, len(tensors) + 1)}
+    if directory and not subject.source and (kept := read_reconstructions(directory)):
+        return kept
     images, model = choose_examples(subject.data), subject.model
     return images, {"reconstruction": model.decode(model.features(images))}
 

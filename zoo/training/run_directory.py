@@ -108,6 +108,16 @@ def save_reconstructions(out: Path, originals: Tensor, reconstructions: Mapping[
     save_tensors(out / "reconstructions.safetensors", {"originals": originals, **reconstructions}, {})
 
 
+def read_reconstructions(out: Path) -> tuple[Tensor, dict[str, Tensor]] | None:
+    """What `save_reconstructions` wrote: the originals, and the reconstructions by "epoch 1", ...; None without any."""
+    path = out / "reconstructions.safetensors"
+    if not path.is_file():
+        return None
+    kept, _ = load_tensors(path)
+    originals = kept.pop("originals")
+    return originals, {f"epoch {i}": kept[epoch_name(i)] for i in range(1, len(kept) + 1)}
+
+
 def warn_of_changes(metadata: Mapping[str, Any], *, device: str, code: str) -> None:
     """Warn if a run is resumed on another device, or with other code, than its checkpoint was made with."""
     before = metadata.get("device", device)
