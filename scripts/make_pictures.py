@@ -3,7 +3,8 @@
     python scripts/make_pictures.py [NAME ...] [--runs runs/release]      # all models, without names
 
 They are the figures of `zoo plot NAME` for the encoder as it ships. The run that it came from, if it is still there,
-gives the loss curve and the reconstructions after each epoch. `python scripts/make_tables.py` then adds them to the cards.
+gives the loss curve and the reconstructions after each epoch. `python scripts/make_tables.py` then adds all of them to
+the cards.
 """
 
 import argparse
@@ -35,7 +36,7 @@ def main() -> None:
 
 
 def draw_pictures(name: str, runs: Path, out: Path) -> list[Path]:
-    """Draw all pictures of a model into `out`, and reduce them to a palette; without its run, an old loss curve is kept.
+    """Draw the pictures of a model into `out`, reduced to a palette; without its run, an old loss curve stays.
 
     Raises:
         ZooError: if `zoo plot` fails.

@@ -1,0 +1,36 @@
+"""MoCo on Fashion-MNIST with the small network of the README's table of methods.
+
+python scripts/recipes/moco_resnet8_fashion_mnist.py [--out OUT]      # all options of `zoo pretrain`
+"""
+
+import sys
+
+import zoo
+from zoo.commands import main
+
+recipe = zoo.Recipe(
+    method="moco",
+    encoder="resnet8",
+    dataset="fashion_mnist",
+    views=(
+        ("random_resized_crop", {"size": 28, "scale": (0.6, 1.0), "ratio": (0.9, 1.1), "flip": 0.5}),
+        ("color_jitter", {"brightness": 0.8, "contrast": 0.8, "saturation": 0.0, "hue": 0.0}),
+        ("gaussian_blur", {"kernel_size": 3, "sigma": (0.1, 1.0), "p": 0.5}),
+        ("solarize", {"p": 0.3}),
+        ("rand_augment", {"n_ops": 2, "magnitude": 9}),
+    ),
+    optimizer="adamw",
+    learning_rate=2e-3,
+    epochs=12,
+    batch_size=256,
+    warmup_epochs=1,
+    method_options={"projector": (256, 128), "temperature": 0.2, "momentum": 0.99, "queue_size": 4096},
+    encoder_options={"width": 16, "stem": "strided", "feature_dim": 2048, "grid": 4},
+    optimizer_options={"weight_decay": 1e-4},
+    precision="bfloat16",
+    compile=True,
+)
+probes = (("fashion_mnist", (10, 100, 1_000, "all")),)
+
+if __name__ == "__main__":
+    main(["pretrain", __file__, "--out", "runs/moco-resnet8-fashion_mnist", *sys.argv[1:]], prog_name="zoo")

@@ -1,0 +1,34 @@
+"""MoCo on MNIST with the small network of the README's table of methods.
+
+python scripts/recipes/moco_resnet8_mnist.py [--out OUT]      # all options of `zoo pretrain`
+"""
+
+import sys
+
+import zoo
+from zoo.commands import main
+
+recipe = zoo.Recipe(
+    method="moco",
+    encoder="resnet8",
+    dataset="mnist",
+    views=(
+        ("random_resized_crop", {"size": 28, "scale": (0.5, 1.0), "ratio": (0.9, 1.1)}),
+        ("affine", {"degrees": 25.0, "translate": (0.1, 0.1), "scale": (0.7, 1.2), "shear": (30.0, 30.0)}),
+        ("gaussian_blur", {"kernel_size": 3, "sigma": (0.1, 1.5), "p": 0.5}),
+    ),
+    optimizer="adamw",
+    learning_rate=2e-3,
+    epochs=12,
+    batch_size=256,
+    warmup_epochs=1,
+    method_options={"projector": (256, 128), "temperature": 0.2, "momentum": 0.99, "queue_size": 4096},
+    encoder_options={"width": 16, "stem": "strided", "feature_dim": 2048, "grid": 4},
+    optimizer_options={"weight_decay": 1e-4},
+    precision="bfloat16",
+    compile=True,
+)
+probes = (("mnist", (10, 100, 1_000, "all")),)
+
+if __name__ == "__main__":
+    main(["pretrain", __file__, "--out", "runs/moco-resnet8-mnist", *sys.argv[1:]], prog_name="zoo")

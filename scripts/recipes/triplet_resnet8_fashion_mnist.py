@@ -1,0 +1,33 @@
+"""Triplets of images on Fashion-MNIST with the small network of the README's table of methods.
+
+python scripts/recipes/triplet_resnet8_fashion_mnist.py [--out OUT]      # all options of `zoo pretrain`
+"""
+
+import sys
+
+import zoo
+from zoo.commands import main
+
+recipe = zoo.Recipe(
+    method="triplet",
+    encoder="resnet8",
+    dataset="fashion_mnist",
+    views=(
+        ("random_resized_crop", {"size": 28, "scale": (0.7, 1.0), "ratio": (0.9, 1.1), "flip": 0.5}),
+        ("rand_augment", {"n_ops": 2, "magnitude": 9}),
+    ),
+    optimizer="adamw",
+    learning_rate=2e-3,
+    epochs=20,
+    batch_size=256,
+    warmup_epochs=1,
+    method_options={"margin": 1.0},
+    encoder_options={"width": 16, "stem": "strided", "feature_dim": 2048, "grid": 4},
+    optimizer_options={"weight_decay": 1e-2},
+    precision="bfloat16",
+    compile=True,
+)
+probes = (("fashion_mnist", (10, 100, 1_000, "all")),)
+
+if __name__ == "__main__":
+    main(["pretrain", __file__, "--out", "runs/triplet-resnet8-fashion_mnist", *sys.argv[1:]], prog_name="zoo")

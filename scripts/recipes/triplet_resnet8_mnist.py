@@ -1,0 +1,30 @@
+"""Triplets of images on MNIST with the small network of the README's table of methods.
+
+python scripts/recipes/triplet_resnet8_mnist.py [--out OUT]      # all options of `zoo pretrain`
+"""
+
+import sys
+
+import zoo
+from zoo.commands import main
+
+recipe = zoo.Recipe(
+    method="triplet",
+    encoder="resnet8",
+    dataset="mnist",
+    views=(("affine", {"degrees": 15.0, "translate": (0.1, 0.1), "scale": (0.85, 1.15), "shear": (15.0, 15.0)}),),
+    optimizer="adamw",
+    learning_rate=2e-3,
+    epochs=20,
+    batch_size=256,
+    warmup_epochs=1,
+    method_options={"margin": 1.0},
+    encoder_options={"width": 16, "stem": "strided", "feature_dim": 2048, "grid": 4},
+    optimizer_options={"weight_decay": 1e-2},
+    precision="bfloat16",
+    compile=True,
+)
+probes = (("mnist", (10, 100, 1_000, "all")),)
+
+if __name__ == "__main__":
+    main(["pretrain", __file__, "--out", "runs/triplet-resnet8-mnist", *sys.argv[1:]], prog_name="zoo")
