@@ -1,0 +1,28 @@
+"""The network of S1b trained from scratch on all labels of MNIST: its baseline.
+
+python scripts/recipes/supervised_s1b_mnist.py [--out OUT]      # all options of `zoo pretrain`
+"""
+
+import sys
+
+import zoo
+from zoo.commands import main
+
+recipe = zoo.Recipe(
+    method="supervised",
+    encoder="s1b",
+    dataset="mnist",
+    views=(("affine", {"degrees": 15.0, "translate": (0.1, 0.1), "scale": (0.85, 1.15), "shear": (15.0, 15.0)}),),
+    optimizer="adamw",
+    learning_rate=2e-3,
+    epochs=20,
+    batch_size=256,
+    warmup_epochs=1,
+    method_options={"label_smoothing": 0.1},
+    optimizer_options={"weight_decay": 0.05},
+    precision="bfloat16",
+)
+probes = (("mnist", ("all",)),)
+
+if __name__ == "__main__":
+    main(["pretrain", __file__, "--out", "runs/supervised-s1b-mnist", *sys.argv[1:]], prog_name="zoo")
