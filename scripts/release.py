@@ -100,7 +100,8 @@ def main() -> None:
         ROOT / "model_cards" / "results" / f"{recipe.name}.json", (json.dumps(ledger, indent=2) + "\n").encode()
     )
     print(card.decode())
-    print(f"zoo/models/entries.py: {recipe.name!r}, sha256 {model.config['sha256']!r}")
+    config_sha256 = hashlib.sha256((shipped / "config.json").read_bytes()).hexdigest()
+    print(f"zoo/models/entries.py: {recipe.name!r}, sha256 {model.config['sha256']!r}, config_sha256 {config_sha256!r}")
 
 
 def choose_weights(model: PretrainedEncoder, probes: Probes, kept: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:

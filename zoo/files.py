@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
 from zoo.errors import ZooError
@@ -69,12 +69,21 @@ def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     require_utf8(path)
     if not path.is_file():
         raise ZooError(f"{path}: no such file")
+    return read_tensors(path.read_bytes(), path)
+
+
+def read_tensors(data: bytes, path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The named tensors and the metadata in the bytes of a file; the path is for messages.
+
+    Raises:
+        ZooError: as in `load_tensors`.
+    """
     try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
-            text = (file.metadata() or {}).get("funczoo", "{}")
+        tensors = load(data)
     except SafetensorError as error:
-        raise ZooError(f"{path}: {_in_plain_words(path)} ({error})") from error
+        raise ZooError(f"{path}: {_in_plain_words(data)} ({error})") from error
+    length = int.from_bytes(data[:8], "little")  # of the header, which `load` has checked
+    text = json.loads(data[8 : 8 + length]).get("__metadata__", {}).get("funczoo", "{}")
     return tensors, json.loads(text)
 
 
@@ -128,9 +137,8 @@ def _opened(directory: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _in_plain_words(path: Path) -> str:
-    with open(path, "rb") as file:
-        head = file.read(64)
+def _in_plain_words(data: bytes) -> str:
+    head = data[:64]
     if head.startswith(b"version https://git-lfs"):
         return "a Git LFS pointer, not the file itself; download the file with `git lfs pull`"
     if head.lstrip().lower().startswith((b"<!doctype", b"<html")):

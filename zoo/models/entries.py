@@ -11,13 +11,15 @@ class Entry(NamedTuple):
     Attributes:
         name: `METHOD-ENCODER-DATASET`.
         summary: a description in one line.
-        sha256: SHA-256 of its model.safetensors, checked before the file is used.
+        sha256: SHA-256 of its model.safetensors.
+        config_sha256: SHA-256 of its config.json, which has that of the weights; both are checked before use.
         licence: licence of the weights, as an SPDX identifier.
     """
 
     name: str
     summary: str
     sha256: str
+    config_sha256: str
     licence: str
 
 
@@ -28,90 +30,105 @@ ENTRIES: dict[str, Entry] = {
         name="simclr-resnet8-cifar10_40k",
         summary="SimCLR on 40,000 images of CIFAR-10: 32x32 colour images -> 512 features, 1.4 million parameters",
         sha256="f939660afd60268b59178e04385fd8d6576a37996d979ef1c3284a75172be314",
+        config_sha256="ffc5c5e0aa587050421d4d22bcc60fd73f5c529e8c86eaea2a4f9759a5c0237f",
         licence="Apache-2.0",
     ),
     "simclr-resnet8-mnist": Entry(
         name="simclr-resnet8-mnist",
         summary="SimCLR on MNIST: 28x28 grey images -> 512 features, 374 thousand parameters",
         sha256="966060cf0daeac2c57c943fc36aa55a0546fbbd980efca4fbed57cf1a0a5f612",
+        config_sha256="f9015f7afc67b442fbe62f92026823aa7506487253dd32c430c0e1fd1d5f597d",
         licence="Apache-2.0",
     ),
     "simclr-s3a-mnist_24k": Entry(
         name="simclr-s3a-mnist_24k",
         summary="SimCLR on 24,000 images of MNIST: 28x28 grey images -> 128 features, 420 thousand parameters",
         sha256="387eec7b5ac318fa74deb38731a55d7e14a2b46ac85468cba270196993b923ee",
+        config_sha256="2e5136a48cc565af17312482ece19d54e37adc3f121c1f0f9aca424864b14010",
         licence="Apache-2.0",
     ),
     "simclr-resnet8-digits": Entry(
         name="simclr-resnet8-digits",
         summary="SimCLR on scikit-learn's digits: 8x8 grey images -> 64 features, 77 thousand parameters",
         sha256="f1e660f40cc12e9fde6a224b02865dee30619875bc8d299efc42d9171af27f69",
+        config_sha256="b77691c345306a83f8cc1c650cfa97266c7def3de92edb8a34b550b7f3f05b22",
         licence="Apache-2.0",
     ),
     "byol-resnet8-digits": Entry(
         name="byol-resnet8-digits",
         summary="BYOL on scikit-learn's digits: 8x8 grey images -> 64 features, 77 thousand parameters",
         sha256="0aef2976ed59aaffff9fe58a22976e323e0e04f30fa232964bdb8d70ffd1b60c",
+        config_sha256="6740881bb89e52d561f7a31b6fcf275f5b34b1eda963602bb44257b6dbac8465",
         licence="Apache-2.0",
     ),
     "moco-resnet8-digits": Entry(
         name="moco-resnet8-digits",
         summary="MoCo v2 on scikit-learn's digits: 8x8 grey images -> 64 features, 77 thousand parameters",
         sha256="7ea3115f70b1587581feffe508e04666dab0825bc313c98e8da28ec446307a85",
+        config_sha256="e9b05ffe33570bd773d9dad70b67b2472b418cc205c05aae8f7e178314263416",
         licence="Apache-2.0",
     ),
     "moco_v3-resnet8-digits": Entry(
         name="moco_v3-resnet8-digits",
         summary="MoCo v3 on scikit-learn's digits: 8x8 grey images -> 64 features, 77 thousand parameters",
         sha256="8b49f461854929204ceac9d4ba022eddde31fc6483f82ed686eed31bb4616f18",
+        config_sha256="3fd1c03031081c1b66faefbd5936d95e29bfc46b2fcb3db8684dddea77edde9c",
         licence="Apache-2.0",
     ),
     "supervised-resnet8-digits": Entry(
         name="supervised-resnet8-digits",
         summary="Supervised baseline on scikit-learn's digits: 8x8 grey images -> 64 features, 77 thousand parameters",
         sha256="19528aa8dab74c2dbe96d606d1890e067d6ad1c5a6be72aca7b25a9c10beb25d",
+        config_sha256="c0f86bea657ad6640699e63a242a78cd4541ab5c3ed518ac89898be53f23e764",
         licence="Apache-2.0",
     ),
     "triplet-s1b-mnist": Entry(
         name="triplet-s1b-mnist",
         summary="System S1b, triplet loss on MNIST: 28x28 grey images -> 1,024 features, 675 thousand parameters",
         sha256="49716acd906eab92370abae1d4aa58761b3af41a2335d2e46d1a670854ee5370",
+        config_sha256="a31742fc5bba03924f63d89b99da7348a013fef1f6d276674e1b5caf617adbdb",
         licence="Apache-2.0",
     ),
     "supervised-s4-fashion_mnist_labels_1k": Entry(
         name="supervised-s4-fashion_mnist_labels_1k",
         summary="System S4b, 1,000 Fashion-MNIST labels: 28x28 grey images -> 2,048 features, 93 thousand parameters",
         sha256="5feb44ccd42c5cae824c80492fb7e3ea9927048f37fb5234065e39629b3d8177",
+        config_sha256="9d275dccd60f49a6e23052f05394fe22d5b8681b04af6248c26d8c21793e0fec",
         licence="Apache-2.0",
     ),
     "autoencoder-s5-mnist_48k": Entry(
         name="autoencoder-s5-mnist_48k",
         summary="System S5, autoencoder on MNIST: 28x28 grey images -> 4 features, 43 thousand parameters",
         sha256="31b7507cab419f54a744f30c970087ede5d952e4ee4702c2bc367a236e0f9836",
+        config_sha256="b6dec4fa846f0340fdd5e6f2af33e7ccc565d1bd7a2d88ee207482d8daf7e949",
         licence="Apache-2.0",
     ),
     "denoising_autoencoder-s5-mnist_48k": Entry(
         name="denoising_autoencoder-s5-mnist_48k",
         summary="System S5, denoising autoencoder on MNIST: 28x28 grey images -> 4 features, 43 thousand parameters",
         sha256="ff50a59e40317faec905412116b4d2432d0d9bbed2d4e564c6118237d4aeb4fb",
+        config_sha256="a3896da25feea2744285c7ad853e16bac0b28ace60ada2a205d511ebfda73cab",
         licence="Apache-2.0",
     ),
     "supervised-s4-fashion_mnist": Entry(
         name="supervised-s4-fashion_mnist",
         summary="System S4a, all Fashion-MNIST labels: 28x28 grey images -> 2,048 features, 93 thousand parameters",
         sha256="a3016ba9816f030ebf7d640f4610d02d095ce81f28f8c7d86129e5578c506483",
+        config_sha256="7bf0bf57e7aa22082ff552e76f99ab265f393967a99fc07c980867cb8db69cb2",
         licence="Apache-2.0",
     ),
     "rotation-s2-cifar10": Entry(
         name="rotation-s2-cifar10",
         summary="System S2a, rotation on CIFAR-10: 32x32 colour images -> 128 features, 0.5 million parameters",
         sha256="ee1aa6acdf575ed33831288d4819a6195d975c8dc822647d919765b46a06faf4",
+        config_sha256="7a7ff736cb6968eed84f65b5b8cb9121612b616d55075228e86f6add1dc791eb",
         licence="Apache-2.0",
     ),
     "pairwise_contrastive-s2-cifar10": Entry(
         name="pairwise_contrastive-s2-cifar10",
         summary="System S2b, pairs on CIFAR-10: 32x32 colour images -> 128 features, 0.5 million parameters",
         sha256="a9c97a8a1a1fadfe2a92c4edb2e591cadc5d8e196a3743fb6fd58a3f1f6bc2d9",
+        config_sha256="eebee9b40b7c8f69d0a999d25e1ba467aafe2a6a5addac936535fe9fb229b21a",
         licence="Apache-2.0",
     ),
 }

@@ -9,7 +9,8 @@ from torch import Tensor
 from functional import tree
 from zoo.files import content_digest, save_tensors, write_atomically
 from zoo.models.code import Code
-from zoo.models.loading import FORMAT_VERSION, load
+from zoo.models.configuration import FORMAT_VERSION
+from zoo.models.loading import load
 from zoo.models.pretrained import Decoder, PretrainedEncoder, fingerprint, rounded, stored
 from zoo.reports.cards import render_card
 

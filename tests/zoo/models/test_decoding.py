@@ -113,7 +113,7 @@ BROKEN = {
         lambda d: (d / "config.json").write_text(
             json.dumps({**json.loads((d / "config.json").read_text()), "decoder": "s5_decoder"})
         ),
-        "decoder: expected name, options and sha256, got 's5_decoder'",
+        "decoder: expected name, options and sha256 (64 hexadecimal digits), or null, got 's5_decoder'",
     ),
 }
 

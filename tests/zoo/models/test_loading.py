@@ -1,5 +1,6 @@
 """Encoders by name and directory: verified before use, bit-identical each time, and bad images are named."""
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from safetensors import safe_open
 import zoo
 from functional import tree
 from zoo.files import content_digest, load_tensors
+from zoo.models import loading
 from zoo.models.pretrained import fingerprint, rounded
 
 IMAGES = torch.arange(5 * 64, dtype=torch.int64).mul(37).remainder(256).to(torch.uint8).reshape(5, 1, 8, 8)
@@ -28,7 +30,9 @@ def directory(run, tmp_path):
 def test_every_shipped_model_loads_and_gives_its_fingerprint():
     for name in zoo.list_models():
         model = zoo.load(name)
-        assert model.name == name and zoo.entry(name).sha256 == model.config["sha256"]
+        found, config = zoo.entry(name), (loading.WEIGHTS / name / "config.json").read_bytes()
+        assert model.name == name and found.sha256 == model.config["sha256"]
+        assert found.config_sha256 == hashlib.sha256(config).hexdigest()
         np.testing.assert_allclose(fingerprint(model), model.config["fingerprint"], atol=1e-3)
 
 
@@ -126,6 +130,17 @@ def test_bad_images_are_named(model, images, words):
     assert words in str(error.value)
 
 
+@pytest.mark.parametrize("change", [{"mean": [0.4]}, {"std": [0.2]}, {"name": "another"}, {"recipe": {}}, {"extra": 1}])
+def test_a_model_of_the_zoo_with_another_configuration_is_refused(change, tmp_path, monkeypatch):
+    name = "simclr-resnet8-digits"
+    directory = shutil.copytree(loading.WEIGHTS / name, tmp_path / name)
+    monkeypatch.setattr(loading, "WEIGHTS", tmp_path)
+    assert zoo.load(name).name == name
+    edit(directory, **change)
+    with pytest.raises(zoo.ZooError, match="config.json: SHA-256 .*, but the zoo says .*truncated or modified"):
+        zoo.load(name)
+
+
 def test_an_unknown_name_lists_similar_ones():
     with pytest.raises(
         zoo.ZooError, match="unknown model 'simclr-resnet8-digit'; did you mean 'simclr-resnet8-digits'"
@@ -149,6 +164,13 @@ def edit(directory, **changes):
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
+def drop(directory, field):
+    path = directory / "config.json"
+    config = json.loads(path.read_text())
+    del config[field]
+    path.write_text(json.dumps(config))
+
+
 def flip_a_bit(directory):
     path = directory / "model.safetensors"
     data = bytearray(path.read_bytes())
@@ -165,13 +187,35 @@ BROKEN = {
     "not JSON": (lambda d: (d / "config.json").write_text("{"), "not JSON"),
     "a list": (lambda d: (d / "config.json").write_text("[]"), "expected format_version 1"),
     "newer": (lambda d: edit(d, format_version=99), "expected format_version 1, got 99; install a newer funczoo"),
-    "other dtype": (lambda d: edit(d, dtype="float16"), "did you mean 'bfloat16' or 'float32'"),
-    "no dtype": (lambda d: edit(d, dtype=[]), "unknown dtype in"),
+    "other dtype": (lambda d: edit(d, dtype="float16"), "dtype: expected 'float32' or 'bfloat16', got 'float16'"),
+    "no dtype": (lambda d: edit(d, dtype=[]), "dtype: expected 'float32' or 'bfloat16', got []"),
     "another dtype": (
         lambda d: edit(d, dtype="bfloat16"),
         "expected torch.bfloat16 [4, 1, 3, 3], got torch.float32 [4, 1, 3, 3]",
     ),
-    "other encoder": (lambda d: edit(d, architecture={"encoder": "resnet9"}), "did you mean 'resnet8'"),
+    "other encoder": (
+        lambda d: edit(d, architecture={"encoder": "resnet9", "in_channels": 1, "options": {}}),
+        "did you mean 'resnet8'",
+    ),
+    "nested too deep": (lambda d: (d / "config.json").write_text("[" * 100_000), "not JSON"),
+    "a missing field": (lambda d: drop(d, "content_digest"), "missing content_digest"),
+    "no digest": (lambda d: edit(d, sha256=None), "sha256: expected 64 hexadecimal digits, got None"),
+    "other content": (
+        lambda d: edit(d, content_digest="0" * 64),
+        "but config.json says 000000000000...; one of the two",
+    ),
+    "no architecture": (lambda d: edit(d, architecture=[]), "architecture: expected encoder (a name), in_channels"),
+    "no options": (lambda d: edit(d, architecture={"encoder": "resnet8", "in_channels": 1}), "and options, got"),
+    "no pixels": (lambda d: edit(d, input_shape=[1, 0, 8]), "[channels, height, width], each 1 or more, got [1, 0, 8]"),
+    "no spread": (lambda d: edit(d, std=[0.0]), "std: expected a number above 0 for each channel, got [0.0]"),
+    "no mean": (lambda d: edit(d, mean=[float("nan")]), "mean: expected a finite number for each channel, got [nan]"),
+    "other channels": (lambda d: edit(d, mean=[0.5] * 3), "same number of channels, got 1, 1, 3 and 1"),
+    "no name": (lambda d: edit(d, name="a\nb"), "name: expected a name, got 'a\\nb'"),
+    "no recipe": (lambda d: edit(d, recipe=None), "recipe: expected the fields of a recipe, got None"),
+    "a huge width": (
+        lambda d: edit(d, architecture={"encoder": "resnet8", "in_channels": 1, "options": {"width": 10**9}}),
+        "model.safetensors: does not fit resnet8: Storage size calculation overflowed",
+    ),
     "other width": (
         lambda d: edit(d, architecture={"encoder": "resnet8", "in_channels": 1, "options": {"width": 8}}),
         "conv1.weight: expected torch.float32 [8, 1, 3, 3], got torch.float32 [4, 1, 3, 3]",
