@@ -40,6 +40,7 @@ from zoo.training.run_directory import (
     kept_reconstructions,
     kept_start,
     load_checkpoint,
+    locked,
     or_else,
     own_recipe,
     read_metrics,
@@ -81,8 +82,9 @@ def pretrain(
         The encoder, as loaded from `out/encoder`.
 
     Raises:
-        ZooError: for an invalid recipe, invalid data, a run directory of another recipe, or a loss that is no longer
-            finite. In the last case, the message names the step, and the last good checkpoint is kept.
+        ZooError: for an invalid recipe, invalid data, a run directory of another recipe or one in which another process
+            is training, or a loss that is no longer finite. In the last case, the message names the step, and the last
+            good checkpoint is kept.
         OSError: if the directory cannot be written, for example because the disk is full. The message says how to
             resume, and the last checkpoint is kept.
     """
@@ -101,17 +103,16 @@ def pretrain(
     keep_freed_memory()
     record = kept_start(recipe, out)
     plan = make_plan(recipe, data=given, code=functions, device=device, start_record=record, skip_bad=skip_bad)
-    finished = (out / "encoder" / "config.json").is_file()
-    if not finished:
-        # Written at every start, so that a read-only directory is found before the first epoch.
-        with writing(out):
-            out.mkdir(parents=True, exist_ok=True)
-            write_atomically(out / "recipe.json", recipe.to_json().encode())
-    state = _last_state(plan, out)
-    if not finished:
-        state = _train(plan, state, out, progress, on_epoch)
-        with writing(out):
-            save(_encoder(plan, state, out), out / "encoder", code=functions)
+    if (out / "encoder" / "config.json").is_file():
+        _last_state(plan, out)  # a run on other data is refused
+    else:
+        with locked(out):
+            # Written at every start, so that a read-only directory is found before the first epoch.
+            with writing(out):
+                write_atomically(out / "recipe.json", recipe.to_json().encode())
+            state = _train(plan, _last_state(plan, out), out, progress, on_epoch)
+            with writing(out):
+                save(_encoder(plan, state, out), out / "encoder", code=functions)
     with or_else(f"delete {out / 'encoder'} and run `zoo resume {out}` to write it again from the checkpoint"):
         return load(out / "encoder", code=functions)
 

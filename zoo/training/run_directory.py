@@ -7,6 +7,7 @@ reconstructions.safetensors
                          is one, and what it makes of them after each epoch: `epoch_001`, ...; float32 in 0..1
 checkpoint.safetensors   parameters, state, optimizer state and step: the complete state of the run
 encoder/                 the encoder directory, written after the last epoch
+run.lock                 while a process trains: its process id
 """
 
 import contextlib
@@ -17,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from torch import Tensor
 
 from functional import tree
@@ -24,6 +26,7 @@ from zoo.errors import ZooError
 from zoo.files import load_tensors, require_utf8, save_tensors
 from zoo.training.recipe import Recipe, read_recipe
 
+_LOCK = "run.lock"
 START_AGAIN = "restore a copy, or delete it to restart the training: nothing else is lost"
 
 
@@ -48,10 +51,36 @@ def own_recipe(out: Path, recipe: Recipe) -> Recipe:
                 if value != recipe.to_dict()[name]
             ]
             raise ZooError(f"{out}: holds a run of another recipe ({'; '.join(differing)}); choose another directory")
-    # A run that was killed while writing its first file leaves a partial file.
-    elif out.exists() and (not out.is_dir() or {file.name for file in out.iterdir()} - {"recipe.json.part"}):
+    # A run that was killed while writing its first file leaves a partial file and its lock.
+    elif out.exists() and (not out.is_dir() or {file.name for file in out.iterdir()} - {"recipe.json.part", _LOCK}):
         raise ZooError(f"{out}: exists and is not a run directory; choose a new one, so that nothing is overwritten")
     return recipe
+
+
+@contextlib.contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """Create the directory, and keep other processes from training in it; the lock of a process that died is no lock.
+
+    Raises:
+        ZooError: if another process is training there; the message has its process id.
+        OSError: if the directory cannot be written.
+    """
+    path = out / _LOCK
+    lock = FileLock(path, timeout=0)
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise ZooError(
+                f"{out}: process {path.read_text()} is training here; wait for it, stop it, or choose another directory"
+            ) from error
+    try:
+        path.write_text(str(os.getpid()))
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        lock.release()
 
 
 def read_metrics(out: str | Path) -> list[dict[str, float]]:

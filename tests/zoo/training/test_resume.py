@@ -89,6 +89,28 @@ def test_a_run_killed_at_random_moments_ends_in_the_same_bits(recipe, tmp_path, 
     assert bits(out) == expected
 
 
+def test_a_second_process_is_refused_while_the_first_trains_but_not_after_it_was_killed(recipe, tmp_path):
+    class TrainedAnEpoch(Exception):
+        pass
+
+    def stop(*_):
+        raise TrainedAnEpoch
+
+    recipe, out = recipe.replace(epochs=1000), tmp_path / "run"
+    first, lock = start(recipe, out), out / "run.lock"
+    while not (lock.is_file() and lock.read_text()):
+        assert first.is_alive()
+        time.sleep(0.01)
+    with pytest.raises(zoo.ZooError, match=f"run: process {first.pid} is training here; wait for it, stop it, or"):
+        zoo.pretrain(recipe, out=out)
+    first.kill()
+    first.join()
+    assert lock.is_file(), "the process was killed while it trained"
+    with pytest.raises(TrainedAnEpoch):
+        zoo.pretrain(recipe, out=out, on_epoch=stop)
+    assert not lock.exists()
+
+
 KILLED_WHILE_WRITING = """
 import os, signal, sys
 import zoo
@@ -116,7 +138,7 @@ def test_a_run_killed_while_it_writes_a_checkpoint_ends_in_the_same_bits(recipe,
     for syncs in ("1", "9"):
         killed = subprocess.run([sys.executable, "-c", KILLED_WHILE_WRITING, path, out, syncs], timeout=600)
         assert killed.returncode == -9
-        assert syncs == "9" or [file.name for file in out.iterdir()] == ["recipe.json.part"]
+        assert syncs == "9" or {file.name for file in out.iterdir()} == {"recipe.json.part", "run.lock"}
     assert (out / "checkpoint.safetensors.part").exists()
     assert len((out / "metrics.jsonl").read_text().splitlines()) == 2
     assert_whole(out)
@@ -162,7 +184,7 @@ def test_what_cannot_be_written_loses_nothing(recipe, tmp_path, unbroken):
     assert stopped.stdout.split() == ["2", "2"]
     full, forbidden = (line for line in stopped.stderr.splitlines() if line.startswith("zoo: "))
     assert f"{out}/checkpoint.safetensors: File too large; the last checkpoint is intact. Free disk space" in full
-    assert f"{out}/recipe.json: Permission denied; the last checkpoint is intact" in forbidden
+    assert f"{out}/run.lock: Permission denied; the last checkpoint is intact" in forbidden
     assert full.endswith(f"resume with `zoo resume {out}`") and forbidden.endswith(f"resume with `zoo resume {out}`")
     assert (out / "checkpoint.safetensors").read_bytes() == before and not list(out.glob("*.part"))
 
