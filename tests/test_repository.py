@@ -161,8 +161,11 @@ def test_the_links_of_the_pages_lead_somewhere():
             assert link.startswith("https://") or path.exists(), f"{page}: {link}"
 
 
-def test_the_picture_is_small():
-    assert (ROOT / "docs" / "tsne.png").stat().st_size < 100_000
+def test_pictures_and_weights_are_small():
+    sizes = {path: path.stat().st_size for path in (ROOT / "zoo" / "weights").rglob("*") if path.is_file()}
+    assert sum(sizes.values()) < 60_000_000
+    large = [path.name for path, size in sizes.items() if path.suffix == ".png" and size > 100_000]
+    assert not large, f"pictures of more than 100 kB: {large}"
 
 
 def test_no_generated_text_is_stale():

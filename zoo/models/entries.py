@@ -35,9 +35,9 @@ ENTRIES: dict[str, Entry] = {
     ),
     "simclr-resnet8-mnist": Entry(
         name="simclr-resnet8-mnist",
-        summary="SimCLR on MNIST: 28x28 grey images -> 512 features, 374 thousand parameters",
-        sha256="966060cf0daeac2c57c943fc36aa55a0546fbbd980efca4fbed57cf1a0a5f612",
-        config_sha256="f9015f7afc67b442fbe62f92026823aa7506487253dd32c430c0e1fd1d5f597d",
+        summary="SimCLR on MNIST: 28x28 grey images -> 2,048 features, 86 thousand parameters",
+        sha256="04334ce4f81d92554d17fa133827fa1b4ba894920aa688e4376cf4a5a55fd009",
+        config_sha256="51d7b26497ba58eacf72504c46786bf41c298bdec0846a5536ffc0bef9bbb917",
         licence="Apache-2.0",
     ),
     "simclr-s3a-mnist_24k": Entry(
@@ -129,6 +129,13 @@ ENTRIES: dict[str, Entry] = {
         summary="System S2b, pairs on CIFAR-10: 32x32 colour images -> 128 features, 0.5 million parameters",
         sha256="a9c97a8a1a1fadfe2a92c4edb2e591cadc5d8e196a3743fb6fd58a3f1f6bc2d9",
         config_sha256="eebee9b40b7c8f69d0a999d25e1ba467aafe2a6a5addac936535fe9fb229b21a",
+        licence="Apache-2.0",
+    ),
+    "simclr-resnet8-fashion_mnist": Entry(
+        name="simclr-resnet8-fashion_mnist",
+        summary="SimCLR on Fashion-MNIST: 28x28 grey images -> 2,048 features, 86 thousand parameters",
+        sha256="b2cd38cf86d29805837d185d9e095c40d6b9b01782a8640aa4615b019fb0ce76",
+        config_sha256="283e1430862a5ed07b427549d709ebd3a81ab1d7f0d69c29e8ae5cc8ca291330",
         licence="Apache-2.0",
     ),
 }
