@@ -41,9 +41,11 @@ from functional.augmentations.filters import sample_blur as sample_blur
 from functional.augmentations.geometry import affine as affine
 from functional.augmentations.geometry import affine_matrices as affine_matrices
 from functional.augmentations.geometry import apply_affine as apply_affine
+from functional.augmentations.geometry import apply_elastic as apply_elastic
 from functional.augmentations.geometry import apply_rotation as apply_rotation
 from functional.augmentations.geometry import crop_resize as crop_resize
 from functional.augmentations.geometry import cutout as cutout
+from functional.augmentations.geometry import elastic as elastic
 from functional.augmentations.geometry import erase as erase
 from functional.augmentations.geometry import horizontal_flip as horizontal_flip
 from functional.augmentations.geometry import random_resized_crop as random_resized_crop
@@ -51,6 +53,7 @@ from functional.augmentations.geometry import rotate as rotate
 from functional.augmentations.geometry import sample_affine as sample_affine
 from functional.augmentations.geometry import sample_crops as sample_crops
 from functional.augmentations.geometry import sample_cutout as sample_cutout
+from functional.augmentations.geometry import sample_elastic as sample_elastic
 from functional.augmentations.geometry import vertical_flip as vertical_flip
 from functional.augmentations.pipelines import compose as compose
 from functional.augmentations.pipelines import draw_views as draw_views

@@ -1,4 +1,4 @@
-r"""Geometry: crops, flips, rotations, affine maps, and cutout.
+r"""Geometry: crops, flips, rotations, affine maps, elastic deformations, and cutout.
 
 A crop is resized and flipped by two small matrices per image: $R X C^\top$, where row i of $R$ holds the weights of the
 source rows in output row i, and $C$ does the same for columns. The boxes of a batch may all differ, and the crops are
@@ -9,6 +9,7 @@ are sampled at one location per pixel instead, as rotations are.
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
@@ -378,6 +379,71 @@ def apply_affine(images: Images, matrices: Float[Tensor, "batch 2 3"]) -> Images
     # Written out, because the order of summation in a matrix product could change.
     by_x, by_y, constant = (matrices / sides).to(dtype)[..., None, None].unbind(2)
     return bilinear_sample(images, by_x * x + (by_y * y + constant))
+
+
+def elastic(keys: Key, images: Images, *, std: float, grid: int = 3) -> Images:
+    """Deform at random and smoothly, as if printed on rubber: each point of a coarse grid moves, the rest follows.
+
+    Args:
+        keys: `[B, 2]`.
+        images: `[B, C, H, W]`.
+        std: standard deviation of the moves in pixels, at least 0.
+        grid: points of the grid along a side, 2 or more; the outer ones are on the edges.
+
+    Returns:
+        `[B, C, H, W]`.
+
+    Example:
+        >>> keys = random.split(random.key(0), 8)
+        >>> elastic(keys, torch.rand(8, 1, 28, 28), std=2.0).shape
+        torch.Size([8, 1, 28, 28])
+
+    References:
+        Simard, Steinkraus, Platt. Best practices for convolutional neural networks applied to visual document
+        analysis. ICDAR 2003, section 2. Ronneberger, Fischer, Brox. U-Net. arXiv:1505.04597, section 3.1: the grid,
+        the normal distribution, and bicubic interpolation.
+    """
+    check_images(images)
+    check_keys(keys, images)
+    return apply_elastic(images, sample_elastic(keys, std=std, grid=grid))
+
+
+def sample_elastic(keys: Key, *, std: float, grid: int = 3) -> Float[Tensor, "batch 2 grid grid"]:
+    """Draw the moves (x, y) in pixels of the points of a grid: `std * random.normal(keys, (2, grid, grid))`.
+
+    Example:
+        >>> sample_elastic(random.split(random.key(0), 4), std=2.0).shape
+        torch.Size([4, 2, 3, 3])
+    """
+    check_between("std", std, 0, torch.inf)
+    check_between("grid", grid, 2, torch.inf)
+    return std * random.normal(keys, (2, grid, grid))
+
+
+def apply_elastic(images: Images, moves: Float[Tensor, "batch 2 rows columns"]) -> Images:
+    """Sample each pixel of image i from where `moves[i]`, interpolated by cubics, leads: bilinear, black outside.
+
+    Args:
+        images: `[B, C, H, W]`.
+        moves: (x, y) in pixels from a pixel of the result to its source, at points of a grid over the whole image.
+
+    Returns:
+        `[B, C, H, W]`.
+
+    Example:
+        >>> to_the_right = torch.tensor([1.0, 0.0]).view(1, 2, 1, 1).expand(1, 2, 2, 2)
+        >>> apply_elastic(torch.tensor([[[[1.0, 2.0, 3.0]]]]), to_the_right)
+        tensor([[[[2., 3., 0.]]]])
+    """
+    check_images(images)
+    check_per_image("moves", moves, images, (2, *moves.shape[2:]))
+    height, width = images.shape[-2:]
+    dtype = torch.promote_types(images.dtype, torch.float32)
+    dense = F.interpolate(moves.to(dtype), (height, width), mode="bicubic", align_corners=True)
+    x = torch.arange(width, dtype=dtype, device=images.device) - (width - 1) / 2
+    y = torch.arange(height, dtype=dtype, device=images.device)[:, None] - (height - 1) / 2
+    sides = torch.tensor([width / 2, height / 2], dtype=dtype, device=images.device)[:, None, None]
+    return bilinear_sample(images, (dense + torch.stack(torch.broadcast_tensors(x, y))) / sides)
 
 
 def cutout(keys: Key, images: Images, *, size: int, p: float = 1.0) -> Images:

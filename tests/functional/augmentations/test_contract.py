@@ -14,6 +14,7 @@ AUGMENTATIONS = {
     "vertical_flip": augmentations.vertical_flip,
     "rotate": partial(augmentations.rotate, degrees=30.0),
     "affine": partial(augmentations.affine, degrees=20.0, translate=(0.2, 0.1), scale=(0.8, 1.2), shear=(10.0, 5.0)),
+    "elastic": partial(augmentations.elastic, std=1.5),
     "cutout": partial(augmentations.cutout, size=5),
     "color_jitter": augmentations.color_jitter,
     "grayscale": partial(augmentations.grayscale, p=0.5),

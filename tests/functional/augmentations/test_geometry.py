@@ -65,6 +65,26 @@ def test_rotation_equals_torchvision():
     assert_close(augmentations.apply_rotation(images, angle), torch.stack(theirs))
 
 
+def test_elastic_equals_torchvision():
+    from torchvision.transforms.v2 import functional as F
+
+    images, keys = draw(6, 3, 17, 24), random.split(random.key(0), 6)
+    moves = augmentations.sample_elastic(keys, std=2.0, grid=4)
+    assert moves.shape == (6, 2, 4, 4)
+    dense = torch.nn.functional.interpolate(moves, (17, 24), mode="bicubic", align_corners=True)
+    displacements = (dense / torch.tensor([24 / 2, 17 / 2])[:, None, None]).movedim(1, -1)
+    theirs = [F.elastic(x, d[None]) for x, d in zip(images, displacements, strict=True)]
+    assert_close(augmentations.apply_elastic(images, moves), torch.stack(theirs))
+    assert torch.equal(augmentations.elastic(keys, images, std=2.0, grid=4), augmentations.apply_elastic(images, moves))
+
+
+def test_elastic_moves_are_normal_with_the_given_spread_and_0_moves_nothing():
+    keys, images = random.split(random.key(1), 2000), draw(3, 1, 28, 28)
+    moves = augmentations.sample_elastic(keys, std=1.5)
+    assert abs(moves.mean()) < 0.03 and abs(moves.std() - 1.5) < 0.03
+    assert_close(augmentations.elastic(keys[:3], images, std=0.0), images)
+
+
 def test_affine_equals_torchvision():
     from torchvision.transforms import InterpolationMode
     from torchvision.transforms.v2 import functional as F
@@ -209,6 +229,8 @@ def test_interpolation_has_the_right_gradient():
         (lambda keys, x: augmentations.apply_rotation(x, torch.zeros(4, 1)), "angle: expected one per image, [4]"),
         (lambda keys, x: augmentations.affine(keys, x, degrees=0.0, translate=(0.0, 2.0)), "translate"),
         (lambda keys, x: augmentations.affine(keys, x, degrees=0.0, scale=(0.0, 1.0)), "scale"),
+        (lambda keys, x: augmentations.elastic(keys, x, std=-1.0), "std"),
+        (lambda keys, x: augmentations.elastic(keys, x, std=1.0, grid=1), "grid"),
         (lambda keys, x: augmentations.cutout(keys, x, size=0), "size: expected a number above 0"),
     ],
 )
