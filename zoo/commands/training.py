@@ -1,5 +1,6 @@
 """The commands that train: `zoo pretrain` and `zoo resume`."""
 
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,8 @@ def _print_run(model: Any, out: Path, as_json: bool) -> None:
 
 
 def _interruptible(out: Path, call: Any) -> Any:
+    """Call a training function; when it is stopped, by Ctrl-C or by the SIGTERM of a job scheduler, say how to resume."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return call()
     except KeyboardInterrupt:
@@ -92,3 +95,5 @@ def _interruptible(out: Path, call: Any) -> Any:
         way = f"resume with: zoo resume {out}" if kept else "no epoch was completed, so nothing was saved"
         click.echo(f"\nstopped; {way}", err=True)
         sys.exit(1)
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -2,8 +2,10 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -66,17 +68,15 @@ def test_without_a_terminal_there_is_a_line_per_epoch_and_the_images_that_fill_n
 
 
 @pytest.mark.slow
-def test_an_interrupt_in_the_first_epoch_says_that_nothing_was_saved(tmp_path):
-    import signal
-    import time
-
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_in_the_first_epoch_says_that_nothing_was_saved(sent, tmp_path):
     out = tmp_path / "run"
     command = [*settings(out), "--set", "batch_size=4"]  # hundreds of steps an epoch
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     while not (out / "recipe.json").is_file() and process.poll() is None:
         time.sleep(0.01)
     time.sleep(0.3)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(sent)
     _, errors = process.communicate()
     assert process.returncode == 1, errors
     assert "stopped; no epoch was completed, so nothing was saved" in errors and "zoo resume" not in errors
