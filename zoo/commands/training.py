@@ -86,7 +86,7 @@ def _print_run(model: Any, out: Path, as_json: bool) -> None:
 
 
 def _interruptible(out: Path, call: Any) -> Any:
-    """Call a training function; when it is stopped, by Ctrl-C or by the SIGTERM of a job scheduler, say how to resume."""
+    """Call a training function; stopped by Ctrl-C, or by the SIGTERM of a job scheduler, say how to resume."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return call()
