@@ -38,6 +38,7 @@ AUGMENTATIONS: dict[str, Callable[..., Any]] = {
     "vertical_flip": augmentations.vertical_flip,
     "rotate": augmentations.rotate,
     "affine": augmentations.affine,
+    "elastic": augmentations.elastic,
     "color_jitter": augmentations.color_jitter,
     "grayscale": augmentations.grayscale,
     "gaussian_blur": augmentations.gaussian_blur,
