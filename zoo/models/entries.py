@@ -138,6 +138,20 @@ ENTRIES: dict[str, Entry] = {
         config_sha256="283e1430862a5ed07b427549d709ebd3a81ab1d7f0d69c29e8ae5cc8ca291330",
         licence="Apache-2.0",
     ),
+    "supervised-resnet8-fashion_mnist": Entry(
+        name="supervised-resnet8-fashion_mnist",
+        summary="A supervised network on Fashion-MNIST: 28x28 grey images -> 2,048 features, 86 thousand parameters",
+        sha256="877dc9d48a7b18c200301c0b1de968fbd6bb110635134f1c2b67661be2bb8ca5",
+        config_sha256="4af2273e125312f230f46e4c1f53045708cc200d70fa1d0a98461c051915f76d",
+        licence="Apache-2.0",
+    ),
+    "supervised-resnet8-mnist": Entry(
+        name="supervised-resnet8-mnist",
+        summary="A supervised network on MNIST: 28x28 grey images -> 2,048 features, 86 thousand parameters",
+        sha256="56b65593e6430c0b5e32019806e099f13699a6eee24da708c5385a64b34f929a",
+        config_sha256="c21a700961b4896d0353c45d91b7811cace9ba4efb4f0128d779a184c68c5edf",
+        licence="Apache-2.0",
+    ),
 }
 
 
