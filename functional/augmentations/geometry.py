@@ -439,11 +439,19 @@ def apply_elastic(images: Images, moves: Float[Tensor, "batch 2 rows columns"]) 
     check_per_image("moves", moves, images, (2, *moves.shape[2:]))
     height, width = images.shape[-2:]
     dtype = torch.promote_types(images.dtype, torch.float32)
-    dense = F.interpolate(moves.to(dtype), (height, width), mode="bicubic", align_corners=True)
+    moves = moves.to(dtype)
+    dense = _cubic_weights(moves.mT, height) @ moves @ _cubic_weights(moves, width).mT
     x = torch.arange(width, dtype=dtype, device=images.device) - (width - 1) / 2
     y = torch.arange(height, dtype=dtype, device=images.device)[:, None] - (height - 1) / 2
     sides = torch.tensor([width / 2, height / 2], dtype=dtype, device=images.device)[:, None, None]
     return bilinear_sample(images, (dense + torch.stack(torch.broadcast_tensors(x, y))) / sides)
+
+
+def _cubic_weights(rows: Tensor, length: int) -> Tensor:
+    """The matrix `[length, n]` that interpolates rows `[..., n]` by cubics, from the first of the n to the last."""
+    n = rows.shape[-1]
+    unit = torch.eye(n, dtype=rows.dtype, device=rows.device)
+    return F.interpolate(unit[None, None], (length, n), mode="bicubic", align_corners=True)[0, 0]
 
 
 def cutout(keys: Key, images: Images, *, size: int, p: float = 1.0) -> Images:
