@@ -18,7 +18,7 @@ recipe = zoo.Recipe(
     encoder="resnet8",
     dataset="mnist",
     views=(
-        ("random_resized_crop", {"size": 28, "scale": (0.5, 1.0), "ratio": (0.9, 1.1)}),
+        ("elastic", {"std": 1.5, "grid": 5}),
         ("affine", {"degrees": 25.0, "translate": (0.1, 0.1), "scale": (0.7, 1.2), "shear": (30.0, 30.0)}),
         ("gaussian_blur", {"kernel_size": 3, "sigma": (0.1, 1.5), "p": 0.5}),
     ),
