@@ -101,7 +101,7 @@ class Plan(NamedTuple):
     mean: tuple[float, ...]
     std: tuple[float, ...]
     clock: Clock
-    schedule: Schedule
+    schedule: Schedule  # of the parameters that are in no other group, which is logged
     init: Callable[[], TrainState]
     step: Callable[[TrainState, Key, Batch], tuple[TrainState, dict[str, Tensor]]]
     key_order: Key
@@ -177,7 +177,7 @@ def make_plan(
         mean=mean,
         std=std,
         clock=clock,
-        schedule=build_schedule(recipe, clock),
+        schedule=build_schedule(recipe, clock, dict(recipe.parameter_groups).get("*", {})),
         init=init,
         step=training.make_train_step(method.loss, optimizer, compile=recipe.compile),
         key_order=key_order,
@@ -272,12 +272,10 @@ def choose_examples(data: Dataset) -> Tensor:
     return images[torch.stack(first)]
 
 
-def build_schedule(
-    recipe: Recipe, clock: Clock, *, learning_rate: float | None = None, kind: str = "cosine"
-) -> Schedule:
-    """Build the learning rate schedule: linear warm-up, then cosine decay to 0 at the last step; or a constant."""
-    rate = recipe.learning_rate if learning_rate is None else learning_rate
-    if kind == "constant":
+def build_schedule(recipe: Recipe, clock: Clock, group: Options) -> Schedule:
+    """Build the learning rate of a group: linear warm-up, then cosine decay to 0 at the last step; or a constant."""
+    rate = group.get("learning_rate", recipe.learning_rate)
+    if group.get("schedule") == "constant":
         return schedules.constant(rate)
     warmup_steps, steps = clock.steps(recipe.warmup_epochs), clock.steps(recipe.epochs)
     return schedules.warmup_cosine(rate, warmup_steps=warmup_steps, steps=steps)
@@ -290,7 +288,7 @@ def build_optimizer(recipe: Recipe, clock: Clock) -> Optimizer:
         ZooError: as in `zoo.models.architectures.build_encoder`.
     """
     groups = [(pattern, _group(recipe, options, clock)) for pattern, options in recipe.parameter_groups]
-    rest = _optimizer(recipe, {}, build_schedule(recipe, clock), clock)
+    rest = _optimizer(recipe, {}, build_schedule(recipe, clock, {}), clock)
     return optimizers.grouped(*groups, ("*", rest)) if groups else rest
 
 
@@ -374,8 +372,7 @@ def _group(recipe: Recipe, options: Options, clock: Clock) -> Optimizer:
     """Build the optimizer of a group: the recipe's, with the options of the group."""
     frozen = options.get("frozen_epochs", 0)
     steps = math.inf if frozen == "all" else clock.steps(frozen)
-    kind, rate = options.get("schedule", "cosine"), options.get("learning_rate")
-    schedule = build_schedule(recipe, clock, learning_rate=rate, kind=kind)
+    schedule = build_schedule(recipe, clock, options)
     if 0 < steps < math.inf:
         schedule = schedules.shift(schedule, int(steps))  # the rate follows the time of the whole run
     own = {name: value for name, value in options.items() if name not in GROUP_OPTIONS}

@@ -70,6 +70,13 @@ def test_a_wrong_value_of_a_schedule_is_named(recipe):
 # --- groups of parameters ---------------------------------------------------------------------------------------
 
 
+def test_the_rate_that_is_logged_is_that_of_all_other_parameters(recipe):
+    chosen = recipe.replace(learning_rate=0.4, parameter_groups=[("encoder.*", {"learning_rate": 0.2})])
+    assert float(make_plan(chosen).schedule(10**6)) == 0  # the end of the cosine
+    chosen = recipe.replace(learning_rate=0.4, parameter_groups=[("*", {"schedule": "constant"})])
+    assert float(make_plan(chosen).schedule(10**6)) == pytest.approx(0.4)
+
+
 def test_groups_have_their_own_rate_decay_and_time(recipe):
     chosen = recipe.replace(
         optimizer="sgd",
