@@ -1,6 +1,11 @@
 """BYOL on Fashion-MNIST with the small network of the README's table of methods.
 
 python scripts/recipes/byol_resnet8_fashion_mnist.py [--out OUT]      # all options of `zoo pretrain`
+
+Result: 9.5 minutes per seed on AMD EPYC, threads: 1. Linear probe, accuracy in % on the 10,000 test images of
+fashion_mnist, mean +- standard deviation over seeds and draws: 74.6 +- 1.6 with 100 labels (n = 5), 83.7 +- 0.6 with
+1,000 labels (n = 5), 87.6 +- 0.2 with 10,000 labels (n = 5), 89.4 with 60,000 labels (n = 1). Measured by `python
+scripts/release.py scripts/recipes/byol_resnet8_fashion_mnist.py --seeds 1`.
 """
 
 import sys

@@ -152,6 +152,13 @@ ENTRIES: dict[str, Entry] = {
         config_sha256="c21a700961b4896d0353c45d91b7811cace9ba4efb4f0128d779a184c68c5edf",
         licence="Apache-2.0",
     ),
+    "byol-resnet8-fashion_mnist": Entry(
+        name="byol-resnet8-fashion_mnist",
+        summary="BYOL on Fashion-MNIST: 28x28 grey images -> 2,048 features, 86 thousand parameters",
+        sha256="a18a72d6ae4d80e845c68d2c6f69018ef76b9aebd7d3b9c6301b808ad8c0fe6a",
+        config_sha256="8e7471e6a964343375332bcadee9518e2932a5af4213d0fb97cc0c7f6c01c00d",
+        licence="Apache-2.0",
+    ),
 }
 
 
