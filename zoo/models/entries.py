@@ -36,8 +36,8 @@ ENTRIES: dict[str, Entry] = {
     "simclr-resnet8-mnist": Entry(
         name="simclr-resnet8-mnist",
         summary="SimCLR on MNIST: 28x28 grey images -> 2,048 features, 86 thousand parameters",
-        sha256="04334ce4f81d92554d17fa133827fa1b4ba894920aa688e4376cf4a5a55fd009",
-        config_sha256="51d7b26497ba58eacf72504c46786bf41c298bdec0846a5536ffc0bef9bbb917",
+        sha256="556f4dca24893958caac024480d141ef20cc32a9cf584ba081228d3bc6037dea",
+        config_sha256="9c25f14acfc131c38898b3e41f2b8aa7086455d692448bbba7cd76033a2b5f9a",
         licence="Apache-2.0",
     ),
     "simclr-s3a-mnist_24k": Entry(
