@@ -50,7 +50,8 @@ def draw_pictures(name: str, runs: Path, out: Path) -> list[Path]:
         if (run := runs / f"{name}-seed0").is_dir():
             loss_curve(read_metrics(run), name, drawn / "loss.png")
             if kept := read_reconstructions(run):
-                title = f"{name}\nimages of its training and their reconstructions"
+                dataset = name.split("-", 2)[2]  # METHOD-ENCODER-DATASET
+                title = f"{name}\nimages of {dataset} and their reconstructions"
                 reconstructions(*kept, title, drawn / "reconstructions.png")
         out.mkdir(exist_ok=True)
         return [_reduced(path, out / path.name) for path in sorted(drawn.glob("*.png"))]
