@@ -1,6 +1,11 @@
 """MoCo on Fashion-MNIST with the small network of the README's table of methods.
 
 python scripts/recipes/moco_resnet8_fashion_mnist.py [--out OUT]      # all options of `zoo pretrain`
+
+Result: 9.5 minutes per seed on AMD EPYC, threads: 1. Linear probe, accuracy in % on the 10,000 test images of
+fashion_mnist, mean +- standard deviation over seeds and draws: 77.1 +- 0.7 with 100 labels (n = 5), 85.1 +- 0.4 with
+1,000 labels (n = 5), 88.9 +- 0.1 with 10,000 labels (n = 5), 90.6 with 60,000 labels (n = 1). Measured by `python
+scripts/release.py scripts/recipes/moco_resnet8_fashion_mnist.py --seeds 1`.
 """
 
 import sys

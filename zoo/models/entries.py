@@ -159,6 +159,13 @@ ENTRIES: dict[str, Entry] = {
         config_sha256="8e7471e6a964343375332bcadee9518e2932a5af4213d0fb97cc0c7f6c01c00d",
         licence="Apache-2.0",
     ),
+    "moco-resnet8-fashion_mnist": Entry(
+        name="moco-resnet8-fashion_mnist",
+        summary="MoCo on Fashion-MNIST: 28x28 grey images -> 2,048 features, 86 thousand parameters",
+        sha256="53d03114e8e36fbef4c79c16e43c17e5144f11015bc68ab26be532994002623b",
+        config_sha256="5d5bab5098dc817086e9a182ee98d63177ae2520a46516cf6325217731b0009c",
+        licence="Apache-2.0",
+    ),
 }
 
 
