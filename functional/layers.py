@@ -203,11 +203,25 @@ def grid_average_pool(cells: int) -> Layer:
 
     The cells are those of `torch.nn.AdaptiveAvgPool2d`; they overlap by a pixel where `cells` does not divide H or W.
 
+    Raises:
+        ValueError: if `cells` is not above 0; from `apply`, if there are more cells than positions along a side.
+
     Example:
         >>> grid_average_pool(2).apply({}, {}, torch.arange(16.0).view(1, 1, 4, 4))[0]
         tensor([[ 2.5000,  4.5000, 10.5000, 12.5000]])
     """
-    return activation(lambda x: F.adaptive_avg_pool2d(x, cells).flatten(1))
+    check_positive("cells", cells)
+
+    def pool(x: Tensor) -> Tensor:
+        height, width = x.shape[-2:]
+        if min(height, width) < cells:
+            raise ValueError(
+                f"grid of {cells} x {cells} cells: expected at least as many positions, got {height} x {width}; "
+                "take larger images or fewer cells"
+            )
+        return F.adaptive_avg_pool2d(x, cells).flatten(1)
+
+    return activation(pool)
 
 
 def max_pool(kernel: int, *, stride: int | None = None, padding: int = 0) -> Layer:

@@ -1,4 +1,4 @@
-"""Draw the pictures of a model's card, small enough to ship: zoo/weights/NAME/pictures.
+"""Draw the pictures of a model's card: zoo/weights/NAME/pictures.
 
     python scripts/make_pictures.py [NAME ...] [--runs runs/release]      # all models, without names
 
@@ -8,12 +8,11 @@ the cards.
 """
 
 import argparse
+import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
-
-from PIL import Image
 
 from zoo.errors import ZooError, exit_on_bad_input
 from zoo.models.entries import entry, list_models
@@ -21,7 +20,6 @@ from zoo.reports.figures import loss_curve, reconstructions
 from zoo.training.run_directory import read_metrics, read_reconstructions
 
 ROOT = Path(__file__).parent.parent
-COLOURS = 64  # of a palette; as many as in full colour to the eye, at a third of the size
 
 
 def main() -> None:
@@ -36,7 +34,7 @@ def main() -> None:
 
 
 def draw_pictures(name: str, runs: Path, out: Path) -> list[Path]:
-    """Draw the pictures of a model into `out`, reduced to a palette; without its run, an old loss curve stays.
+    """Draw the pictures of a model into `out`; without its run, an old loss curve stays.
 
     Raises:
         ZooError: if `zoo plot` fails.
@@ -54,13 +52,7 @@ def draw_pictures(name: str, runs: Path, out: Path) -> list[Path]:
                 title = f"{name}\nimages of {dataset} and their reconstructions"
                 reconstructions(*kept, title, drawn / "reconstructions.png")
         out.mkdir(exist_ok=True)
-        return [_reduced(path, out / path.name) for path in sorted(drawn.glob("*.png"))]
-
-
-def _reduced(source: Path, target: Path) -> Path:
-    with Image.open(source) as image:
-        image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(target, optimize=True)
-    return target
+        return [Path(shutil.copy(path, out)) for path in sorted(drawn.glob("*.png"))]
 
 
 if __name__ == "__main__":

@@ -146,8 +146,8 @@ def measure(model: PretrainedEncoder, probes: Probes, seed: int, kept: Path) -> 
 def _baseline_file(source: str, model: PretrainedEncoder, data: Dataset, counts: Sequence[int | str], seed: int) -> str:
     """The name of the file of rows that depend on nothing but these arguments, this code and this machine."""
     code = hashlib.sha256()
-    for folder in ("functional", "zoo/evaluation"):
-        for path in sorted((SOURCES / folder).rglob("*.py")):
+    for pattern in ("functional/**/*.py", "zoo/evaluation/*.py", "zoo/models/pretrained.py"):
+        for path in sorted(SOURCES.glob(pattern)):
             code.update(path.read_bytes())
     encoder = {field: model.config[field] for field in ("architecture", "input_shape", "mean", "std")}
     told = [source, encoder, data.digest, counts, seed, environment(), code.hexdigest()]

@@ -108,6 +108,10 @@ def resnet8(
     Returns:
         An encoder of `[B, in_channels, H, W] -> [B, feature_dim]`.
 
+    Raises:
+        ValueError: for an unknown stem, a grid that is not above 0 or does not divide `feature_dim`; from `apply`, for
+            images with a different number of channels, or too small for the grid.
+
     Note:
         The paper's family for CIFAR-10 has 6n + 2 layers, three stages of n blocks, and width 16; this is n = 1.
         Its shortcuts pad new channels with zeros (option A); these are 1 x 1 convolutions (option B), as in the

@@ -1,6 +1,7 @@
-"""System S4c: SimSiam on Fashion-MNIST, as published but for a projector and the learning rate of the paper.
+"""System S4c: SimSiam on Fashion-MNIST, as published but for the projector and the learning rate of the paper.
 
-The published learning rate, 1e-4 for 100 epochs, leaves the encoder almost as it was initialised.
+The published system has no projector and a constant learning rate of 1e-4 for 100 epochs; Chen and He 2021
+(arXiv:2011.10566, sections 4 and D) have a projector, and .05 that decays by a cosine.
 
 python scripts/recipes/simsiam_s4_fashion_mnist.py [--out OUT]      # all options of `zoo pretrain`
 """

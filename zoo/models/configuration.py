@@ -1,7 +1,6 @@
 """The configuration of an encoder directory, `config.json`, checked field by field before anything is built from it."""
 
 import json
-import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,7 @@ from zoo.models.code import Code
 from zoo.models.pretrained import DTYPES
 
 FORMAT_VERSION = 1
-_LARGEST = 65_536  # channels, or pixels of a side
+_LARGEST = 65_536  # channels, pixels of a side, or any other number
 _SHOWN = 60  # characters of a value in a message
 
 
@@ -82,7 +81,7 @@ def _is_shape(value: Any) -> bool:
 
 
 def _are_finite(value: Any) -> bool:
-    return isinstance(value, list) and all(type(x) in (int, float) and math.isfinite(x) for x in value)
+    return isinstance(value, list) and all(type(x) in (int, float) and abs(x) <= _LARGEST for x in value)
 
 
 def _are_positive(value: Any) -> bool:

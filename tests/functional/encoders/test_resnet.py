@@ -148,6 +148,12 @@ def test_a_grid_must_divide_the_features():
         encoders.resnet8(feature_dim=50, grid=2)
 
 
+def test_images_too_small_for_the_grid_are_named():
+    encoder = encoders.resnet8(width=8, grid=4)
+    with pytest.raises(ValueError, match="grid of 4 x 4 cells: expected at least as many positions, got 2 x 2"):
+        encoder.apply(*encoder.init(random.key(0)), images(size=8))
+
+
 # --- property -------------------------------------------------------------------------------------------------
 
 

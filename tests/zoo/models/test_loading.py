@@ -209,6 +209,7 @@ BROKEN = {
     "no pixels": (lambda d: edit(d, input_shape=[1, 0, 8]), "[channels, height, width], each 1 or more, got [1, 0, 8]"),
     "no spread": (lambda d: edit(d, std=[0.0]), "std: expected a number above 0 for each channel, got [0.0]"),
     "no mean": (lambda d: edit(d, mean=[float("nan")]), "mean: expected a finite number for each channel, got [nan]"),
+    "a huge mean": (lambda d: edit(d, mean=[10**400]), "mean: expected a finite number for each channel, got [1000"),
     "other channels": (lambda d: edit(d, mean=[0.5] * 3), "same number of channels, got 1, 1, 3 and 1"),
     "no name": (lambda d: edit(d, name="a\nb"), "name: expected a name, got 'a\\nb'"),
     "no recipe": (lambda d: edit(d, recipe=None), "recipe: expected the fields of a recipe, got None"),
