@@ -43,4 +43,5 @@ def of_method(method, accuracy, data="mnist", *, seeds=2, options=None, **more):
 def from_scratch(name, rows, *, options=None, dataset="mnist"):
     """A ledger of `scripts/from_scratch.py`."""
     command = f"python scripts/from_scratch.py scripts/recipes/{name.replace('-', '_')}.py --seeds 1 --draws 2"
-    return {**ledger(name, rows, options=options, dataset=dataset), "command": command}
+    few_labels = {"10": {"epochs": 1000}}
+    return {**ledger(name, rows, options=options, dataset=dataset), "command": command, "few_labels": few_labels}

@@ -40,9 +40,11 @@ def from_scratch_in_words(ledger: Ledger) -> str:
         return ""
     recipes, commands = (" and ".join(f"`{other[name]}`" for other in ledgers) for name in ("model", "command"))
     rows = [row for row in ledger["results"] if row["features"] == "from_scratch"]
+    tuned = any(other["few_labels"] for other in ledgers)
+    settings = ", with settings for few labels that were chosen on held-out training images" if tuned else ""
     return (
-        f"From scratch: the recipe of {recipes} on just those labels, with settings for few labels that were chosen on "
-        f"held-out training images ({n_in_words(rows)}). Measured by {commands}."
+        f"From scratch: the recipe of {recipes} on just those labels{settings} ({n_in_words(rows)}). "
+        f"Measured by {commands}."
     )
 
 

@@ -19,6 +19,8 @@ def test_a_row_stands_beside_each_of_the_models_labels_for_which_there_is_one():
     words = from_scratch_in_words(whole)
     assert "the recipe of `supervised-resnet8-mnist` on just those labels" in words and "(n = 2)" in words
     assert "chosen on held-out training images" in words and f"Measured by `{MEASURED['command']}`." in words
+    as_it_stands = from_scratch_in_words(with_from_scratch(model, [{**MEASURED, "few_labels": {}}]))
+    assert "on just those labels (n = 2). Measured by" in as_it_stands
 
 
 @pytest.mark.parametrize(
