@@ -25,7 +25,7 @@ recipe = zoo.Recipe(
     method_options={"projector": (512, 128), "predictor": 512, "momentum": ("cosine", {"value": 0.99, "final": 1.0})},
     encoder_options={"width": 16, "stem": "strided", "feature_dim": 2048, "grid": 4},
     optimizer_options={"weight_decay": 1e-4},
-    precision="bfloat16",
+    precision="float32",
     compile=True,
 )
 probes = (("mnist", (10, 100, 1_000, "all")),)

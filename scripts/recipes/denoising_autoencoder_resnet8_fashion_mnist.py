@@ -23,7 +23,7 @@ recipe = zoo.Recipe(
     optimizer_options={"weight_decay": 1e-4},
     mean=(0.0,),
     std=(1.0,),
-    precision="bfloat16",
+    precision="float32",
     compile=True,
 )
 probes = (("fashion_mnist", (10, 100, 1_000, "all")),)

@@ -25,7 +25,7 @@ recipe = zoo.Recipe(
     method_options={"projector": (256, 128), "temperature": 0.2, "momentum": 0.99, "queue_size": 4096},
     encoder_options={"width": 16, "stem": "strided", "feature_dim": 2048, "grid": 4},
     optimizer_options={"weight_decay": 1e-4},
-    precision="bfloat16",
+    precision="float32",
     compile=True,
 )
 probes = (("mnist", (10, 100, 1_000, "all")),)

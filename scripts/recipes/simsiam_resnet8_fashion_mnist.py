@@ -28,7 +28,7 @@ recipe = zoo.Recipe(
     encoder_options={"width": 16, "stem": "strided", "feature_dim": 2048, "grid": 4},
     optimizer_options={"weight_decay": 1e-4},
     parameter_groups=(("predictor.*", {"schedule": "constant"}),),
-    precision="bfloat16",
+    precision="float32",
     compile=True,
 )
 probes = (("fashion_mnist", (10, 100, 1_000, "all")), ("fashion_mnist_labels_1k", ("all",)))

@@ -18,13 +18,13 @@ recipe = zoo.Recipe(
     ),
     optimizer="adamw",
     learning_rate=2e-3,
-    epochs=20,
+    epochs=10,
     batch_size=256,
     warmup_epochs=1,
     method_options={"margin": 1.0},
     encoder_options={"width": 16, "stem": "strided", "feature_dim": 2048, "grid": 4},
     optimizer_options={"weight_decay": 1e-2},
-    precision="bfloat16",
+    precision="float32",
     compile=True,
 )
 probes = (("fashion_mnist", (10, 100, 1_000, "all")),)

@@ -15,13 +15,13 @@ recipe = zoo.Recipe(
     views=(("affine", {"degrees": 15.0, "translate": (0.1, 0.1), "scale": (0.85, 1.15), "shear": (15.0, 15.0)}),),
     optimizer="adamw",
     learning_rate=2e-3,
-    epochs=20,
+    epochs=10,
     batch_size=256,
     warmup_epochs=1,
     method_options={"margin": 1.0},
     encoder_options={"width": 16, "stem": "strided", "feature_dim": 2048, "grid": 4},
     optimizer_options={"weight_decay": 1e-2},
-    precision="bfloat16",
+    precision="float32",
     compile=True,
 )
 probes = (("mnist", (10, 100, 1_000, "all")),)
