@@ -19,7 +19,7 @@ recipe = zoo.Recipe(
     ),
     optimizer="adamw",
     learning_rate=2e-3,
-    epochs=12,
+    epochs=8,
     batch_size=256,
     warmup_epochs=1,
     method_options={"projector": (256, 128), "temperature": 0.2, "momentum": 0.99, "queue_size": 4096},
