@@ -40,6 +40,19 @@ def load(name: str | Path, *, code: Code | str | Path | None = None) -> Pretrain
         ZooError: if there is no such model, if files are missing, truncated or modified, or if their format is newer
             than this version can read.
     """
+    directory, expected = located(name)
+    return _load_directory(directory, expected, read_code(None if expected else code))
+
+
+def located(name: str | Path) -> tuple[Path, str | None]:
+    """The encoder directory that a name denotes, and the SHA-256 that its config.json must have, if the zoo knows it.
+
+    Args:
+        name: as for `load`.
+
+    Raises:
+        ZooError: if there is no such model or directory.
+    """
     if isinstance(name, str) and not re.search(r"[/\\]", name):
         if name not in ENTRIES and Path(name).is_dir():
             raise ZooError(f"{name!r} is not a model of the zoo but a directory here; write './{name}' to load it")
@@ -48,16 +61,15 @@ def load(name: str | Path, *, code: Code | str | Path | None = None) -> Pretrain
                 f"{name!r} is both a model of the zoo and a directory here; write './{name}' for the directory, "
                 f"or {str(WEIGHTS / name)!r} for the model"
             )
-        expected = entry(name)
-        return _load_directory(WEIGHTS / name, expected.config_sha256, read_code(None))
-    return _load_directory(Path(name).expanduser(), None, read_code(code))
+        return WEIGHTS / name, entry(name).config_sha256
+    directory = Path(name).expanduser()
+    if not directory.is_dir():
+        raise ZooError(f"{directory}: no such directory; `zoo list` shows the models that can be loaded by name")
+    is_run = not (directory / "config.json").is_file() and (directory / "encoder" / "config.json").is_file()
+    return (directory / "encoder" if is_run else directory), None
 
 
 def _load_directory(directory: Path, config_sha256: str | None, code: Code) -> PretrainedEncoder:
-    if not directory.is_dir():
-        raise ZooError(f"{directory}: no such directory; `zoo list` shows the models that can be loaded by name")
-    if not (directory / "config.json").is_file() and (directory / "encoder" / "config.json").is_file():
-        directory = directory / "encoder"
     path = directory / "config.json"
     if not path.is_file():
         raise ZooError(f"{directory}: not an encoder directory: it has no config.json")
