@@ -19,7 +19,7 @@ recipe = zoo.Recipe(
     ),
     optimizer="adamw",
     learning_rate=2e-3,
-    epochs=8,
+    epochs=6,
     batch_size=256,
     warmup_epochs=1,
     method_options={"projector": (512, 512), "predictor": 128},

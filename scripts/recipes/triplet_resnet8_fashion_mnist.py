@@ -18,7 +18,7 @@ recipe = zoo.Recipe(
     ),
     optimizer="adamw",
     learning_rate=2e-3,
-    epochs=10,
+    epochs=6,
     batch_size=256,
     warmup_epochs=1,
     method_options={"margin": 1.0},
