@@ -8,22 +8,19 @@ written atomically. Nothing is unpickled: CIFAR-10 is read from its binary archi
 """
 
 import gzip
-import hashlib
-import http.client
 import json
 import shutil
 import tarfile
 import tempfile
 import time
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from zoo.data.names import CLASSES, cache_path
+from zoo.data.transfer import LARGEST, TransferError, stream
 from zoo.errors import ZooError
 
 Arrays = Mapping[str, np.ndarray]
@@ -35,10 +32,12 @@ class RemoteFile(NamedTuple):
     Attributes:
         urls: its mirrors, tried in turn.
         sha256: the hexadecimal SHA-256 of its bytes.
+        size: the number of its bytes; None if it is not known.
     """
 
     urls: tuple[str, ...]
     sha256: str
+    size: int | None = None
 
 
 class Source(NamedTuple):
@@ -109,14 +108,14 @@ def official_source(name: str) -> Source:
     """The mirrors of a dataset, from torchvision, and the SHA-256 of its files."""
     from torchvision.datasets import CIFAR10, MNIST, FashionMNIST
 
-    classes, sha256s = CLASSES[name], _SHA256[name]
+    classes, published = CLASSES[name], _PUBLISHED[name]
     if name == "cifar10":
         url = CIFAR10.url.rpartition("/")[0] + "/cifar-10-binary.tar.gz"
-        return Source((RemoteFile((url,), sha256s[0]),), read_cifar, classes)
+        return Source((RemoteFile((url,), *published[0]),), read_cifar, classes)
     home = {"mnist": MNIST, "fashion_mnist": FashionMNIST}[name]
     files = tuple(
-        RemoteFile(tuple(mirror + file for mirror in home.mirrors), sha256)
-        for (file, _), sha256 in zip(home.resources, sha256s, strict=True)
+        RemoteFile(tuple(mirror + file for mirror in home.mirrors), *of_file)
+        for (file, _), of_file in zip(home.resources, published, strict=True)
     )
     return Source(files, read_idx_files, classes)
 
@@ -167,9 +166,9 @@ def _download(file: RemoteFile, folder: Path, timeout: float) -> Path:
     failures = []
     for url in file.urls:
         try:
-            size, sha256 = stream(url, path, timeout)
-        except (OSError, http.client.HTTPException) as error:
-            failures.append(f"{url}: {error}")
+            size, sha256 = stream(url, path, limit=file.size or LARGEST, timeout=timeout)
+        except TransferError as error:
+            failures.append(str(error))
             continue
         if sha256 == file.sha256:
             return path
@@ -180,34 +179,18 @@ def _download(file: RemoteFile, folder: Path, timeout: float) -> Path:
     raise ZooError("; ".join(failures))
 
 
-def stream(url: str, path: Path, timeout: float) -> tuple[int, str]:
-    """Download a URL to a file; returns the number of bytes and their SHA-256."""
-    request = urllib.request.Request(url, headers={"User-Agent": "funczoo"})
-    sha256 = hashlib.sha256()
-    with (
-        urllib.request.urlopen(request, timeout=timeout) as response,
-        open(path, "wb") as file,
-        tqdm(total=response.length, desc=path.name, unit="B", unit_scale=True, disable=None) as bar,
-    ):
-        while chunk := response.read(1 << 16):
-            file.write(chunk)
-            sha256.update(chunk)
-            bar.update(len(chunk))
-        return file.tell(), sha256.hexdigest()
-
-
-_SHA256 = {  # of the published files; MNIST's in torchvision's order
+_PUBLISHED = {  # SHA-256 and bytes of the published files; MNIST's in torchvision's order
     "mnist": (
-        "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
-        "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
-        "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
-        "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+        ("440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609", 9_912_422),
+        ("3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c", 28_881),
+        ("8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6", 1_648_877),
+        ("f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6", 4_542),
     ),
     "fashion_mnist": (
-        "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
-        "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
-        "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
-        "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+        ("3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84", 26_421_880),
+        ("a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845", 29_515),
+        ("346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073", 4_422_102),
+        ("67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5", 5_148),
     ),
-    "cifar10": ("c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",),
+    "cifar10": (("c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd", 170_052_171),),
 }

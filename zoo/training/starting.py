@@ -14,12 +14,10 @@ Weights come with their preprocessing: unless the recipe sets mean or std, they 
 torchvision's weights on grey images: the three means do not apply, and those of the training images are used.
 
 torchvision's file is in torch's cache, in `checkpoints` of `torch.hub.get_dir()`, and is downloaded if missing. Its
-name ends in the first digits of its SHA-256, which are checked before the file is read; only tensors are read from it
-(`weights_only`).
+SHA-256 is checked before the file is read; only tensors are read from it (`weights_only`).
 """
 
 import hashlib
-import http.client
 import inspect
 import io
 import json
@@ -35,7 +33,8 @@ from torch import Tensor
 
 from functional import random, tree
 from functional.base import BatchStats, Encoder, Key, Params
-from zoo.data.downloads import stream
+from zoo.data.downloads import RemoteFile
+from zoo.data.transfer import LARGEST, TransferError, stream
 from zoo.errors import ZooError
 from zoo.models.architectures import ENCODERS
 from zoo.models.loading import load
@@ -43,6 +42,12 @@ from zoo.training.catalogue import TORCHVISION
 from zoo.training.recipe import Recipe
 
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+# SHA-256 and bytes of torchvision's files; their names have the first eight digits.
+PUBLISHED = {
+    "resnet18": ("f37072fd47e89c5e827621c5baffa7500819f7896bbacec160b1a16c560e07ec", 46_830_571),
+    "resnet34": ("b627a593bcbe140c234610266fe4f8ae95ea42fc881d091c9b6052e6b1d0590f", 87_319_819),
+    "resnet50": ("0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a", 102_530_333),
+}
 _KINDS = {1: "grey images (1 channel)", 3: "colour images (3 channels)"}
 
 
@@ -144,35 +149,32 @@ def start_from(start: Start, encoder: Encoder, in_channels: int) -> tuple[Encode
     return encoder._replace(init=init), record
 
 
-def torchvision_weights(name: str, *, url: str | None = None, timeout: float = 30.0) -> tuple[dict[str, Tensor], str]:
+def torchvision_weights(
+    name: str, *, file: RemoteFile | None = None, timeout: float = 30.0
+) -> tuple[dict[str, Tensor], str]:
     """The ImageNet weights of a torchvision residual network, from torch's cache; downloaded if missing.
 
     Args:
         name: "resnet18", "resnet34" or "resnet50".
-        url: where to download them from, ending in `-DIGITS.pth`, the first digits of the file's SHA-256; None for
-            torchvision's URL.
+        file: where to download them from; None for `published_weights(name)`.
         timeout: seconds without data after which a connection is abandoned.
 
     Returns:
         The weights by name, without those of the classifier and the batch counters, and the SHA-256 of the file.
 
     Raises:
-        ZooError: if they cannot be downloaded, or the file does not match its name. The message says where the file is
-            expected; the cache never holds a partial file.
+        ZooError: if they cannot be downloaded, or were modified. The message says where the file is expected; the
+            cache never holds a partial file.
     """
-    if url is None:
-        from torchvision.models import get_model_weights
-
-        url = str(get_model_weights(name)["IMAGENET1K_V1"].url)
-    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
-    digits = path.stem.rpartition("-")[2]
+    file = file or published_weights(name)
+    path = Path(torch.hub.get_dir()) / "checkpoints" / file.urls[0].rpartition("/")[2]
     if not path.is_file():
-        _fetch(url, path, digits, timeout)
+        _fetch(file, path, timeout)
     data = path.read_bytes()
     sha256 = hashlib.sha256(data).hexdigest()
-    if not sha256.startswith(digits):
+    if sha256 != file.sha256:
         raise ZooError(
-            f"{path}: SHA-256 {sha256[:12]}..., but its name says {digits}...; "
+            f"{path}: SHA-256 {sha256[:12]}..., expected {file.sha256[:12]}...; "
             "the file is truncated or modified; delete it, and it will be downloaded again"
         )
     try:
@@ -183,22 +185,30 @@ def torchvision_weights(name: str, *, url: str | None = None, timeout: float = 3
     return {name: x for name, x in weights.items() if not name.endswith(".num_batches_tracked")}, sha256
 
 
-def _fetch(url: str, path: Path, digits: str, timeout: float) -> None:
+def published_weights(name: str) -> RemoteFile:
+    """The file of torchvision's IMAGENET1K_V1 weights of a residual network, at torchvision's URL."""
+    from torchvision.models import get_model_weights
+
+    return RemoteFile((str(get_model_weights(name)["IMAGENET1K_V1"].url),), *PUBLISHED[name])
+
+
+def _fetch(file: RemoteFile, path: Path, timeout: float) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f"{path.stem}.", dir=path.parent) as folder:
             part = Path(folder) / path.name
-            size, sha256 = stream(url, part, timeout)
-            if sha256.startswith(digits):
+            size, sha256 = stream(file.urls[0], part, limit=file.size or LARGEST, timeout=timeout)
+            if sha256 == file.sha256:
                 os.replace(part, path)
                 return
         failure = (
-            f"got {size:,} bytes with SHA-256 {sha256[:12]}..., expected {digits}...; it was truncated or modified"
+            f"{file.urls[0]}: got {size:,} bytes with SHA-256 {sha256[:12]}..., expected {file.sha256[:12]}...; "
+            "it was truncated or modified"
         )
-    except (OSError, http.client.HTTPException) as error:
-        failure = str(error)  # keep only the text: the error holds the connection open
+    except (OSError, TransferError) as error:
+        failure = str(error)
     raise ZooError(
-        f"{path.name}: expected in {path.parent}, but the download failed: {url}: {failure}. Download it on a machine "
+        f"{path.name}: expected in {path.parent}, but the download failed: {failure}. Download it on a machine "
         "with a network and copy it to that directory, or set TORCH_HOME to a folder whose hub/checkpoints holds it"
     )
 

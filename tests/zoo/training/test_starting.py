@@ -7,6 +7,7 @@ import shutil
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,12 +19,14 @@ from PIL import Image
 import zoo
 from functional import random, tree
 from zoo.commands import main
+from zoo.data.downloads import RemoteFile
 from zoo.files import load_tensors
 from zoo.models.architectures import build_encoder
 from zoo.models.loading import WEIGHTS
+from zoo.training import starting
 from zoo.training.catalogue import TORCHVISION
 from zoo.training.recipe import Recipe
-from zoo.training.starting import read_start, start_from, torchvision_weights
+from zoo.training.starting import published_weights, read_start, start_from, torchvision_weights
 
 IMAGENET = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
@@ -242,6 +245,12 @@ def published(network, tmp_path_factory):
     return folder, name
 
 
+def remote(url, path):
+    """The file at a URL that has the digest and size of a file here."""
+    data = path.read_bytes()
+    return RemoteFile((url,), hashlib.sha256(data).hexdigest(), len(data))
+
+
 @pytest.fixture(scope="module")
 def server(published):
     class Quiet(SimpleHTTPRequestHandler):
@@ -269,6 +278,7 @@ def torchvisions(published, server, cache, monkeypatch):
     """Point torchvision's URL of ResNet-18 to the stand-in; the cache is empty."""
     entry = torchvision.models.ResNet18_Weights.IMAGENET1K_V1.value
     monkeypatch.setattr(entry, "url", f"{server}/{published[1]}")
+    monkeypatch.setitem(starting.PUBLISHED, "resnet18", remote("", published[0] / published[1])[1:])
     return cache / published[1]
 
 
@@ -333,7 +343,8 @@ def test_a_run_from_torchvisions_weights(network, torchvisions, imagenet_recipe,
 def test_the_file_is_taken_from_torchs_cache(published, cache):
     cache.mkdir(parents=True)
     shutil.copy(published[0] / published[1], cache)
-    weights, sha256 = torchvision_weights("resnet18", url=f"http://127.0.0.1:9/{published[1]}")  # no request
+    file = remote(f"http://127.0.0.1:9/{published[1]}", cache / published[1])
+    weights, sha256 = torchvision_weights("resnet18", file=file)  # no request
     assert sha256[:8] in published[1] and "fc.weight" not in weights
     assert not any("num_batches" in name for name in weights)
 
@@ -341,14 +352,24 @@ def test_the_file_is_taken_from_torchs_cache(published, cache):
 def test_a_changed_file_in_the_cache_is_refused(published, cache):
     cache.mkdir(parents=True)
     (cache / published[1]).write_bytes((published[0] / published[1]).read_bytes()[:-1])
+    file = remote(f"http://127.0.0.1:9/{published[1]}", published[0] / published[1])
     with pytest.raises(zoo.ZooError, match="truncated or modified; delete it"):
-        torchvision_weights("resnet18", url=f"http://127.0.0.1:9/{published[1]}")
+        torchvision_weights("resnet18", file=file)
+
+
+def test_a_file_with_the_digits_of_its_name_but_another_digest_is_refused(published, cache):
+    cache.mkdir(parents=True)
+    shutil.copy(published[0] / published[1], cache)
+    digits = published[1].rpartition("-")[2].removesuffix(".pth")
+    file = RemoteFile((f"http://127.0.0.1:9/{published[1]}",), digits + "0" * 56)
+    with pytest.raises(zoo.ZooError, match=f"{published[1]}: SHA-256 .*truncated or modified; delete it"):
+        torchvision_weights("resnet18", file=file)
 
 
 @pytest.mark.parametrize("file,words", [("resnet18-00000000.pth", "truncated or modified"), ("none-0.pth", "404")])
-def test_a_download_that_fails_leaves_no_file_and_says_what_to_do(server, cache, file, words):
+def test_a_download_that_fails_leaves_no_file_and_says_what_to_do(published, server, cache, file, words):
     with pytest.raises(zoo.ZooError) as error:
-        torchvision_weights("resnet18", url=f"{server}/{file}")
+        torchvision_weights("resnet18", file=remote(f"{server}/{file}", published[0] / published[1]))
     for part in (words, f"{server}/{file}", str(cache), "TORCH_HOME"):
         assert part in str(error.value)
     assert list(cache.iterdir()) == []
@@ -381,10 +402,8 @@ def test_a_file_that_holds_anything_but_weights_is_refused_and_runs_nothing(kind
         path.write_text("hello")
     else:
         torch.save({"code": {"conv1.weight": MakesAFolder(tmp_path / "made")}, "list": [1, 2]}[kind], path)
-    digits = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
-    path = path.rename(cache / f"resnet18-{digits}.pth")
     with pytest.raises(zoo.ZooError, match="holds no readable weights"):
-        torchvision_weights("resnet18", url=f"http://127.0.0.1:9/{path.name}")
+        torchvision_weights("resnet18", file=remote(f"http://127.0.0.1:9/{path.name}", path))
     assert not (tmp_path / "made").exists()
 
 
@@ -397,17 +416,15 @@ def test_weights_of_another_network_are_refused(cache, imagenet_recipe):
 def read_start_of(state_dict, recipe, cache):
     """The start of a recipe when torch's cache has these weights under torchvision's name."""
     cache.mkdir(parents=True)
-    torch.save(state_dict, cache / "file")
-    digits = hashlib.sha256((cache / "file").read_bytes()).hexdigest()[:8]
-    (cache / "file").rename(cache / f"resnet18-{digits}.pth")
+    path = cache / Path(published_weights("resnet18").urls[0]).name
+    torch.save(state_dict, path)
     with pytest.MonkeyPatch.context() as patch:
-        entry = torchvision.models.ResNet18_Weights.IMAGENET1K_V1.value
-        patch.setattr(entry, "url", f"http://127.0.0.1:9/resnet18-{digits}.pth")
+        patch.setitem(starting.PUBLISHED, "resnet18", remote("", path)[1:])
         return read_start(recipe)
 
 
-def test_torchvisions_own_names_carry_the_digits():
-    for name in ("resnet18", "resnet34", "resnet50"):
-        url = torchvision.models.get_model_weights(name)["IMAGENET1K_V1"].url
-        digits = url.rpartition("-")[2].removesuffix(".pth")
-        assert len(digits) == 8 and int(digits, 16) and f"torchvision:{name}" in TORCHVISION
+def test_torchvisions_own_names_carry_the_first_digits_of_the_pinned_digests():
+    for name, (sha256, size) in starting.PUBLISHED.items():
+        (url,), *_ = published_weights(name)
+        assert url.endswith(f"/{name}-{sha256[:8]}.pth") and f"torchvision:{name}" in TORCHVISION
+        assert len(sha256) == 64 and size > 40_000_000
