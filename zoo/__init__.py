@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from zoo.models.entries import entry as entry
     from zoo.models.entries import list_models as list_models
     from zoo.models.loading import load as load
+    from zoo.models.loading import pull as pull
     from zoo.models.pretrained import PretrainedEncoder as PretrainedEncoder
+    from zoo.models.publishing import publish as publish
     from zoo.models.saving import save as save
     from zoo.training.loop import pretrain as pretrain
     from zoo.training.loop import resume as resume
@@ -33,6 +35,8 @@ _HOMES = {
     "list_models": "models.entries",
     "PretrainedEncoder": "models.pretrained",
     "load": "models.loading",
+    "publish": "models.publishing",
+    "pull": "models.loading",
     "save": "models.saving",
     "pretrain": "training.loop",
     "resume": "training.loop",

@@ -25,6 +25,8 @@ _HOMES = {
     "embed": "zoo.commands.evaluation:embed",
     "plot": "zoo.commands.plot:plot",
     "compare": "zoo.commands.evaluation:compare",
+    "publish": "zoo.commands.publishing:publish",
+    "pull": "zoo.commands.publishing:pull",
     "env": "zoo.commands.models:env",
     "data": "zoo.commands.data:data_group",
 }

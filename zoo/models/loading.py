@@ -1,4 +1,4 @@
-"""Load encoders by name or directory: their weights are verified and loaded together with their preprocessing.
+"""Load encoders by name, directory or address: their weights are verified and loaded together with their preprocessing.
 
 An encoder directory holds `model.safetensors`, `config.json` and `README.md` (the card). The configuration has the
 architecture, the input shape, mean and standard deviation, and the dtype and SHA-256 of the weights, so that weights
@@ -9,6 +9,7 @@ configuration of each of its models, and so of all of this.
 Files are read once: the bytes whose SHA-256 was checked are the bytes that are used.
 """
 
+import dataclasses
 import hashlib
 import re
 from collections.abc import Mapping
@@ -18,41 +19,60 @@ from typing import Any
 from functional import random, tree
 from functional.base import BatchStats, Init, Params
 from zoo.errors import ZooError, unknown
-from zoo.files import content_digest, read_tensors
+from zoo.files import content_digest, expanded, read_tensors
+from zoo.models.addresses import is_address, parse_address
 from zoo.models.architectures import DECODERS, build_decoder, build_encoder
 from zoo.models.code import Code, read_code
 from zoo.models.configuration import parse_config
 from zoo.models.entries import ENTRIES, entry
+from zoo.models.fetching import Fetched, fetch, fetch_named
 from zoo.models.pretrained import Decoder, PretrainedEncoder, stored
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 
 
-def load(name: str | Path, *, code: Code | str | Path | None = None) -> PretrainedEncoder:
-    """Load the encoder of a name in `list_models()`, or of a directory.
+def load(name: str | Path, *, code: Code | str | Path | None = None, sha256: str | None = None) -> PretrainedEncoder:
+    """Load the encoder of a name in `list_models()`, of a directory, or of an address.
+
+    What an address holds is fetched into the cache, and used only after its SHA-256 was checked. `config["source"]` of
+    the encoder is the address with the commit, or with the digest, that was loaded.
 
     Args:
         name: a name has no slash; a directory is written with one (`./encoder`), or passed as a `Path`. The directory
-            of a finished run denotes the encoder in it.
+            of a finished run denotes the encoder in it. An address is `hf://OWNER/REPO`, `hf://OWNER/REPO@REVISION` or
+            `https://HOST/DIRECTORY`, perhaps with `#sha256=DIGEST` (`zoo.models.addresses`).
         code: the Python file that defines the encoder, if it is your own (`zoo.models.code`).
+        sha256: the SHA-256 that config.json must have, and by which all of an encoder is pinned; a name of the zoo has
+            its own.
 
     Raises:
-        ZooError: if there is no such model, if files are missing, truncated or modified, or if their format is newer
-            than this version can read.
+        ZooError: if there is no such model, if it cannot be fetched, if files are missing, truncated or modified, or if
+            their format is newer than this version can read.
     """
+    if is_address(name):
+        functions = read_code(code)
+        found = fetch(parse_address(str(name), sha256), functions)
+        model = _load_directory(found.directory, found.config_sha256, functions)
+        return dataclasses.replace(model, config={**model.config, "source": found.source})
     directory, expected = located(name)
-    return _load_directory(directory, expected, read_code(None if expected else code))
+    if expected and sha256 not in (None, expected):
+        raise ZooError(f"{name}: the zoo has SHA-256 {expected[:12]}... for its config.json, not {sha256}")
+    return _load_directory(directory, expected or sha256, read_code(None if expected else code))
 
 
 def located(name: str | Path) -> tuple[Path, str | None]:
-    """The encoder directory that a name denotes, and the SHA-256 that its config.json must have, if the zoo knows it.
+    """The encoder directory that a name denotes, and the SHA-256 that its config.json must have, if it is known.
+
+    What is not on this machine is fetched into the cache.
 
     Args:
         name: as for `load`.
 
     Raises:
-        ZooError: if there is no such model or directory.
+        ZooError: if there is no such model or directory, or it cannot be fetched.
     """
+    if is_address(name):
+        return fetch(parse_address(str(name)))[:2]
     if isinstance(name, str) and not re.search(r"[/\\]", name):
         if name not in ENTRIES and Path(name).is_dir():
             raise ZooError(f"{name!r} is not a model of the zoo but a directory here; write './{name}' to load it")
@@ -61,12 +81,44 @@ def located(name: str | Path) -> tuple[Path, str | None]:
                 f"{name!r} is both a model of the zoo and a directory here; write './{name}' for the directory, "
                 f"or {str(WEIGHTS / name)!r} for the model"
             )
-        return WEIGHTS / name, entry(name).config_sha256
-    directory = Path(name).expanduser()
+        expected = entry(name)
+        shipped = WEIGHTS / name
+        return (shipped, expected.config_sha256) if shipped.is_dir() else fetch_named(expected)[:2]
+    directory = expanded(name)
     if not directory.is_dir():
         raise ZooError(f"{directory}: no such directory; `zoo list` shows the models that can be loaded by name")
     is_run = not (directory / "config.json").is_file() and (directory / "encoder" / "config.json").is_file()
     return (directory / "encoder" if is_run else directory), None
+
+
+def pull(
+    name: str, *, home: str | None = None, code: Code | str | Path | None = None, sha256: str | None = None
+) -> Fetched:
+    """Fetch an encoder into the cache, unless it is there or came with the package, and check that it loads.
+
+    Args:
+        name: a model of the zoo, or an address, as for `load`.
+        home: where models of the zoo are, instead of `$FUNCZOO_HUB`: `hf://OWNER`, `https://HOST/DIRECTORY` or a
+            directory. A model is then fetched even if it came with the package.
+        code: as for `load`.
+        sha256: as for `load`.
+
+    Returns:
+        Its directory, the SHA-256 of its config.json, and the pinned address that it came from.
+
+    Raises:
+        ZooError: as `load`.
+        OSError: if the cache cannot be written.
+    """
+    functions = read_code(code)
+    if is_address(name):
+        found = fetch(parse_address(name, sha256), functions)
+    elif home is None and (WEIGHTS / entry(name).name).is_dir():
+        found = Fetched(WEIGHTS / name, entry(name).config_sha256, name)
+    else:
+        found = fetch_named(entry(name), home, functions)
+    _load_directory(found.directory, found.config_sha256, functions)
+    return found
 
 
 def _load_directory(directory: Path, config_sha256: str | None, code: Code) -> PretrainedEncoder:
