@@ -1,5 +1,8 @@
 """Write measured results where they are read: tables in README.md, cards, and the docstrings of recipes.
 
+The results that a card shows lie beside it in `results.json`: the ledger in model_cards, with the rows of the same
+encoder from scratch. So whoever has the weights can check the card (`zoo verify`).
+
 All of it comes from the ledgers in model_cards and from benchmarks/: no result is typed by hand but the published ones
 in model_cards/systems.csv. In README.md, a pair of marks stands around each table: `<!-- methods: mnist -->`,
 `<!-- minutes: cifar10 -->` or `<!-- systems -->`, and `<!-- end -->`.
@@ -20,7 +23,9 @@ from typing import Any
 
 from zoo.data.names import whole_dataset
 from zoo.files import write_atomically
+from zoo.models.entries import SHIPPED_LICENCE
 from zoo.reports.cards import render_card
+from zoo.reports.from_scratch import with_from_scratch
 from zoo.reports.overviews import System, methods_overview, minutes_overview, systems_overview
 from zoo.reports.tables import in_percent
 
@@ -43,8 +48,8 @@ def generated(root: Path) -> dict[Path, str]:
     """The expected text of every generated file, from the ledger and the configurations."""
     ledgers, from_scratch = _ledgers(root / "model_cards/results"), _ledgers(root / "model_cards/from_scratch")
     texts, labelled = {}, set()
-    for name, ledger in ledgers.items():
-        shipped = root / "zoo" / "weights" / name
+    for name, alone in ledgers.items():
+        shipped, ledger = root / "zoo" / "weights" / name, with_from_scratch(alone, from_scratch.values())
         config = json.loads((shipped / "config.json").read_text())
         if config["training"].get("labels"):
             labelled.add(name)
@@ -53,9 +58,10 @@ def generated(root: Path) -> dict[Path, str]:
             (root / "model_cards" / f"{name}.md", f"../zoo/weights/{name}/pictures"),
         ):
             pictures = [f"{folder}/{path.name}" for path in sorted((shipped / "pictures").glob("*.png"))]
-            texts[card] = render_card(config, ledger, from_scratch.values(), pictures)
+            texts[card] = render_card(config, ledger, (), pictures, licence=SHIPPED_LICENCE, source=name)
+        texts[shipped / "results.json"] = json.dumps(ledger, indent=2) + "\n"
         recipe = root / "scripts" / "recipes" / f"{name.replace('-', '_')}.py"
-        texts[recipe] = with_result(recipe.read_text(), ledger)
+        texts[recipe] = with_result(recipe.read_text(), alone)
 
     def overview(mark: re.Match[str]) -> str:
         table = {

@@ -2,7 +2,7 @@
 
     python scripts/release.py scripts/recipes/simclr_resnet8_digits.py [--seeds 3] [--clusters] [--runs runs/release]
 
-It writes zoo/weights/NAME (the encoder of the first seed), model_cards/NAME.md, and the ledger
+It writes zoo/weights/NAME (the encoder of the first seed with its results), model_cards/NAME.md, and the ledger
 model_cards/results/NAME.json, and prints the entry for zoo/models/entries.py. It resumes runs that were stopped.
 
 A recipe's .py file can name the labels that its encoders are measured with: datasets, and labels per class.
@@ -37,8 +37,10 @@ from zoo.evaluation.protocol import BASELINES, pooled, spread
 from zoo.evaluation.recipe_files import Probes, read_probes
 from zoo.evaluation.reconstruction import reconstruction
 from zoo.files import write_atomically
+from zoo.models.entries import SHIPPED_LICENCE
 from zoo.models.pretrained import PretrainedEncoder, rounded
 from zoo.reports.cards import render_card
+from zoo.reports.from_scratch import with_from_scratch
 from zoo.training.recipe import Recipe, read_recipe
 from zoo.training.run_directory import read_metrics
 from zoo.training.trajectory import record_trajectory
@@ -93,15 +95,22 @@ def main() -> None:
     shutil.rmtree(shipped, ignore_errors=True)
     model = zoo.save(models[0], shipped, dtype=weights["dtype"])
     scratch = [json.loads(path.read_text()) for path in sorted(ROOT.glob("model_cards/from_scratch/*.json"))]
-    card = render_card(model.config, ledger, scratch).encode()
-    write_atomically(shipped / "README.md", card)
-    write_atomically(ROOT / "model_cards" / f"{recipe.name}.md", card)
-    write_atomically(
-        ROOT / "model_cards" / "results" / f"{recipe.name}.json", (json.dumps(ledger, indent=2) + "\n").encode()
-    )
+    beside = with_from_scratch(ledger, scratch)
+    card = render_card(model.config, beside, licence=SHIPPED_LICENCE, source=recipe.name).encode()
+    for path, content in {
+        shipped / "README.md": card,
+        shipped / "results.json": _as_json(beside),
+        ROOT / "model_cards" / f"{recipe.name}.md": card,
+        ROOT / "model_cards" / "results" / f"{recipe.name}.json": _as_json(ledger),
+    }.items():
+        write_atomically(path, content)
     print(card.decode())
     config_sha256 = hashlib.sha256((shipped / "config.json").read_bytes()).hexdigest()
     print(f"zoo/models/entries.py: {recipe.name!r}, sha256 {model.config['sha256']!r}, config_sha256 {config_sha256!r}")
+
+
+def _as_json(ledger: dict[str, Any]) -> bytes:
+    return (json.dumps(ledger, indent=2) + "\n").encode()
 
 
 def choose_weights(model: PretrainedEncoder, probes: Probes, kept: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:

@@ -93,7 +93,7 @@ def test_a_ledger_from_scratch_changes_the_cards_of_the_same_encoder(make_tables
     changed = {str(path.relative_to(root)) for path in after if after[path] != before[path]}
     names = ("simclr-resnet8-mnist", "triplet-resnet8-mnist")
     cards = {path for name in names for path in (f"model_cards/{name}.md", f"zoo/weights/{name}/README.md")}
-    assert changed == {"README.md", *cards}
+    assert changed == {"README.md", *cards, *(f"zoo/weights/{name}/results.json" for name in names)}
     assert all("| the same encoder, trained from scratch |" in after[root / card] for card in cards)
 
 

@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 from zoo.errors import unknown
 
+SHIPPED_LICENCE = "apache-2.0"  # of the weights of every entry, as hubs name it
+
 
 class Entry(NamedTuple):
     """A model of the zoo.

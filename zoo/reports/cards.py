@@ -1,13 +1,23 @@
-"""The card of a model, rendered from its configuration and ledger: nothing in it is written by hand."""
+"""The card of a model, rendered from its configuration and ledger: nothing in it is written by hand.
+
+A card says of itself only two things that are in neither: the licence of the weights, which their owner chooses, and
+how `zoo.load` finds them, by name or as the directory that the card stands in. `stated` reads them back, so that
+whoever has the three files can render the card again and compare.
+"""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from zoo.data.names import whole_dataset
+from zoo.data.names import SUBSETS, whole_dataset
+from zoo.data.provenance import provenance
+from zoo.reports.card_metadata import LIBRARY, PIPELINE, read_card, to_front_matter
 from zoo.reports.from_scratch import from_scratch_in_words, with_from_scratch
-from zoo.reports.tables import clusters_table, in_units, report_tables, results_table
+from zoo.reports.shipped import shipped_rows, with_shipped
+from zoo.reports.tables import clusters_table, in_units, labels_in_words, n_in_words, report_tables, results_table
 
+HERE = "./"  # the directory that a card stands in, as `zoo.load` takes it
 PICTURES = {  # what the figures of `zoo plot` show, in the order of a card
     "loss.png": "Loss and effective rank of the features over the epochs",
     "tsne.png": "A t-SNE of the features of test images, coloured by class",
@@ -20,61 +30,102 @@ PICTURES = {  # what the figures of `zoo plot` show, in the order of a card
 }
 
 
+class Stated(NamedTuple):
+    """What a card states beside its configuration and ledger.
+
+    Attributes:
+        licence: of the weights, as hubs name it; None if none is stated.
+        source: what its example passes to `zoo.load`.
+    """
+
+    licence: str | None
+    source: str
+
+
 def render_card(
     config: Mapping[str, Any],
     ledger: Mapping[str, Any] | None = None,
     from_scratch: Iterable[Mapping[str, Any]] = (),
     pictures: Sequence[str] = (),
+    *,
+    licence: str | None = None,
+    source: str = HERE,
 ) -> str:
     """The card as Markdown with the front matter that model hubs read.
 
     Args:
         config: the content of `config.json`.
-        ledger: the model's results over several seeds (`model_cards/results/NAME.json`), if there are any; without
-            one the card says that nothing was measured.
+        ledger: the model's results over its training seeds (`model_cards/results/NAME.json`, or `results.json` beside
+            the weights), if there are any; without one the card says that nothing was measured.
         from_scratch: ledgers of encoders trained from scratch (`model_cards/from_scratch/*.json`); the rows of the same
-            encoder stand beside the model's.
+            encoder stand beside the model's. `results.json` has them already.
         pictures: paths or addresses of pictures, relative to the card; their file names are in `PICTURES`.
+        licence: of the weights, as hubs name it; None if their owner has chosen none yet.
+        source: what `zoo.load` takes for this model: the name of a model of the zoo, or the directory of the card.
     """
-    name, recipe = config["name"], config["recipe"]
-    channels, height, width = config["input_shape"]
-    colour = "grey" if channels == 1 else "colour"
-    kind = "supervised" if _labelled(config) else "self-supervised"
-    front = "\n".join(
-        [
-            "---",
-            "license: apache-2.0",
-            "library_name: funczoo",
-            "pipeline_tag: image-feature-extraction",
-            f"tags: [{', '.join(dict.fromkeys((kind, recipe['method'], recipe['encoder'])))}]",
-            "---",
-        ]
-    )
+    measured = None if ledger is None else with_from_scratch(ledger, from_scratch)
     sections = [
-        f"# {name}",
-        f"An image encoder: {height}x{width} {colour} images in, {config['feature_dim']} features out. It was "
+        f"# {config['name']}",
+        f"An image encoder: {_images(config)} in, {config['feature_dim']} features out. It was "
         f"{_training_in_words(config)}{_start(config)}.",
         "## Use",
-        "```python\nimport zoo\n\n"
-        f'model = zoo.load("{name}")  # or the path of this directory\n'
-        f"features = model.features(images)  # uint8 [N, {channels}, {height}, {width}], or PIL images, or paths\n```",
+        _example(config, source),
         "The encoder does its own preprocessing: it takes uint8 and normalises by "
         f"mean {_numbers(config['mean'])} and standard deviation {_numbers(config['std'])}{_measured(config)}.",
+        f"`zoo verify {source}` checks the files, this card and the features of a fixed image"
+        + ("; with `--metrics` it measures the figures of these weights again." if measured else "."),
+        "## Intended use and limits",
+        _intended_use(config),
+        _limits(config, measured),
+        "## Data",
+        _data(config),
         "## Results",
-        *_measured_sections(ledger, from_scratch),
+        *_measured_sections(measured),
         *_picture_section(pictures),
         "## Training",
-        f"{config['training']['steps']:,} steps in {_cost(config['training'])} on "
-        f"{config['environment']['processor']}, threads: {config['environment']['threads']}, final loss "
-        f"{config['training']['loss']:.3f}. The recipe:",
-        f"```json\n{json.dumps(recipe, indent=2)}\n```",
-        "The same recipe gives bit-identical weights on the same type of machine with the same versions and threads "
-        f"(torch {config['environment']['torch']}, Python {config['environment']['python']}).",
-        "## Limits",
-        f"The features describe what {_learned(config)}. Images of another kind or size may get poor features: probe "
-        "them before you rely on them.",
+        *_training_section(config, measured, source),
     ]
-    return front + "\n\n" + "\n\n".join(sections) + "\n"
+    return to_front_matter(metadata(config, measured, licence)) + "\n" + "\n\n".join(sections) + "\n"
+
+
+def stated(card: str, where: str) -> Stated:
+    """What a card states that is in neither its configuration nor its ledger.
+
+    Args:
+        card: the content of its file.
+        where: its path, for messages.
+
+    Raises:
+        ZooError: if it has no metadata.
+    """
+    front, text = read_card(card, where)
+    found = re.search(r'^model = zoo\.load\("([^"\n]+)"\)', text, re.MULTILINE)
+    licence = front.get("license")
+    return Stated(licence if isinstance(licence, str) else None, found[1] if found else HERE)
+
+
+def metadata(
+    config: Mapping[str, Any], ledger: Mapping[str, Any] | None = None, licence: str | None = None
+) -> dict[str, Any]:
+    """What model hubs read of a card: see `zoo.reports.card_metadata`.
+
+    Args:
+        config: the content of `config.json`.
+        ledger: the model's results. Hubs get those of the weights that ship, which they can measure again.
+        licence: of the weights; None leaves it out, and such a card is not published.
+    """
+    recipe, trained_on = config["recipe"], [config["dataset"]["name"]]
+    used = [*trained_on, *(row["data"] for row in (ledger or {}).get("results", ()))]
+    hub_ids = [origin.hub_id for origin in map(provenance, used) if origin is not None and origin.hub_id is not None]
+    kind = "supervised" if _labelled(config) else "self-supervised"
+    return {
+        **({} if licence is None else {"license": licence}),
+        "library_name": LIBRARY,
+        "pipeline_tag": PIPELINE,
+        "tags": list(dict.fromkeys((kind, recipe["method"], recipe["encoder"]))),
+        **({"datasets": list(dict.fromkeys(hub_ids))} if hub_ids else {}),
+        **({"metrics": ["accuracy"], "model-index": [_model_index(config, ledger)]} if ledger else {}),
+    }
 
 
 def results_section(ledger: Mapping[str, Any]) -> str:
@@ -92,7 +143,7 @@ def results_section(ledger: Mapping[str, Any]) -> str:
     measured = " ".join(filter(None, (f"Measured by `{ledger['command']}`.", from_scratch_in_words(ledger))))
     return (
         f"Accuracy in % on {on}: linear probe on frozen features, {_spread_in_words(ledger)} "
-        f"{measured}\n\n{results_table(ledger)}"
+        f"{measured}\n\n{results_table(with_shipped(ledger))}"
     )
 
 
@@ -103,15 +154,20 @@ def reconstruction_section(record: Mapping[str, Any]) -> str:
         f"Errors of the {record['test_images']:,} test images of {whole_dataset(record['data'])} as the decoder "
         "reconstructs them from their features, per pixel in 0..1: mean squared error "
         f"{in_units(record['mean_squared_error'])}, binary cross-entropy {in_units(record['binary_cross_entropy'])}"
-        + (f", mean +- standard deviation over {n} training seeds." if n > 1 else ".")
+        + (
+            f", mean +- standard deviation over {n} training seeds; {_first(record)} for these weights."
+            if n > 1
+            else "."
+        )
     )
 
 
 def clusters_section(record: Mapping[str, Any]) -> str:
     """The table of clusters found without labels, introduced by how they were compared with classes."""
     return (
-        f"{record['clusters']} clusters found without labels in the {record['train_images']:,} training images of "
-        f"{record['dataset']}, compared with the classes of its {record['test_images']:,} test images: accuracy by the "
+        f"{record['clusters']} clusters of the features of the {record['train_images']:,} training images of "
+        f"{record['dataset']}, found without their labels and compared with the classes of its "
+        f"{record['test_images']:,} test images: accuracy by the "
         "best one-to-one matching (chosen on the test labels), normalised mutual information, adjusted Rand index, "
         "each x 100, mean +- standard deviation over the seeds of the clustering"
         + (" and of the training" if record.get("training_seeds", 1) > 1 else "")
@@ -129,10 +185,10 @@ def report_section(report: Mapping[str, Any]) -> str:
     )
 
 
-def _measured_sections(ledger: Mapping[str, Any] | None, from_scratch: Iterable[Mapping[str, Any]]) -> list[str]:
+def _measured_sections(ledger: Mapping[str, Any] | None) -> list[str]:
     if ledger is None:
         return ["Not measured yet: run `zoo probe DIRECTORY --data DATASET`."]
-    sections = [results_section(with_from_scratch(ledger, from_scratch))]
+    sections = [results_section(ledger)]
     for part, title, section in (
         ("reconstruction", "## Reconstruction", reconstruction_section),
         ("report", "## Errors", report_section),
@@ -141,6 +197,102 @@ def _measured_sections(ledger: Mapping[str, Any] | None, from_scratch: Iterable[
         if ledger.get(part):
             sections += [title, section(ledger[part])]
     return sections
+
+
+def _training_section(config: Mapping[str, Any], ledger: Mapping[str, Any] | None, source: str) -> list[str]:
+    here, training = config["environment"], config["training"]
+    machine = f"torch {here['torch']}, instructions {here['cpu_capability']}, threads: {here['threads']}"
+    again = f"`zoo reproduce {source}` trains it again from its configuration and compares the bits"
+    if ledger is not None:
+        again += f"; `{ledger['command']}` makes the whole release, all training seeds and their figures"
+    return [
+        f"{training['steps']:,} steps in {_cost(training)} on {here['processor']}, threads: {here['threads']}, final "
+        f"loss {training['loss']:.3f}. {again}. The recipe:",
+        f"```json\n{json.dumps(config['recipe'], indent=2)}\n```",
+        f"The same bits need the same type of processor and {machine} (Python {here['python']}). Elsewhere the first "
+        "losses agree to about three digits, and the results within the spread over training seeds.",
+    ]
+
+
+def _model_index(config: Mapping[str, Any], ledger: Mapping[str, Any]) -> dict[str, Any]:
+    results = []
+    for row in shipped_rows(ledger):
+        origin, n = provenance(row["data"]), len(row["linear"]["values"])
+        values = {"type": "accuracy", "value": round(row["linear"]["mean"], 4)}
+        results.append(
+            {
+                "task": {
+                    "type": "image-classification",
+                    "name": f"linear probe on frozen features, {labels_in_words(row)}",
+                },
+                "dataset": {
+                    "type": whole_dataset(row["data"])
+                    if origin is None
+                    else origin.hub_id or whole_dataset(row["data"]),
+                    "name": row["data"] if origin is None else origin.title,
+                    "split": "test",
+                },
+                "metrics": [{**values, "name": f"mean accuracy over {n} draws" if n > 1 else "accuracy"}],
+            }
+        )
+    return {"name": config["name"], "results": results}
+
+
+def _example(config: Mapping[str, Any], source: str) -> str:
+    where = "in this directory; elsewhere, its path" if source == HERE else "or the path of this directory"
+    shape = ", ".join(map(str, config["input_shape"]))
+    return "\n".join(
+        [
+            "```python",
+            "import torch",
+            "",
+            "import zoo",
+            "",
+            f'model = zoo.load("{source}")  # {where}',
+            f"images = torch.randint(0, 256, (16, {shape}), dtype=torch.uint8)  # or PIL images, or paths of files",
+            f"features = model.features(images)  # float32 [16, {config['feature_dim']}]",
+            *(["decoded = model.decode(features)  # float32 in 0..1"] if config.get("decoder") else []),
+            "```",
+        ]
+    )
+
+
+def _intended_use(config: Mapping[str, Any]) -> str:
+    name = config["dataset"]["name"]
+    origin = provenance(name)
+    like = f"`{name}`" if origin is None else origin.title
+    return (
+        f"For features of {_images(config)} like those of {like}: classifiers from few labels, nearest neighbours, "
+        "clusters and maps of images, pretraining that goes on from here, and comparisons of methods."
+    )
+
+
+def _limits(config: Mapping[str, Any], ledger: Mapping[str, Any] | None) -> str:
+    words = (
+        f"The features describe what {_learned(config)}. Images of another kind or size may get poor features: probe "
+        "them before you rely on them."
+    )
+    if classes := (ledger or {}).get("report", {}).get("per_class"):
+        name, scores = min(classes.items(), key=lambda item: item[1]["f1"])
+        words += f" The class told worst is {name}, F1 {100 * scores['f1']:.1f} % even with the most labels."
+    return (
+        f"{words} Nothing was measured on other images than those below, and nothing is known of fairness or safety: "
+        "not for decisions about people."
+    )
+
+
+def _data(config: Mapping[str, Any]) -> str:
+    name, images = config["dataset"]["name"], f"{config['dataset']['images']:,} training images"
+    origin = provenance(name)
+    if origin is None:
+        of = f"of `{name}`, data of whoever trained it, under a licence that only they can tell"
+    else:
+        whole, *part = SUBSETS.get(name, (name,))
+        kept = f"positions {part[0]:,} to {part[1] - 1:,} of `{whole}`, " if part else ""
+        of = f"of {origin.title} ({kept}{origin.origin}). Licence of the data: {origin.licence}"
+    return (
+        f"{images} {of}. None of them is part of this model. SHA-256 of their content: `{config['dataset']['digest']}`."
+    )
 
 
 def _picture_section(pictures: Sequence[str]) -> list[str]:
@@ -167,7 +319,8 @@ def _training_in_words(config: Mapping[str, Any]) -> str:
     images = f"{config['dataset']['images']:,} training images of {name}"
     if _labelled(config):
         return f"trained on labels (method `{method}`), those of the {images}"
-    return f"pretrained with {method} on the {images}, without labels"
+    unlabelled = "without labels" if config.get("start") is None else "which used no labels"  # its start may have
+    return f"pretrained with {method} on the {images}, {unlabelled}"
 
 
 def _spread_in_words(ledger: Mapping[str, Any]) -> str:
@@ -185,12 +338,29 @@ def _spread_in_words(ledger: Mapping[str, Any]) -> str:
             ([f"n = {draws} draws"] if counts != {"all"} else [])
             + (["n = 1 with all labels"] if "all" in counts else [])
         )
+    if seeds > 1:
+        words += (
+            f". The weights that ship are those of training seed {ledger['seeds'][0]}, with a row of their own "
+            f"({n_in_words(shipped_rows(ledger))}), which a probe of them finds again"
+        )
     return words + "."
 
 
 def _cost(training: Mapping[str, Any]) -> str:
     seconds, peak = f"{training['seconds']:,.0f} s", training.get("peak_memory_bytes")
+    if training["seconds"] >= 60:
+        seconds = f"{training['seconds'] / 60:,.1f} minutes"
     return seconds if peak is None else f"{seconds}, peak memory {peak / 2**30:.2f} GiB,"
+
+
+def _images(config: Mapping[str, Any]) -> str:
+    channels, height, width = config["input_shape"]
+    return f"{height}x{width} {'grey' if channels == 1 else 'colour'} images"
+
+
+def _first(record: Mapping[str, Any]) -> str:
+    """The mean squared error of the weights that ship."""
+    return f"{record['mean_squared_error']['values'][0]:.4f}"
 
 
 def _numbers(values: Sequence[float]) -> str:

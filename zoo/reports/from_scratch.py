@@ -6,6 +6,7 @@ from typing import Any
 from zoo.reports.tables import n_in_words
 
 Ledger = Mapping[str, Any]
+_TOLD = ("model", "command", "few_labels")  # of a ledger from scratch
 
 
 def with_from_scratch(ledger: Ledger, measured: Iterable[Ledger]) -> dict[str, Any]:
@@ -17,7 +18,8 @@ def with_from_scratch(ledger: Ledger, measured: Iterable[Ledger]) -> dict[str, A
             have a row for the same labels, the one whose recipe is for these data is taken.
 
     Returns:
-        The ledger with these rows in `"results"`, and their ledgers in `"from_scratch"`.
+        The ledger with these rows in `"results"`, and what `from_scratch_in_words` says of their ledgers in
+        `"from_scratch"`.
 
     Raises:
         ValueError: if two ledgers have a row for the same labels, and neither or both of them are for these data.
@@ -29,8 +31,12 @@ def with_from_scratch(ledger: Ledger, measured: Iterable[Ledger]) -> dict[str, A
         if row["features"] == "encoder" and any(_row(other, row) for other in same)
     ]
     rows = [row for _, row in taken]
-    sources = {other["model"]: other for other, _ in taken}
-    return {**ledger, "results": [*ledger["results"], *rows], "from_scratch": list(sources.values())}
+    sources = {other["model"]: {field: other[field] for field in _TOLD} for other, _ in taken}
+    return {
+        **ledger,
+        "results": [*ledger["results"], *rows],
+        "from_scratch": [*ledger.get("from_scratch", ()), *sources.values()],
+    }
 
 
 def from_scratch_in_words(ledger: Ledger) -> str:

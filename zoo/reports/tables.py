@@ -7,6 +7,7 @@ from typing import Any
 from zoo.data.names import SUBSETS
 
 TITLES = {
+    "shipped": "the weights that ship",
     "encoder": "this encoder",
     "pixels": "raw pixels",
     "untrained": "the same encoder, untrained",
@@ -20,7 +21,7 @@ def results_table(ledger: Mapping[str, Any]) -> str:
 
     A subset that is named for its few labels, such as `fashion_mnist_labels_1k`, has a column of macro-F1, too.
     """
-    columns = {_column(row): _labels_in_words(row) for row in ledger["results"]}
+    columns = {_column(row): labels_in_words(row) for row in ledger["results"]}
     names = list(columns.values())
     titles = {key: name if names.count(name) == 1 else f"{name}, {key[0]}" for key, name in columns.items()}
     with_f1 = {_column(row) for row in ledger["results"] if _asks_for_macro_f1(row)}
@@ -89,6 +90,12 @@ def n_in_words(rows: Iterable[Mapping[str, Any]]) -> str:
     return f"n = {' or '.join(drawn)}" + (f", with all labels {' or '.join(whole)}" if whole else "")
 
 
+def labels_in_words(row: Mapping[str, Any]) -> str:
+    """The labels of a row of results: `100 labels (10 per class)`."""
+    words = f"{row['labels']:,} labels"
+    return words if row["labels_per_class"] == "all" else f"{words} ({row['labels_per_class']} per class)"
+
+
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table that is also readable as plain text: the first column left-aligned, the others right-aligned."""
     cells = [[cell.replace("|", "\\|") for cell in line] for line in (header, *rows)]
@@ -108,8 +115,3 @@ def _column(row: Mapping[str, Any]) -> tuple[str, int | str]:
 def _asks_for_macro_f1(row: Mapping[str, Any]) -> bool:
     named_for_its_labels = row["data"] in SUBSETS and row["labels_per_class"] == "all" and row["labels"] <= _FEW
     return named_for_its_labels and "macro_f1" in row
-
-
-def _labels_in_words(row: Mapping[str, Any]) -> str:
-    words = f"{row['labels']:,} labels"
-    return words if row["labels_per_class"] == "all" else f"{words} ({row['labels_per_class']} per class)"

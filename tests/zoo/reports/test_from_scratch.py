@@ -15,7 +15,8 @@ def test_a_row_stands_beside_each_of_the_models_labels_for_which_there_is_one():
     model = of_method("simclr", 0.9)
     whole = with_from_scratch(model, [MEASURED])
     assert whole["results"] == [*model["results"], MEASURED["results"][0]]
-    assert whole["from_scratch"] == [MEASURED]
+    assert whole["from_scratch"] == [{field: MEASURED[field] for field in ("model", "command", "few_labels")}]
+    assert with_from_scratch(whole, []) == whole, "a ledger that has its rows keeps them"
     words = from_scratch_in_words(whole)
     assert "the recipe of `supervised-resnet8-mnist` on just those labels" in words and "(n = 2)" in words
     assert "chosen on held-out training images" in words and f"Measured by `{MEASURED['command']}`." in words
@@ -47,6 +48,6 @@ def test_of_two_recipes_that_for_these_data_is_taken():
     model = ledger("simsiam-s4-fashion_mnist", [{**few, "features": "encoder"}])
     for order in ([for_all, for_these], [for_these, for_all]):
         whole = with_from_scratch(model, order)
-        assert whole["from_scratch"] == [for_these] and whole["results"][1]["n"] == 2
+        assert [one["model"] for one in whole["from_scratch"]] == [for_these["model"]] and whole["results"][1]["n"] == 2
     with pytest.raises(ValueError, match=f"{name}, {name}2 have 1,000 labels of fashion_mnist_labels_1k; keep one"):
         with_from_scratch(model, [for_all, {**for_all, "model": f"{name}2"}])
