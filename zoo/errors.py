@@ -1,10 +1,14 @@
-"""The exception for errors that a user can fix, how commands report it, and the message for an unknown name."""
+"""The exception for errors that a user can fix, how commands report it, and text that is safe to show."""
 
 import contextlib
 import difflib
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+_SHOWN = 80  # characters of a value in a message
 
 
 class ZooError(ValueError):
@@ -32,8 +36,24 @@ def exit_on_bad_input(*, as_json: bool = False) -> Iterator[None]:
 
 
 def error_line(message: str, *, as_json: bool) -> str:
-    """The line that a command writes to stderr for an error."""
+    """The line that a command writes to stderr for an error, without control characters, whatever the names in it."""
+    message = printable(message)
     return json.dumps({"error": message}) if as_json else f"zoo: {message}"
+
+
+def printable(path: str | Path) -> str:
+    r"""A path or another text as one line of UTF-8 without control characters, whatever it contains.
+
+    Example:
+        >>> printable("a\nb")
+        'a\\nb'
+    """
+    try:
+        raw = os.fsencode(path)
+    except UnicodeEncodeError:  # half a pair of UTF-16, as only JSON can hold it
+        raw = os.fspath(path).encode("utf-8", "backslashreplace")
+    text = raw.decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> ZooError:
@@ -44,9 +64,20 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> ZooError:
         "unknown method 'simclear'; did you mean 'simclr'?"
     """
     known = sorted(known)
-    near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
+    near = difflib.get_close_matches(str(name)[:_SHOWN], known, n=3, cutoff=0.5)
     hint = f"did you mean {_or(near)}?" if near else f"known: {', '.join(known)}"
-    return ZooError(f"unknown {kind} {str(name)!r}; {hint}")
+    return ZooError(f"unknown {kind} {shortened(str(name))}; {hint}")
+
+
+def shortened(value: object) -> str:
+    """A value as a message shows it: the first characters of its representation.
+
+    Example:
+        >>> shortened("x" * 1_000)
+        "'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx..."
+    """
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def _or(names: list[str]) -> str:

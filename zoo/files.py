@@ -1,19 +1,62 @@
-"""Files: atomic writes, named tensors to and from safetensors, and paths as one line of UTF-8."""
+"""Files: paths that can be opened, JSON, atomic writes, and named tensors to and from safetensors."""
+
+from __future__ import annotations
 
 import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
-from torch import Tensor
+from zoo.errors import ZooError, shortened
+from zoo.errors import printable as printable
 
-from zoo.errors import ZooError
+if TYPE_CHECKING:  # `zoo data list` needs paths, but no torch
+    from torch import Tensor
+
+_DEEPEST = 100  # levels of JSON
+
+
+def expanded(path: str | Path) -> Path:
+    """A path of the user's with `~` replaced by a home directory.
+
+    Raises:
+        ZooError: if there is no such home directory, or the path has a null byte, which no file's name has.
+
+    Example:
+        >>> expanded("runs/mine")
+        PosixPath('runs/mine')
+    """
+    if "\0" in str(path):
+        raise ZooError(f"{printable(path)}: has a null byte, which no path can have")
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise ZooError(
+            f"{printable(path)}: the home directory {Path(path).parts[0]} is not known; write the path out, or set HOME"
+        ) from error
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The value of a JSON text. A name twice in one object is refused: readers differ in which of the two they take.
+
+    Raises:
+        ZooError: if it is not JSON, has a name twice in one object, or is nested more than 100 deep.
+
+    Example:
+        >>> parse_json('{"epochs": 3}')
+        {'epochs': 3}
+    """
+    try:
+        value = json.loads(text, object_pairs_hook=_without_repetition)
+    except ZooError:
+        raise
+    except (ValueError, RecursionError) as error:  # the former also for integers of more than 4,300 digits
+        raise ZooError(f"not JSON ({error})") from error
+    _refuse_depth(value)
+    return value
 
 
 def write_atomically(path: str | Path, data: bytes) -> None:
@@ -50,6 +93,8 @@ def save_tensors(path: str | Path, flat: Mapping[str, Tensor], metadata: Mapping
         ZooError: if the path is not UTF-8, as in `require_utf8`.
         OSError: as in `write_atomically`.
     """
+    from safetensors.torch import save
+
     require_utf8(path)
     # Two names may share memory (an initial target network), which the format rejects: clone each tensor.
     tensors = {name: flat[name].detach().cpu().contiguous().clone() for name in sorted(flat)}
@@ -78,13 +123,21 @@ def read_tensors(data: bytes, path: str | Path) -> tuple[dict[str, Tensor], dict
     Raises:
         ZooError: as in `load_tensors`.
     """
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
     try:
         tensors = load(data)
     except SafetensorError as error:
         raise ZooError(f"{path}: {_in_plain_words(data)} ({error})") from error
     length = int.from_bytes(data[:8], "little")  # of the header, which `load` has checked
-    text = json.loads(data[8 : 8 + length]).get("__metadata__", {}).get("funczoo", "{}")
-    return tensors, json.loads(text)
+    try:
+        text = parse_json(data[8 : 8 + length]).get("__metadata__", {}).get("funczoo", "{}")
+        if not isinstance(metadata := parse_json(text), dict):
+            raise ZooError(f"expected an object, got {shortened(metadata)}")
+    except ZooError as error:
+        raise ZooError(f"{printable(path)}: metadata: {error}; write or download the file again") from error
+    return tensors, metadata
 
 
 def require_utf8(path: str | Path) -> None:
@@ -101,25 +154,47 @@ def require_utf8(path: str | Path) -> None:
         ) from error
 
 
-def printable(path: str | Path) -> str:
-    r"""A path as one line of UTF-8, whatever bytes it contains.
+def excerpt(text: str) -> str:
+    r"""The start of a text from a file, as one line in quotes.
 
     Example:
-        >>> printable("a\nb")
-        'a\\nb'
+        >>> excerpt("a\x1b[31m" + 99 * "b")
+        "'a\\x1b[31mbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb...'"
     """
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "'" + printable(text[:60]) + ("..." if len(text) > 60 else "") + "'"
 
 
 def content_digest(flat: Mapping[str, Tensor]) -> str:
     """SHA-256 of names, dtypes, shapes and bytes in sorted order, independent of the order of tensors in a file."""
+    import torch
+
     sha = hashlib.sha256()
     for name in sorted(flat):
         x = flat[name].detach().cpu().contiguous()
         sha.update(f"{name} {x.dtype} {list(x.shape)}\n".encode())
         sha.update(x.flatten().view(torch.uint8).numpy().data)
     return sha.hexdigest()
+
+
+def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        left = set(values)
+        twice = next(name for name, _ in pairs if name not in left or left.remove(name))
+        raise ZooError(f"not JSON that can be read: {shortened(twice)} stands twice in one object")
+    return values
+
+
+def _refuse_depth(value: Any) -> None:
+    """Refuse what functions that call themselves could not walk."""
+    level, depth = [value], 0
+    while level := [x for inner in level for x in _members(inner)]:
+        if (depth := depth + 1) > _DEEPEST:
+            raise ZooError(f"not JSON that can be read: nested more than {_DEEPEST} deep")
+
+
+def _members(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 def _sync_directory(directory: Path) -> None:

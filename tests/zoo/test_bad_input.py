@@ -55,12 +55,12 @@ def table(header, rows, encoding="utf-8"):
 @pytest.mark.parametrize(
     "changes,words",
     [
-        (("image_size=0",), "image_size: expected 1 pixel or more, or null, got 0"),
-        (('image_size="8"',), "image_size: expected 1 pixel or more, or null, got '8'"),
-        (("image_size=2.5",), "image_size: expected 1 pixel or more, or null, got 2.5"),
+        (("image_size=0",), "image_size: expected 1 pixel or more, at most 65,535, or null, got 0"),
+        (('image_size="8"',), "image_size: expected 1 pixel or more, at most 65,535, or null, got '8'"),
+        (("image_size=2.5",), "image_size: expected 1 pixel or more, at most 65,535, or null, got 2.5"),
         (("batch_size=21",), "batch_size: expected at most 20, the number of training images, got 21; lower it"),
         (("mean=3",), "mean: expected a number per channel, or null, got 3"),
-        (('std=["x","y","z"]',), "std: expected a number per channel, or null, got ('x', 'y', 'z')"),
+        (('std=["x","y","z"]',), "std: expected a number above 0 per channel, or null, got ('x', 'y', 'z')"),
         (("mean=[0.5]",), "mean, std: expected 3 numbers each, got 1 and 3"),
         (("views=3",), "views: expected a list of pairs (name, options), got 3"),
         (("learning_rate=1e400",), "learning_rate: expected a number above 0, got inf"),

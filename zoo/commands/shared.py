@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from zoo.environment import wait_passively
-from zoo.errors import ZooError, error_line, exit_on_bad_input, unknown
+from zoo.errors import ZooError, error_line, exit_on_bad_input, printable, unknown
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
 skip_bad = click.option("--skip-bad", is_flag=True, help="Skip unreadable or truncated images.")
@@ -94,12 +94,14 @@ class Group(click.Group):
             if as_json:
                 click.echo(error_line(error.format_message(), as_json=True), err=True)
             else:
-                error.show()
+                shown = io.StringIO()
+                error.show(shown)
+                click.echo("\n".join(map(printable, shown.getvalue().splitlines())), err=True)
             sys.exit(error.exit_code)
 
     def invoke(self, ctx: click.Context) -> Any:
         with warnings.catch_warnings():
-            warnings.showwarning = lambda message, *_: click.echo(f"zoo: warning: {message}", err=True)
+            warnings.showwarning = lambda message, *_: click.echo(f"zoo: warning: {printable(str(message))}", err=True)
             return super().invoke(ctx)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:

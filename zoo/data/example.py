@@ -18,7 +18,7 @@ from PIL import Image
 
 from zoo.data.datasets import Split, load_dataset
 from zoo.errors import ZooError
-from zoo.files import printable, write_atomically
+from zoo.files import expanded, printable, write_atomically
 
 PER_CLASS = {"train": 30, "test": 10}
 SIDE = 32  # pixels; the digits have 8
@@ -37,7 +37,7 @@ def write_example(directory: str | Path) -> tuple[Path, Path]:
         ZooError: if either already exists.
         OSError: if they cannot be written.
     """
-    folder = Path(directory).expanduser()
+    folder = expanded(directory)
     table = folder.parent / "labels.csv"
     for path in (folder, table):
         if os.path.lexists(path):

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from zoo.errors import ZooError, unknown
+from zoo.files import expanded
 
 NAMES = ("digits", "mnist", "fashion_mnist", "cifar10")
 SUBSETS = {  # name -> (dataset, start, stop) of its training images; their labels and the whole test split are kept
@@ -54,4 +55,4 @@ def cache_path(name: str) -> Path:
         raise unknown("dataset in the cache", name, CLASSES)
     home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     directory = os.environ.get("FUNCZOO_DATA") or f"{home}/funczoo/datasets"
-    return Path(directory).expanduser() / f"{name}.safetensors"
+    return expanded(directory) / f"{name}.safetensors"

@@ -22,7 +22,7 @@ from zoo.data.images import first_few, read_image
 from zoo.data.listing import ListedFile, list_images
 from zoo.data.names import NAMES, SUBSETS
 from zoo.errors import ZooError
-from zoo.files import printable
+from zoo.files import expanded, printable
 
 _ARRAYS = (".npz", ".safetensors")
 
@@ -57,11 +57,11 @@ def read_source(sources: Sequence[str | Path], shape: tuple[int, int, int], *, s
     if len(sources) == 1 and not _is_image(sources[0]):
         if not _is_listing(sources[0]):
             return _of_dataset(load_dataset(sources[0]))
-        rows = list_images(Path(sources[0]).expanduser())
+        rows = list_images(expanded(sources[0]))
     else:
         if others := [str(source) for source in sources if not _is_image(source)]:
             raise ZooError(f"{others[0]}: expected image files, or a single dataset, folder or CSV")
-        rows = [ListedFile(Path(source).expanduser()) for source in sources]
+        rows = [ListedFile(expanded(source)) for source in sources]
     images = _read(rows, shape, skip_bad)
     kept = [row for row, image in zip(rows, images, strict=True) if image is not None]
     whole = [image for image in images if image is not None]
@@ -88,7 +88,7 @@ def labelled_dataset(source: str | Path, shape: tuple[int, int, int], *, skip_ba
     """
     if not _is_listing(source):
         return load_dataset(source), 0
-    path = Path(source).expanduser()
+    path = expanded(source)
     found = read_source([path], shape, skip_bad=skip_bad)
     arrays = {}
     for split in ("train", "test"):
@@ -107,12 +107,12 @@ def labelled_dataset(source: str | Path, shape: tuple[int, int, int], *, skip_ba
 def _is_listing(source: str | Path) -> bool:
     if isinstance(source, str) and source in (*NAMES, *SUBSETS):
         return False  # load_dataset reports a folder of the same name
-    path = Path(source).expanduser()
+    path = expanded(source)
     return path.is_dir() or path.suffix.lower() == ".csv"
 
 
 def _is_image(source: str | Path) -> bool:
-    path = Path(source).expanduser()
+    path = expanded(source)
     return path.is_file() and path.suffix.lower() not in (*_ARRAYS, ".csv")
 
 

@@ -1,6 +1,5 @@
 """Architectures by name, as recipes and saved models use them."""
 
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,6 +8,7 @@ from functional.base import Encoder
 from functional.layers import Layer
 from zoo.errors import ZooError, unknown
 from zoo.models.code import NO_CODE, Code
+from zoo.models.options import Options
 
 ENCODERS: dict[str, Callable[..., Encoder]] = {
     "resnet8": encoders.resnet8,
@@ -25,7 +25,6 @@ ENCODERS: dict[str, Callable[..., Encoder]] = {
 }
 # (latent_dim, *, out_channels, ...) -> Layer, from features to the logits of images.
 DECODERS: dict[str, Callable[..., Layer]] = {"s5_decoder": heads.s5_decoder}
-Options = Mapping[str, Any]
 
 
 def known_encoders(code: Code = NO_CODE) -> dict[str, Callable[..., Encoder]]:
@@ -81,33 +80,4 @@ def call_named(
     try:
         return known[name](*args, **options)
     except (TypeError, ValueError) as error:
-        raise ZooError(f"recipe: {kind} {name!r}: {error}") from error
-
-
-def check_options(
-    kind: str,
-    known: Mapping[str, Callable[..., Any]],
-    name: str,
-    options: Options,
-    *,
-    not_options: tuple[str, ...] = (),
-) -> None:
-    """Look up a name and its options without calling anything.
-
-    Args:
-        kind: what the name denotes, for the message.
-        known: functions by name; their keyword-only parameters are the options.
-        name: the name to look up.
-        options: the options to look up.
-        not_options: keyword-only parameters that are set elsewhere.
-
-    Raises:
-        ZooError: if a name or an option is unknown; similar ones are listed.
-    """
-    if name not in known:
-        raise unknown(kind, name, known)
-    parameters = inspect.signature(known[name]).parameters.values()
-    keywords = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in not_options]
-    for option in options:
-        if option not in keywords:
-            raise unknown(f"option of {kind} {name!r}:", option, keywords)
+        raise ZooError(f"{kind} {name!r}: {error}") from error

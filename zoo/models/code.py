@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from zoo.errors import ZooError
+from zoo.files import expanded
 
 KINDS = ("methods", "encoders", "augmentations")
 
@@ -59,7 +60,7 @@ def run_file(path: str | Path) -> dict[str, Any]:
     Raises:
         ZooError: if there is no such file. Exceptions raised by the file itself are passed on unchanged.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     if path.suffix != ".py" or not path.is_file():
         raise ZooError(f"{path}: expected a Python file that exists and ends in .py")
     name = f"funczoo_file_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]}"
@@ -90,7 +91,7 @@ def code_of(path: Path, variables: Mapping[str, Any]) -> Code:
                 raise ZooError(f"{path}: {kind}: expected names of a-z, 0-9 and _, got {name!r}")
             if not callable(function):
                 raise ZooError(f"{path}: {kind}: {name!r}: expected a function, got {type(function).__name__}")
-    sha256 = hashlib.sha256(Path(path).expanduser().read_bytes()).hexdigest()
+    sha256 = hashlib.sha256(expanded(path).read_bytes()).hexdigest()
     return Code(**found, sha256=sha256 if any(found.values()) else "")
 
 

@@ -127,7 +127,10 @@ def _load_directory(directory: Path, config_sha256: str | None, code: Code) -> P
         raise ZooError(f"{directory}: not an encoder directory: it has no config.json")
     config = parse_config(_verified(path, config_sha256, "the zoo"), path, code)
     architecture = config["architecture"]
-    encoder = build_encoder(architecture["encoder"], architecture["in_channels"], architecture["options"], code)
+    try:
+        encoder = build_encoder(architecture["encoder"], architecture["in_channels"], architecture["options"], code)
+    except ZooError as error:
+        raise ZooError(f"{path}: {error}") from error
     weights = _load_weights(directory / "model.safetensors", config, config, architecture["encoder"], encoder.init)
     decoder = _load_decoder(directory, config, encoder.feature_dim)
     return PretrainedEncoder(encoder, *weights, config, decoder)

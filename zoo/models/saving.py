@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from functional import tree
-from zoo.files import content_digest, save_tensors, write_atomically
+from zoo.files import content_digest, expanded, save_tensors, write_atomically
 from zoo.models.code import Code
 from zoo.models.configuration import FORMAT_VERSION
 from zoo.models.loading import load
@@ -36,7 +36,7 @@ def save(
         ZooError: if the dtype is unknown, or the encoder is your own and its code is not given.
         OSError: if the directory cannot be written.
     """
-    directory, model = Path(directory).expanduser(), rounded(model, dtype)
+    directory, model = expanded(directory), rounded(model, dtype)
     directory.mkdir(parents=True, exist_ok=True)
     flat = _flat(model, dtype)
     sha256 = save_tensors(directory / "model.safetensors", flat, {"name": model.name})

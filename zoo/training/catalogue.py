@@ -2,16 +2,17 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, NamedTuple
 
 import torch
 
 from functional import augmentations, methods, optimizers, schedules
 from functional.base import Encoder, Method, Optimizer, Schedule
-from zoo.errors import ZooError, unknown
-from zoo.models.architectures import DECODERS, check_options, known_encoders, merged
+from zoo.errors import ZooError, shortened, unknown
+from zoo.models.architectures import DECODERS, known_encoders, merged
 from zoo.models.code import NO_CODE, Code
-from zoo.training.recipe import Recipe
+from zoo.models.options import Options, annotations_of, check_options, check_value, is_named, is_number
+from zoo.training.recipe import MOST_EPOCHS, Recipe
 
 # Every function in `functional.methods` is a method that a recipe can name.
 METHODS: dict[str, Callable[..., Method]] = dict(inspect.getmembers(methods, inspect.isfunction))
@@ -51,6 +52,7 @@ AUGMENTATIONS: dict[str, Callable[..., Any]] = {
 PRECISIONS: dict[str, torch.dtype | None] = {"float32": None, "bfloat16": torch.bfloat16}
 TORCHVISION = ("torchvision:resnet18", "torchvision:resnet34", "torchvision:resnet50")  # networks for Recipe.start
 GROUP_OPTIONS = ("learning_rate", "schedule", "frozen_epochs")  # of parameter groups, besides the optimizer's own
+_IN_EPOCHS = {int: float, tuple[int, ...]: tuple[float, ...]}  # a schedule counts steps, a recipe fractions of epochs
 RATES = ("cosine", "constant")  # values of a group's `schedule`
 
 
@@ -99,15 +101,14 @@ def check_names(recipe: Recipe, names: Catalogue) -> None:
             check_options("view", names.augmentations, name, options)
     if "decoder" in recipe.method_options:
         _check_decoder(recipe.method_options["decoder"])
-    scheduled = {name: value for name, value in recipe.method_options.items() if name != "decoder"}
-    for value in (*scheduled.values(), recipe.optimizer_options.get("weight_decay")):
-        if is_named(value):
-            check_schedule(*value)
+    _check_schedules({name: value for name, value in recipe.method_options.items() if name != "decoder"})
     for options in (recipe.optimizer_options, *(options for _, options in recipe.parameter_groups)):
         own = {name: value for name, value in options.items() if name not in GROUP_OPTIONS}
         check_options("optimizer", OPTIMIZERS, recipe.optimizer, own)
-        if options.get("mask", "include_all") not in MASKS:
-            raise unknown("mask", options["mask"], MASKS)
+        _check_schedules(own)
+        mask = options.get("mask", "include_all")
+        if not isinstance(mask, str) or mask not in MASKS:
+            raise unknown("mask", mask, MASKS)
     for name in GROUP_OPTIONS:
         if name in recipe.optimizer_options:
             raise ZooError(f"recipe: optimizer_options: {name!r} is for parameter_groups")
@@ -115,28 +116,29 @@ def check_names(recipe: Recipe, names: Catalogue) -> None:
         _check_group(pattern, options)
 
 
-def is_named(value: Any) -> TypeGuard[tuple[str, Mapping[str, Any]]]:
-    """Whether an option of a recipe is a pair of a name and options: the decoder, or else a schedule."""
-    return isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], Mapping)
-
-
-def check_schedule(name: str, options: Mapping[str, Any]) -> None:
-    """Look up a schedule and its options; its times are in epochs.
-
-    Raises:
-        ZooError: if one is unknown.
-    """
-    if name not in SCHEDULES:
-        raise unknown("schedule", name, SCHEDULES)
-    known = [parameter.replace("steps", "epochs") for parameter in inspect.signature(SCHEDULES[name]).parameters]
-    for option in options:
-        if option not in known:
-            raise unknown(f"option of schedule {name!r}:", option, known)
+def _check_schedules(options: Options) -> None:
+    """Check the schedules among options: their names, options and types; their times are in epochs."""
+    for name, given in filter(is_named, options.values()):
+        if name not in SCHEDULES:
+            raise unknown("schedule", name, SCHEDULES)
+        parameters, annotations = inspect.signature(SCHEDULES[name]).parameters, annotations_of(SCHEDULES[name])
+        known = {parameter.replace("steps", "epochs"): parameter for parameter in parameters}
+        for option, value in given.items():
+            if option not in known:
+                raise unknown(f"option of schedule {name!r}:", option, known)
+            where, annotation = f"schedule {name!r}: {option}", annotations[known[option]]
+            check_value(where, value, _IN_EPOCHS.get(annotation, annotation))
+            times = value if isinstance(value, tuple) else (value,)
+            if annotation in _IN_EPOCHS and any(abs(time) > MOST_EPOCHS for time in times):
+                raise ZooError(f"{where}: expected {MOST_EPOCHS} epochs or fewer, got {shortened(value)}")
+        for option, parameter in known.items():
+            if parameters[parameter].default is inspect.Parameter.empty and option not in {*given, "epochs"}:
+                raise ZooError(f"schedule {name!r}: missing {option}")
 
 
 def _check_decoder(value: Any) -> None:
     if not is_named(value):
-        raise ZooError(f"recipe: method_options: decoder: expected a pair (name, options), got {value!r}")
+        raise ZooError(f"recipe: method_options: decoder: expected a pair (name, options), got {shortened(value)}")
     # The number of channels is that of the images.
     check_options("decoder", DECODERS, *value, not_options=("out_channels",))
 
@@ -144,10 +146,10 @@ def _check_decoder(value: Any) -> None:
 def _check_group(pattern: str, options: Mapping[str, Any]) -> None:
     where = f"recipe: parameter_groups: {pattern!r}:"
     if options.get("schedule", "cosine") not in RATES:
-        raise ZooError(f"{where} schedule: expected {' or '.join(RATES)}, got {options['schedule']!r}")
+        raise ZooError(f"{where} schedule: expected {' or '.join(RATES)}, got {shortened(options['schedule'])}")
     rate = options.get("learning_rate", 1.0)
-    if isinstance(rate, bool) or not isinstance(rate, int | float) or not rate > 0:
-        raise ZooError(f"{where} learning_rate: expected a number above 0, got {rate!r}")
+    if not is_number(rate) or rate <= 0:
+        raise ZooError(f"{where} learning_rate: expected a number above 0, got {shortened(rate)}")
     frozen = options.get("frozen_epochs", 0)
-    if frozen != "all" and (isinstance(frozen, bool) or not isinstance(frozen, int | float) or frozen < 0):
-        raise ZooError(f"{where} frozen_epochs: expected a number of 0 or more, or 'all', got {frozen!r}")
+    if frozen != "all" and not (is_number(frozen) and 0 <= frozen <= MOST_EPOCHS):
+        raise ZooError(f"{where} frozen_epochs: expected a number of 0 or more, or 'all', got {shortened(frozen)}")

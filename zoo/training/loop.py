@@ -22,7 +22,7 @@ from functional.training import TrainState
 from zoo.data.datasets import as_dataset
 from zoo.environment import environment
 from zoo.errors import ZooError
-from zoo.files import write_atomically
+from zoo.files import expanded, write_atomically
 from zoo.models.code import NO_CODE, Code, code_of, read_code, run_file
 from zoo.models.loading import load
 from zoo.models.pretrained import Decoder, PretrainedEncoder
@@ -97,7 +97,7 @@ def pretrain(
         given = as_dataset(data)
         recipe = recipe.replace(dataset=given.name)
     check_names(recipe, catalogue(functions))
-    out = Path(out).expanduser()
+    out = expanded(out)
     recipe = own_recipe(out, recipe)
     recipe = decide_precision(recipe, device)  # once: it is recorded in the run directory and the encoder
     keep_freed_memory()
@@ -139,7 +139,7 @@ def resume(
     Raises:
         ZooError: if the directory holds no run, and as in `pretrain`.
     """
-    path = Path(out).expanduser() / "recipe.json"
+    path = expanded(out) / "recipe.json"
     if not path.is_file():
         raise ZooError(f"{out}: not a run directory: it has no recipe.json; start one with `zoo pretrain`")
     recipe = read_recipe(path)
@@ -158,7 +158,7 @@ def resolve_recipe(recipe: Recipe | str | Path) -> tuple[Recipe, Code]:
     if isinstance(recipe, Recipe):
         return recipe, NO_CODE
     if str(recipe).endswith(".py"):
-        path = Path(recipe).expanduser()
+        path = expanded(recipe)
         variables = run_file(path)
         return recipe_of(path, variables), code_of(path, variables)
     if str(recipe).endswith(".json"):

@@ -31,6 +31,7 @@ from zoo.environment import has_bfloat16
 from zoo.errors import ZooError
 from zoo.models.architectures import DECODERS, build_decoder, build_encoder, call_named
 from zoo.models.code import NO_CODE, Code
+from zoo.models.options import Options, is_named
 from zoo.training.batching import batches, steps_per_epoch
 from zoo.training.catalogue import (
     GROUP_OPTIONS,
@@ -40,9 +41,8 @@ from zoo.training.catalogue import (
     SCHEDULES,
     Catalogue,
     catalogue,
-    is_named,
 )
-from zoo.training.recipe import Options, Recipe
+from zoo.training.recipe import Recipe
 from zoo.training.starting import read_start, start_from
 
 _EXAMPLES = 10  # images that a method with a decoder reconstructs after every epoch

@@ -22,16 +22,18 @@ like a settings table:
 
 import dataclasses
 import json
-import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import ZooError, unknown
+from zoo.errors import ZooError, shortened, unknown
+from zoo.files import parse_json
 from zoo.models.code import run_file
+from zoo.models.options import Expected, Options, annotations_of, expectation, is_integer, is_named, is_number
 
-Options = Mapping[str, Any]
+MOST_EPOCHS = 2**31 - 1  # so that no number of steps overflows
+_LARGEST_SIDE = 65_535  # of an image
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,9 +177,9 @@ class Recipe:
             ZooError: if it is not JSON, or not a recipe; the message starts with `where`.
         """
         try:
-            values = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ZooError(f"{where}: not JSON ({error})") from error
+            values = parse_json(text)
+        except ZooError as error:
+            raise ZooError(f"{where}: {error}") from error
         if not isinstance(values, dict):
             raise ZooError(f"{where}: expected a JSON object of recipe fields, got {type(values).__name__}")
         try:
@@ -222,7 +224,7 @@ def read_change(text: str) -> tuple[str, Any]:
     """A field and its new value from the command line: the value as JSON, or else the text itself.
 
     Raises:
-        ZooError: if there is no `=`.
+        ZooError: if there is no `=`, or the value is JSON that `zoo.files.parse_json` refuses.
 
     Example:
         >>> read_change("epochs=3"), read_change("optimizer=sgd")
@@ -232,66 +234,66 @@ def read_change(text: str) -> tuple[str, Any]:
     if not equals:
         raise ZooError(f"--set: expected FIELD=VALUE, got {text!r}")
     try:
-        return field, json.loads(value)
-    except json.JSONDecodeError:
-        return field, value
+        return field, parse_json(value)
+    except ZooError as error:
+        if isinstance(error.__cause__, json.JSONDecodeError):
+            return field, value
+        raise ZooError(f"--set: {field}: {error}") from error
 
 
 def _check(recipe: Recipe) -> None:
-    for name, kinds in {
-        "method": str,
-        "encoder": str,
-        "dataset": str,
-        "optimizer": str,
-        "learning_rate": (int, float),
-        "epochs": int,
-        "batch_size": int,
-        "warmup_epochs": int,
-        "method_options": Mapping,
-        "encoder_options": Mapping,
-        "optimizer_options": Mapping,
-        "start": str,
-        "precision": str,
-        "seed": int,
-    }.items():
-        value = getattr(recipe, name)
-        if not isinstance(value, kinds) or isinstance(value, bool):
-            expected = getattr(kinds, "__name__", "number").lower()
-            raise ZooError(f"recipe: {name}: expected {expected}, got {value!r}")
-    for name, low in {"epochs": 1, "batch_size": 2, "warmup_epochs": 0, "seed": 0}.items():
-        if getattr(recipe, name) < low:
-            raise ZooError(f"recipe: {name}: expected {low} or more, got {getattr(recipe, name)}")
-    if not 0 < recipe.learning_rate < math.inf:
-        raise ZooError(f"recipe: learning_rate: expected a number above 0, got {recipe.learning_rate}")
-    if recipe.image_size is not None and (type(recipe.image_size) is not int or recipe.image_size < 1):
-        raise ZooError(f"recipe: image_size: expected 1 pixel or more, or null, got {recipe.image_size!r}")
-    for name in ("mean", "std"):
-        value = getattr(recipe, name)
-        if value is not None and not (isinstance(value, tuple) and all(isinstance(x, int | float) for x in value)):
-            raise ZooError(f"recipe: {name}: expected a number per channel, or null, got {value!r}")
+    for name, annotation in annotations_of(Recipe).items():
+        value, (fits, words) = getattr(recipe, name), _FORMS.get(name) or expectation(annotation)
+        if not fits(value):
+            raise ZooError(f"recipe: {name}: expected {words}, got {shortened(value)}")
+    for name, (low, high) in _BOUNDS.items():
+        if not low <= (value := getattr(recipe, name)) <= high:
+            expected = f"{low} or more" if value < low else f"at most {high}"
+            raise ZooError(f"recipe: {name}: expected {expected}, got {shortened(value)}")
     if recipe.warmup_epochs >= recipe.epochs:
         raise ZooError(
             f"recipe: warmup_epochs: expected fewer than {recipe.epochs}, the epochs, got {recipe.warmup_epochs}"
         )
-    if not recipe.start:
-        raise ZooError("recipe: start: expected 'random', a model, a directory or 'torchvision:NETWORK', got ''")
-    if not isinstance(recipe.compile, bool):
-        raise ZooError(f"recipe: compile: expected true or false, got {recipe.compile!r}")
-    if not isinstance(recipe.views, tuple):
-        raise ZooError(f"recipe: views: expected a list of pairs (name, options), got {recipe.views!r}")
     for pipeline in recipe.pipelines:
         for step in pipeline if isinstance(pipeline, tuple) else (pipeline,):
-            if not _is_pair(step):
+            if not is_named(step):
                 raise ZooError(
-                    f"recipe: views: expected pairs (name, options), or a list of them for each view, got {step!r}"
+                    "recipe: views: expected pairs (name, options), or a list of them for each view, "
+                    f"got {shortened(step)}"
                 )
-    for group in recipe.parameter_groups if isinstance(recipe.parameter_groups, tuple) else (recipe.parameter_groups,):
-        if not _is_pair(group):
-            raise ZooError(f"recipe: parameter_groups: expected pairs (pattern, options), got {group!r}")
 
 
-def _is_pair(value: Any) -> bool:
-    return isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], Mapping)
+def _are_per_channel(value: Any, fits: Callable[[Any], bool]) -> bool:
+    return value is None or (isinstance(value, tuple) and len(value) > 0 and all(map(fits, value)))
+
+
+def _is_above_0(value: Any) -> bool:
+    return is_number(value) and value > 0
+
+
+_BOUNDS = {
+    "epochs": (1, MOST_EPOCHS),
+    "batch_size": (2, 2**31 - 1),
+    "warmup_epochs": (0, MOST_EPOCHS),
+    "seed": (0, 2**63 - 1),
+}
+_FORMS = {  # of the fields whose type says too little
+    "learning_rate": Expected(_is_above_0, "a number above 0"),
+    "views": Expected(lambda value: isinstance(value, tuple), "a list of pairs (name, options)"),
+    "parameter_groups": Expected(
+        lambda value: isinstance(value, tuple) and all(map(is_named, value)), "a list of pairs (pattern, options)"
+    ),
+    "start": Expected(
+        lambda value: isinstance(value, str) and bool(value),
+        "'random', a model, a directory or 'torchvision:NETWORK'",
+    ),
+    "mean": Expected(lambda value: _are_per_channel(value, is_number), "a number per channel, or null"),
+    "std": Expected(lambda value: _are_per_channel(value, _is_above_0), "a number above 0 per channel, or null"),
+    "image_size": Expected(
+        lambda value: value is None or (is_integer(value) and 1 <= value <= _LARGEST_SIDE),
+        f"1 pixel or more, at most {_LARGEST_SIDE:,}, or null",
+    ),
+}
 
 
 def _freeze(value: Any) -> Any:

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from functional import tree
 from zoo.errors import ZooError
-from zoo.files import load_tensors, require_utf8, save_tensors
+from zoo.files import expanded, load_tensors, require_utf8, save_tensors
 from zoo.training.recipe import Recipe, read_recipe
 
 _LOCK = "run.lock"
@@ -89,7 +89,7 @@ def read_metrics(out: str | Path) -> list[dict[str, float]]:
     Raises:
         ZooError: if there is no such file.
     """
-    path = Path(out).expanduser() / "metrics.jsonl"
+    path = expanded(out) / "metrics.jsonl"
     if not path.is_file():
         raise ZooError(f"{out}: not a run directory: it has no metrics.jsonl")
     return [json.loads(line) for line in path.read_text().splitlines()]
