@@ -41,6 +41,8 @@ def show(model: str, code: str | None, as_json: bool) -> None:
     click.echo(f"data      {config['dataset']['name']}, {config['dataset']['images']:,} images")
     click.echo(f"training  {config['training']['steps']:,} steps, {config['training']['seconds']:,.0f} s")
     click.echo(f"sha256    {config['sha256']}")
+    if "source" in config:
+        click.echo(f"source    {config['source']}")
     click.echo("recipe")
     for name, value in config["recipe"].items():
         click.echo(f"  {name:18}{json.dumps(value)}")

@@ -106,7 +106,9 @@ def _receive(
             try:
                 with _opened(watch, url, headers, file.tell(), timeout) as response:
                     _copy(response, url, file, limit, watch, bar)
-                return
+                if not watch.expired:  # a connection that is shut may look like the end of a header or of the body
+                    return
+                raise TransferError(f"{url}: {watch.in_words()}")
             except _Broken as error:
                 if watch.expired:
                     raise TransferError(f"{url}: {watch.in_words()}") from None

@@ -1,8 +1,8 @@
 """Publish encoder directories: to a model hub in one commit, or to another directory.
 
-What is sent is what was loaded and checked: weights, decoder, config.json, the card README.md, results.json, pictures
-and `.eval_results`. A card that leaves out what a reader has to know is refused. A repository or directory that holds
-anything else, or another encoder, is left alone.
+What is sent is what was loaded and checked: weights, decoder, config.json, the card README.md, results.json, pictures,
+and the results of the card in the form that hubs read, `.eval_results`. A card that leaves out what a reader has to
+know is refused. A repository or directory that holds anything else, or another encoder, is left alone.
 
 On a hub, the commit has the tag `config-` and the first digits of the SHA-256 of config.json, by which a model of the
 zoo is found under its name even after the repository has moved on; and a tag of the user's choice.
@@ -29,7 +29,7 @@ from zoo.models.code import Code
 from zoo.models.fetching import config_tag
 from zoo.models.loading import load, located
 from zoo.models.pretrained import fingerprint
-from zoo.reports.card_metadata import require_publishable
+from zoo.reports.card_metadata import EVAL_RESULTS, evaluation_results, require_publishable
 
 CARD = "README.md"
 _KINDS = re.compile(
@@ -136,7 +136,10 @@ def _checked_files(directory: str | Path, code: Code | str | Path | None) -> dic
         raise ZooError(f"{root}: on the fixed image the encoder gives other features than {CONFIG} says; save it again")
     if CARD not in files:
         raise ZooError(f"{root}: has no card {CARD}; `zoo.save` writes one")
-    require_publishable(files[CARD].decode("utf-8", "replace"), str(root / CARD))
+    card, where = files[CARD].decode("utf-8", "replace"), str(root / CARD)
+    require_publishable(card, where)
+    if (results := evaluation_results(card, where)) is not None:
+        files[EVAL_RESULTS] = results.encode()
     return files
 
 
