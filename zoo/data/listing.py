@@ -88,11 +88,15 @@ def _list_split(folder: Path, root: Path, split: str) -> list[ListedFile]:
 
 def _walk(folder: Path, seen: set[tuple[int, int]]) -> list[Path]:
     """The files in a folder at any depth. A folder that a link leads back to is not visited twice."""
-    if _identity(folder) in seen:
-        return []
-    seen.add(_identity(folder))
-    folders, files = _entries(folder)
-    return files + [path for inner in folders for path in _walk(inner, seen)]
+    found, left = [], [folder]
+    while left:
+        if (identity := _identity(folder := left.pop())) in seen:
+            continue
+        seen.add(identity)
+        folders, files = _entries(folder)
+        found += files
+        left += reversed(folders)  # the first is the next
+    return found
 
 
 def _entries(folder: Path) -> tuple[list[Path], list[Path]]:

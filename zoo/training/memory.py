@@ -1,6 +1,11 @@
-"""Memory of this process: its peak, and whether it keeps what it frees."""
+"""Memory of this process: its peak, whether it keeps what it frees, and that it does not ask for all there is."""
 
+import contextlib
 import ctypes
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
@@ -18,6 +23,37 @@ def keep_freed_memory() -> None:
         return
     mallopt(_M_MMAP_MAX, 0)
     mallopt(_M_TRIM_THRESHOLD, -1)
+
+
+@contextlib.contextmanager
+def within_memory() -> Iterator[None]:
+    """Let allocations fail that would take this process beyond the memory of the machine, or of its container.
+
+    Linux grants any amount at first, and kills a process that then uses it: no message, no traceback. Only what the CPU
+    computes in is limited; elsewhere than on Linux this does nothing.
+
+    Raises:
+        MemoryError: if an allocation fails.
+    """
+    if not sys.platform.startswith("linux"):
+        yield
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    known = [limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_DATA, (min([_memory_bytes(), *known]), hard))
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:  # torch's and numpy's
+        if isinstance(error, RuntimeError) and "allocate memory" not in str(error):
+            raise
+        raise MemoryError(
+            f"needs more than the {_memory_bytes() / 1e9:.0f} GB of memory here; make the network, the images or the "
+            "batch smaller"
+        ) from error
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
 def peak_memory_bytes() -> int:
@@ -39,3 +75,12 @@ def peak_memory_bytes() -> int:
     except ImportError:
         return 0
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in bytes on macOS
+
+
+def _memory_bytes() -> int:
+    """The memory of the machine, or of the container that this process is in."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        return min(machine, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    except (OSError, ValueError):  # none, or "max"
+        return machine

@@ -42,6 +42,7 @@ from zoo.training.catalogue import (
     Catalogue,
     catalogue,
 )
+from zoo.training.memory import within_memory
 from zoo.training.recipe import Recipe
 from zoo.training.starting import read_start, start_from
 
@@ -422,8 +423,9 @@ def _try_a_step(
     index = torch.arange(recipe.batch_size, device=key.device)
     batch = Batch(train.images[first], None if train.labels is None else train.labels[first], index)
     try:
-        _, info = step(init(), key, batch)
-    except (TypeError, ValueError, RuntimeError) as error:
+        with within_memory():
+            _, info = step(init(), key, batch)
+    except (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError, MemoryError) as error:
         if own_code:
             raise
         raise ZooError(f"recipe: cannot be trained on images {list(train.images.shape[1:])}: {error}") from error
