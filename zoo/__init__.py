@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from zoo.evaluation.protocol import ProbeReport as ProbeReport
     from zoo.evaluation.protocol import evaluate as evaluate
     from zoo.evaluation.protocol import linear_probe as linear_probe
+    from zoo.evaluation.reproducing import reproduce as reproduce
+    from zoo.evaluation.verifying import verify as verify
     from zoo.models.entries import entry as entry
     from zoo.models.entries import list_models as list_models
     from zoo.models.loading import load as load
@@ -31,6 +33,8 @@ _HOMES = {
     "ProbeReport": "evaluation.protocol",
     "evaluate": "evaluation.protocol",
     "linear_probe": "evaluation.protocol",
+    "reproduce": "evaluation.reproducing",
+    "verify": "evaluation.verifying",
     "entry": "models.entries",
     "list_models": "models.entries",
     "PretrainedEncoder": "models.pretrained",

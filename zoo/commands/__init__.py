@@ -27,6 +27,9 @@ _HOMES = {
     "compare": "zoo.commands.evaluation:compare",
     "publish": "zoo.commands.publishing:publish",
     "pull": "zoo.commands.publishing:pull",
+    "verify": "zoo.commands.verifying:verify",
+    "reproduce": "zoo.commands.verifying:reproduce",
+    "card": "zoo.commands.verifying:card",
     "env": "zoo.commands.models:env",
     "data": "zoo.commands.data:data_group",
 }
