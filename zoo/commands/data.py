@@ -169,7 +169,7 @@ def _say_the_rule(path: Path, size: int | None, dataset: Any) -> None:
 def _summary(dataset: Any) -> dict[str, Any]:
     from zoo.data.datasets import channel_statistics
 
-    mean, std = channel_statistics(dataset.train.images)
+    mean, std = channel_statistics(dataset)
     return {
         "name": dataset.name,
         "shape": list(dataset.train.images.shape[1:]),

@@ -8,25 +8,33 @@
     train_labels  integers or strings [N], optional     test_labels  the same, optional
 
 or only `images` and `labels`. Strings are supported in `.npz` only. Nothing is unpickled; a `.safetensors` file is
-memory-mapped.
+memory-mapped (`zoo.data.mapping`). Arrays of other names are not used, and a warning names them: a file may hold more,
+such as the identities of its images, and nobody should have to write it again for that.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from zoo.data.archives import read_npz
 from zoo.data.downloads import fetch, write_dataset
-from zoo.data.images import read_images
-from zoo.data.names import NAMES, SUBSETS, cache_path
+from zoo.data.images import first_few, read_images
+from zoo.data.mapping import MappedFile
+from zoo.data.names import CLASSES, NAMES, SUBSETS
+from zoo.data.official import DIFFERENT_TEST_IMAGES, OFFICIAL, is_remembered, remember
 from zoo.errors import ZooError, unknown
-from zoo.files import printable, require_utf8
+from zoo.files import excerpt, expanded, printable
+
+_PARTS = ("train_images", "train_labels", "test_images", "test_labels", "classes")
+_LARGEST = 2**63 - 1  # of the labels
+_SHORT = {"images": "train_images", "labels": "train_labels"}
 
 
 class Split(NamedTuple):
@@ -44,17 +52,56 @@ class Dataset(NamedTuple):
         train: the training images.
         test: the official test images, or None.
         classes: the class names, in label order; empty without labels.
+        file: the file that the images are a map of; None for images in memory.
     """
 
     name: str
     train: Split
     test: Split | None
     classes: tuple[str, ...]
+    file: MappedFile | None = None
 
     @property
     def digest(self) -> str:
         """SHA-256 of the content, independent of file format and array order. It reads every byte."""
-        return _digest({"train": self.train, **({} if self.test is None else {"test": self.test})})
+        sha = hashlib.sha256()
+        parts = {
+            f"{name}_{field}": tensor
+            for name, split in (("test", self.test), ("train", self.train))
+            if split is not None
+            for field, tensor in split._asdict().items()
+            if tensor is not None
+        }
+        for part, tensor in parts.items():
+            sha.update(f"{part} {tensor.dtype} {list(tensor.shape)}\n".encode())
+            for piece in self.pieces(tensor):
+                sha.update(piece.numpy().data)
+        return sha.hexdigest()
+
+    def rows(self, images: Tensor, index: Tensor) -> Tensor:
+        """`images[index]`; an error, where a map would end the process, if their file was shortened.
+
+        Raises:
+            ZooError: if the file is shorter than it was.
+        """
+        return images[index] if self.file is None else self.file.rows(images, index)
+
+    def pieces(self, images: Tensor) -> Iterator[Tensor]:
+        """All images in order, a few at a time, with the same care.
+
+        Raises:
+            ZooError: if the file is shorter than it was.
+        """
+        return iter((images,)) if self.file is None else self.file.pieces(images)
+
+    def require_unchanged(self) -> None:
+        """Stop if the file of the images was written to since it was opened.
+
+        Raises:
+            ZooError: if it was.
+        """
+        if self.file is not None:
+            self.file.require_unchanged()
 
 
 def load_dataset(name: str | Path, *, size: int | None = None, skip_bad: bool = False) -> Dataset:
@@ -74,7 +121,7 @@ def load_dataset(name: str | Path, *, size: int | None = None, skip_bad: bool = 
         >>> load_dataset("digits").train.images.shape
         torch.Size([1297, 1, 8, 8])
     """
-    path = Path(name).expanduser()
+    path = expanded(name)
     is_name = isinstance(name, str) and name in (*NAMES, *SUBSETS)
     if is_name and path.exists():
         raise ZooError(
@@ -82,10 +129,12 @@ def load_dataset(name: str | Path, *, size: int | None = None, skip_bad: bool = 
         )
     if not is_name and (path.is_dir() or path.suffix.lower() == ".csv"):
         return dataset_of_arrays(str(path), read_images(path, size=size, skip_bad=skip_bad))
-    arrays = _read_named(str(name)) if is_name else _read_file(path)
+    data = _read_named(str(name)) if is_name else _read_file(path)
     if size is not None:
-        raise ZooError(f"size: applies only to a folder or CSV of images; {name} holds arrays of a fixed size")
-    return dataset_of_arrays(str(name) if is_name else str(path), arrays)
+        raise ZooError(
+            f"size: applies only to a folder or CSV of images; {printable(name)} holds arrays of a fixed size"
+        )
+    return data
 
 
 def as_dataset(data: Any) -> Dataset:
@@ -140,17 +189,27 @@ def save_dataset(dataset: Dataset, path: str | Path, *, source: str) -> None:
     write_dataset(path, arrays, name=Path(path).stem, classes=dataset.classes, source=source)
 
 
-def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def channel_statistics(data: Tensor | Dataset) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation per channel of uint8 images `[N, C, H, W]` scaled to 0..1.
 
     They are computed from the counts of the 256 values, so they are exact and the same on every machine. A constant
     channel gets standard deviation 1, so that dividing by it is harmless.
+
+    Args:
+        data: the images, or a dataset, for its training images.
+
+    Raises:
+        ZooError: as in `Dataset.pieces`.
     """
+    pieces = data.pieces(data.train.images) if isinstance(data, Dataset) else (data,)
+    counts = sum(
+        torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in piece.unbind(1)])
+        for piece in pieces
+    )
     values = torch.arange(256, dtype=torch.float64) / 255
     means, stds = [], []
-    for channel in images.unbind(1):
-        counts = torch.bincount(channel.flatten(), minlength=256).double()
-        share = counts / counts.sum()
+    for count in torch.as_tensor(counts).double():
+        share = count / count.sum()
         mean = (share * values).sum()
         std = (share * (values - mean).square()).sum().sqrt()
         means.append(round(mean.item(), 6))
@@ -158,17 +217,51 @@ def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, 
     return tuple(means), tuple(stds)
 
 
-def _read_named(name: str) -> dict[str, np.ndarray]:
+def _read_named(name: str) -> Dataset:
     if name == "digits":
-        return _digits()
+        return dataset_of_arrays(name, _digits())
     whole, start, stop = SUBSETS.get(name, (name, 0, 0))
-    arrays = _read_safetensors(fetch(whole))
+    path = fetch(whole)
+    try:
+        data = _read_safetensors(path, whole)
+        _require_official(data)
+    except ZooError as error:
+        raise ZooError(f"{error}; delete {printable(path)} and run `zoo data fetch {whole}`") from error
     if name not in SUBSETS:
-        return arrays
-    images = len(arrays.get("train_images", ()))
-    if images < stop:
-        raise ZooError(f"{name}: expected {stop:,} training images or more, got {images:,} in {cache_path(whole)}")
-    return {part: array[start:stop] if part.startswith("train_") else array for part, array in arrays.items()}
+        return data
+    images, labels = data.train
+    assert labels is not None  # the official data have labels
+    return data._replace(name=name, train=Split(images[start:stop], labels[start:stop]))
+
+
+def _require_official(data: Dataset) -> None:
+    """Refuse a file of the cache that does not hold the dataset of its name. Its bytes are read once."""
+    file, digest = data.file, OFFICIAL[data.name]
+    assert file is not None  # the cache holds files
+    if file.metadata.get("name") != data.name:
+        held = excerpt(file.metadata.get("name", ""))
+        raise ZooError(f"{printable(file.path)}: expected the dataset {data.name!r}, got {held}")
+    if data.classes != CLASSES[data.name]:
+        raise ZooError(f"{printable(file.path)}: expected the classes of {data.name}, got others; the file was changed")
+    if is_remembered(file, digest):
+        return
+    if (found := data.digest) != digest and not _is_download(data, found):
+        raise ZooError(
+            f"{printable(file.path)}: expected {data.name} with the digest {digest[:12]}..., got {found[:12]}...; the "
+            "file was changed, or holds other data, which can be loaded by their path"
+        )
+    remember(file, digest)
+
+
+def _is_download(data: Dataset, digest: str) -> bool:
+    """Whether this is the dataset as it is downloaded, where `OFFICIAL` has the digest of another edition."""
+    positions, rest = DIFFERENT_TEST_IMAGES.get(data.name, ((), ""))
+    claimed = None if data.file is None else data.file.metadata.get("digest")
+    if not positions or data.test is None or data.test.labels is None or digest != claimed:
+        return False
+    kept = torch.ones(len(data.test.images), dtype=torch.bool)
+    kept[list(positions)] = False
+    return data._replace(test=Split(data.test.images[kept], data.test.labels[kept])).digest == rest
 
 
 def _digits() -> dict[str, np.ndarray]:
@@ -186,42 +279,30 @@ def _digits() -> dict[str, np.ndarray]:
     }
 
 
-def _read_file(path: Path) -> dict[str, np.ndarray]:
+def _read_file(path: Path) -> Dataset:
     if path.suffix not in (".npz", ".safetensors"):
         if path.exists():
-            raise ZooError(f"{path}: expected a folder, or a file ending in .csv, .npz or .safetensors")
+            raise ZooError(f"{printable(path)}: expected a folder, or a file ending in .csv, .npz or .safetensors")
         if len(path.parts) > 1:
-            raise ZooError(f"{path}: no such file or folder")
+            raise ZooError(f"{printable(path)}: no such file or folder")
         raise unknown("dataset", path, [*NAMES, *SUBSETS, "FOLDER", "FILE.csv", "FILE.npz", "FILE.safetensors"])
     if not path.is_file():
-        raise ZooError(f"{path}: no such file")
-    return _read_npz(path) if path.suffix == ".npz" else _read_safetensors(path)
+        raise ZooError(f"{printable(path)}: no such file")
+    return dataset_of_arrays(str(path), read_npz(path)) if path.suffix == ".npz" else _read_safetensors(path, str(path))
 
 
-def _read_npz(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except Exception as error:  # numpy raises zipfile, zlib, struct, value or OS errors, depending on the damage
-        raise ZooError(f"{path}: not a readable .npz archive ({error})") from error
-
-
-def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
-    require_utf8(path)
-    try:
-        with safe_open(path, framework="pt") as file:  # torch's tensors are views of the map, numpy's are copies
-            arrays = {name: file.get_tensor(name).numpy() for name in file.keys()}
-            classes = (file.metadata() or {}).get("classes")
-    except SafetensorError as error:
-        raise ZooError(f"{path}: a truncated or corrupt safetensors file ({error})") from error
-    except TypeError as error:  # numpy has no bfloat16
-        raise ZooError(f"{path}: expected arrays of uint8 and integers ({error})") from error
-    if classes is not None:
+def _read_safetensors(path: Path, name: str) -> Dataset:
+    file = MappedFile(path)
+    arrays = dict(file.arrays)
+    if (classes := file.metadata.get("classes")) is not None:
         try:
-            arrays["classes"] = np.array(json.loads(classes), dtype=str)
-        except ValueError as error:
-            raise ZooError(f"{path}: classes: expected a JSON list of names, got {classes!r}") from error
-    return arrays
+            names = json.loads(classes)
+        except (ValueError, RecursionError):
+            names = None
+        if not isinstance(names, list) or not all(isinstance(value, str) for value in names):
+            raise ZooError(f"{printable(path)}: classes: expected a JSON list of names, got {excerpt(classes)}")
+        arrays["classes"] = np.array(names, dtype=str)
+    return dataset_of_arrays(name, arrays)._replace(file=file)
 
 
 def dataset_of_arrays(name: str, arrays: Mapping[str, np.ndarray]) -> Dataset:
@@ -231,11 +312,7 @@ def dataset_of_arrays(name: str, arrays: Mapping[str, np.ndarray]) -> Dataset:
         ZooError: if the arrays do not have the form given there.
     """
     name = printable(name)
-    arrays = {
-        {"images": "train_images", "labels": "train_labels"}.get(key, key): value for key, value in arrays.items()
-    }
-    if "train_images" not in arrays:
-        raise ZooError(f"{name}: expected train_images (or images), got {', '.join(sorted(arrays)) or 'nothing'}")
+    arrays = _with_full_names(name, arrays)
     images = {split: _images(name, split, arrays) for split in ("train", "test") if f"{split}_images" in arrays}
     labels = {split: _labels(name, split, arrays, len(images[split])) for split in images}
     classes, numbers = _number_classes(name, labels, arrays.get("classes"))
@@ -248,6 +325,26 @@ def dataset_of_arrays(name: str, arrays: Mapping[str, np.ndarray]) -> Dataset:
     return Dataset(name, splits["train"], splits.get("test"), classes)
 
 
+def _with_full_names(name: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays of a dataset by their full names."""
+    if doubled := [f"{short} and {full}" for short, full in _SHORT.items() if short in arrays and full in arrays]:
+        raise ZooError(f"{name}: holds {' and '.join(doubled)}, which mean the same; expected only one of them")
+    arrays = {_SHORT.get(key, key): value for key, value in arrays.items()}
+    if "train_images" not in arrays:
+        found = ", ".join(sorted(map(printable, arrays)))
+        raise ZooError(f"{name}: expected train_images (or images), got {found or 'nothing'}")
+    if "test_labels" in arrays and "test_images" not in arrays:
+        raise ZooError(f"{name}: holds test_labels without test_images; expected both or neither")
+    if others := sorted(set(arrays) - set(_PARTS)):
+        known = f"{', '.join(_PARTS)} (images and labels for those of the training images)"
+        warnings.warn(
+            f"{name}: {first_few(map(printable, others))} {'is' if len(others) == 1 else 'are'} not used; "
+            f"known names of arrays: {known}",
+            stacklevel=4,
+        )
+    return arrays
+
+
 def _images(name: str, split: str, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
     images = arrays[f"{split}_images"]
     if images.dtype != np.uint8:
@@ -255,7 +352,8 @@ def _images(name: str, split: str, arrays: Mapping[str, np.ndarray]) -> np.ndarr
     if images.ndim == 3:
         images = images[:, None]
     if images.ndim != 4 or images.shape[1] not in (1, 3):
-        hint = "; move the channels to the front with .transpose(0, 3, 1, 2)" if images.shape[-1] in (1, 3) else ""
+        last = images.shape[-1] if images.ndim else 0
+        hint = "; move the channels to the front with .transpose(0, 3, 1, 2)" if last in (1, 3) else ""
         raise ZooError(
             f"{name}: {split}_images: expected [N, H, W] or [N, C, H, W] with 1 or 3 channels, "
             f"got {list(images.shape)}{hint}"
@@ -275,7 +373,10 @@ def _labels(name: str, split: str, arrays: Mapping[str, np.ndarray], n: int) -> 
         )
     if len(labels) != n:
         raise ZooError(f"{name}: {split}: {n} images but {len(labels)} labels; expected one label per image")
-    return labels
+    if labels.dtype.kind == "u" and labels.max() > _LARGEST:
+        raise ZooError(f"{name}: {split}_labels: expected integers up to {_LARGEST}, got {labels.max()}")
+    # Numpy joins uint64 and int64 to float64, in which 2**53 and 2**53 + 1 are one class.
+    return labels.astype(np.int64) if labels.dtype.kind in "iu" else labels
 
 
 def _as_array(values: Any) -> np.ndarray:
@@ -309,20 +410,16 @@ def _number_classes(
     present = {split: y for split, y in labels.items() if y is not None}
     if not present:
         return (), {}
+    if len(kinds := {"strings" if y.dtype.kind == "U" else "integers" for y in present.values()}) > 1:
+        raise ZooError(f"{name}: the labels are {' and '.join(sorted(kinds))}; expected the same in train and test")
     values = np.unique(np.concatenate(list(present.values())))
     if given is not None:
+        if given.ndim != 1 or given.dtype.kind != "U":
+            raise ZooError(f"{name}: classes: expected strings [classes], got {given.dtype} {list(given.shape)}")
         if values.dtype.kind == "U" or values[0] < 0 or values[-1] >= len(given):
             raise ZooError(f"{name}: {len(given)} classes are named, so labels must be 0..{len(given) - 1}")
-        return tuple(map(str, given)), {split: torch.from_numpy(y.astype(np.int64)) for split, y in present.items()}
+        return tuple(map(printable, given.tolist())), {
+            split: torch.from_numpy(y.astype(np.int64)) for split, y in present.items()
+        }
     numbers = {split: torch.from_numpy(np.searchsorted(values, y).astype(np.int64)) for split, y in present.items()}
-    return tuple(str(value) for value in values), numbers
-
-
-def _digest(splits: Mapping[str, Split]) -> str:
-    sha = hashlib.sha256()
-    for split in sorted(splits):
-        for part, tensor in zip(splits[split]._fields, splits[split], strict=True):
-            if tensor is not None:
-                sha.update(f"{split}_{part} {tensor.dtype} {list(tensor.shape)}\n".encode())
-                sha.update(tensor.numpy().data)
-    return sha.hexdigest()
+    return tuple(printable(str(value)) for value in values), numbers

@@ -1,7 +1,7 @@
 """Download named datasets into the dataset cache.
 
 `NAME.safetensors` in the cache holds `train_images` and `test_images`, uint8 `[N, C, H, W]`, `train_labels` and
-`test_labels`, int64 `[N]`, and the strings `name`, `classes` (a JSON list) and `source` as metadata.
+`test_labels`, int64 `[N]`, and the strings `name`, `classes` (a JSON list), `source` and `digest` as metadata.
 
 A missing dataset is downloaded from the mirrors that torchvision lists, checked against its SHA-256, converted, and
 written atomically. Nothing is unpickled: CIFAR-10 is read from its binary archive, not from the one for Python.
@@ -9,10 +9,12 @@ written atomically. Nothing is unpickled: CIFAR-10 is read from its binary archi
 
 import gzip
 import json
+import math
 import shutil
 import tarfile
 import tempfile
 import time
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +24,8 @@ import numpy as np
 from zoo.data.names import CLASSES, cache_path
 from zoo.data.transfer import LARGEST, TransferError, stream
 from zoo.errors import ZooError
+
+_LARGEST_IDX = 100_000_000  # bytes of an array; MNIST has 47 million
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -94,13 +98,15 @@ def write_dataset(path: str | Path, arrays: Arrays, *, name: str, classes: Seque
         OSError: if the file cannot be written.
     """
     from safetensors.numpy import save
+    from torch import from_numpy
 
-    from zoo.files import require_utf8, write_atomically
+    from zoo.files import content_digest, require_utf8, write_atomically
 
     require_utf8(path)
-    metadata = {"name": name, "classes": json.dumps(list(classes)), "source": source}
     # Make views contiguous first: safetensors silently writes the memory that they point to.
-    contiguous = {part: np.ascontiguousarray(array) for part, array in arrays.items()}
+    contiguous = {part: np.require(array, requirements=("C", "W")) for part, array in arrays.items()}
+    digest = content_digest({part: from_numpy(array) for part, array in contiguous.items()})
+    metadata = {"name": name, "classes": json.dumps(list(classes)), "source": source, "digest": digest}
     write_atomically(path, save(contiguous, metadata))
 
 
@@ -149,14 +155,29 @@ def _remove_abandoned(cache: Path, name: str) -> None:
 
 
 def _read_idx(path: Path) -> np.ndarray:
-    data = gzip.decompress(path.read_bytes())
-    start = 4 + 4 * data[3]  # the fourth byte is the number of dimensions
-    shape = np.frombuffer(data[4:start], ">u4")
-    return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
+    try:
+        with gzip.open(path) as file:
+            head = file.read(4)
+            if head[:3] != bytes((0, 0, 8)) or head[3] not in (1, 3):
+                raise ValueError(f"it begins with {head.hex()}; expected 000008 and 1 or 3 dimensions")
+            shape = [int.from_bytes(file.read(4), "big") for _ in range(head[3])]
+            claimed = math.prod(shape)
+            if claimed > _LARGEST_IDX:
+                raise ValueError(f"its header says {claimed:,} bytes; expected at most {_LARGEST_IDX:,}")
+            data = file.read(claimed + 1)
+    except (OSError, EOFError, zlib.error, ValueError) as error:
+        raise ZooError(f"{path.name}: not a readable gzipped IDX file ({error})") from error
+    if len(data) != claimed:
+        held = "more" if len(data) > claimed else f"{len(data):,}"
+        raise ZooError(f"{path.name}: its header says {claimed:,} bytes, and it holds {held}")
+    return np.frombuffer(data, np.uint8).reshape(shape)
 
 
 def _read_records(data: bytes) -> tuple[np.ndarray, np.ndarray]:
-    records = np.frombuffer(data, np.uint8).reshape(-1, 1 + 3 * 32 * 32)
+    size = 1 + 3 * 32 * 32
+    if len(data) % size:
+        raise ZooError(f"expected records of {size:,} bytes, got {len(data):,} bytes in all")
+    records = np.frombuffer(data, np.uint8).reshape(-1, size)
     return records[:, 1:].reshape(-1, 3, 32, 32), records[:, 0].astype(np.int64)
 
 

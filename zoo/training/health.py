@@ -22,7 +22,7 @@ def watch(plan: Plan, state: TrainState, key_epoch: Key) -> dict[str, float]:
     """Feature statistics of a few training images: alignment of two views, uniformity, spread and rank."""
     index = torch.arange(min(_WATCHED, len(plan.data.train.images)), device=key_epoch.device)
     view = plan.views[0] if isinstance(plan.views, Sequence) else plan.views
-    views = augmentations.draw_views(view, key_epoch, Batch(plan.data.train.images[index], None, index))
+    views = augmentations.draw_views(view, key_epoch, Batch(plan.data.rows(plan.data.train.images, index), None, index))
     with torch.no_grad():
         a, b = (plan.encoder.apply(*plan.method.encoder(state.params, state.state), x)[0] for x in views)
     return {

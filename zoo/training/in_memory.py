@@ -61,6 +61,7 @@ def train_in_memory(recipe: Recipe, data: Dataset, *, code: Code = NO_CODE) -> P
     for state, info in made:
         if not math.isfinite(info["loss"]):
             raise ZooError(f"step {int(state.step)} of {steps}: loss {info['loss']:g}; lower the learning rate")
+    plan.data.require_unchanged()
     params, batch_stats = tree.detach(plan.method.encoder(state.params, state.state))
     config = {
         "name": recipe.name,

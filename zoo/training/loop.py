@@ -7,7 +7,7 @@ machine with the same versions and number of threads. `zoo.training.run_director
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -34,19 +34,22 @@ from zoo.training.plan import Plan, decide_precision, make_plan, updates
 from zoo.training.progress import Progress
 from zoo.training.recipe import Recipe, read_recipe, recipe_of
 from zoo.training.run_directory import (
+    CHECKPOINT,
     START_AGAIN,
+    environments_of,
     epoch_name,
     kept_lines,
     kept_reconstructions,
     kept_start,
     load_checkpoint,
-    locked,
+    metrics_digest,
     or_else,
     own_recipe,
-    read_metrics,
+    require_same_run,
     save_checkpoint,
     save_reconstructions,
-    warn_of_changes,
+    training_alone,
+    warn_of_other_code,
     writing,
 )
 
@@ -103,18 +106,23 @@ def pretrain(
     keep_freed_memory()
     record = kept_start(recipe, out)
     plan = make_plan(recipe, data=given, code=functions, device=device, start_record=record, skip_bad=skip_bad)
-    if (out / "encoder" / "config.json").is_file():
-        _last_state(plan, out)  # a run on other data is refused
+    if not (encoder := out / "encoder" / "config.json").is_file():
+        with training_alone(out):
+            own_recipe(out, recipe)  # again: another process may have started its run here since
+            if not encoder.is_file():  # or finished it
+                # Written at every start, so that a read-only directory is found before the first epoch.
+                with writing(out):
+                    write_atomically(out / "recipe.json", recipe.to_json().encode())
+                trained = _train(plan, out, progress, on_epoch)
+                with writing(out):
+                    save(trained, out / "encoder", code=functions, overwrite=True)
     else:
-        with locked(out):
-            # Written at every start, so that a read-only directory is found before the first epoch.
-            with writing(out):
-                write_atomically(out / "recipe.json", recipe.to_json().encode())
-            state = _train(plan, _last_state(plan, out), out, progress, on_epoch)
-            with writing(out):
-                save(_encoder(plan, state, out), out / "encoder", code=functions)
+        _last_state(plan, out)  # a run on other data is refused
     with or_else(f"delete {out / 'encoder'} and run `zoo resume {out}` to write it again from the checkpoint"):
-        return load(out / "encoder", code=functions)
+        model = load(out / "encoder", code=functions)
+        described = {"recipe": model.config["recipe"], "dataset_digest": model.config["dataset"]["digest"]}
+        require_same_run(described, recipe, plan.digest, encoder)
+    return model
 
 
 def resume(
@@ -166,30 +174,35 @@ def resolve_recipe(recipe: Recipe | str | Path) -> tuple[Recipe, Code]:
     return Recipe.from_record(load(recipe).config["recipe"]), NO_CODE
 
 
-def _last_state(plan: Plan, out: Path) -> TrainState:
-    """The state in the checkpoint, or the initial one."""
-    checkpoint = out / "checkpoint.safetensors"
+def _last_state(plan: Plan, out: Path) -> tuple[TrainState, dict[str, Any]]:
+    """The state in the checkpoint and its metadata, or the initial state and none."""
+    checkpoint = out / CHECKPOINT
     if not checkpoint.is_file():
-        return plan.init()
+        return plan.init(), {}
     with or_else(START_AGAIN):
         state, metadata = load_checkpoint(checkpoint, plan.init())
-    if metadata.get("dataset_digest") != plan.digest:
-        raise ZooError(f"{out}: this run was on other data than {plan.data.name} holds now; choose another directory")
-    warn_of_changes(metadata, device=plan.key_order.device.type, code=plan.code.sha256)
-    return tree.map(lambda x: x.to(plan.key_order.device), state)
+        require_same_run(metadata, plan.recipe, plan.digest, checkpoint)
+        epochs, left = divmod(int(state.step), plan.clock.steps_per_epoch)
+        if left or not 0 < epochs <= plan.recipe.epochs:
+            raise ZooError(f"{checkpoint}: expected the end of an epoch of the recipe, got step {int(state.step)}")
+    return tree.map(lambda x: x.to(plan.key_order.device), state), metadata
 
 
 def _train(
-    plan: Plan,
-    state: TrainState,
-    out: Path,
-    progress: bool,
-    on_epoch: Callable[[int, PretrainedEncoder], None] | None,
-) -> TrainState:
-    recipe, steps = plan.recipe, plan.clock.steps_per_epoch
+    plan: Plan, out: Path, progress: bool, on_epoch: Callable[[int, PretrainedEncoder], None] | None
+) -> PretrainedEncoder:
+    """Train from the last checkpoint to the end of the recipe."""
+    recipe, steps, device = plan.recipe, plan.clock.steps_per_epoch, plan.key_order.device.type
+    state, kept = _last_state(plan, out)
     first_epoch = int(state.step) // steps
-    log = kept_lines(out, first_epoch)
-    reconstructions = {} if plan.decoder is None else kept_reconstructions(out, first_epoch)
+    log = kept_lines(out, first_epoch, of=recipe.epochs, steps_per_epoch=steps, digest=kept.get("metrics"))
+    reconstructions = (
+        {} if plan.decoder is None else kept_reconstructions(out, first_epoch, kept.get("reconstructions"))
+    )
+    environments = kept.get("environments", [])
+    if first_epoch < recipe.epochs:
+        warn_of_other_code(kept, plan.code.sha256)
+        environments = environments_of(kept, epoch=first_epoch + 1, device=device)
     remaining, collapsed = updates(plan, state), False
     with Progress(recipe, steps, len(plan.data.train.images), first_epoch=first_epoch, shown=progress) as shown:
         for epoch in range(first_epoch, recipe.epochs):
@@ -211,6 +224,7 @@ def _train(
                 "seconds": round(seconds, 3),
                 "peak_memory_bytes": peak_memory_bytes(),
             }
+            plan.data.require_unchanged()
             shown.epoch(line)
             collapsed = collapsed or warn_of_collapse(line, plan.encoder.feature_dim, plan.method.advice)
             # The checkpoint is written last: on resuming, metrics and reconstructions without one are dropped.
@@ -218,23 +232,30 @@ def _train(
             with writing(out):
                 write_atomically(out / "metrics.jsonl", ("\n".join(log) + "\n").encode())
                 if plan.decoder is not None:
-                    model, originals = _encoder(plan, state, out), plan.decoder.originals
+                    model, originals = _encoder(plan, state, log, environments), plan.decoder.originals
                     reconstructions[epoch_name(epoch + 1)] = model.decode(model.features(originals))
                     save_reconstructions(out, to_float(originals), reconstructions)
                 metadata = {
+                    "recipe": recipe.to_dict(),
                     "dataset_digest": plan.digest,
                     "start": plan.start,
-                    "device": plan.key_order.device.type,
                     "code": plan.code.sha256,
+                    "environments": environments,
+                    "metrics": metrics_digest(log),
+                    "reconstructions": content_digest(reconstructions),
                 }
-                save_checkpoint(out / "checkpoint.safetensors", state, metadata)
+                save_checkpoint(out / CHECKPOINT, state, metadata)
             if on_epoch is not None:
-                on_epoch(epoch + 1, _encoder(plan, state, out))
-    return state
+                on_epoch(epoch + 1, _encoder(plan, state, log, environments))
+    return _encoder(plan, state, log, environments)
 
 
-def _encoder(plan: Plan, state: TrainState, out: Path) -> PretrainedEncoder:
-    recipe, images, lines = plan.recipe, plan.data.train.images, read_metrics(out)
+def _encoder(
+    plan: Plan, state: TrainState, log: Sequence[str], environments: Sequence[Mapping[str, Any]]
+) -> PretrainedEncoder:
+    """The encoder of a state, with the configuration that the lines of metrics and the environments make."""
+    recipe, images, lines = plan.recipe, plan.data.train.images, [json.loads(line) for line in log]
+    last = {k: v for k, v in environments[-1].items() if k not in ("first_epoch", "device")} if environments else None
     config = {
         "name": recipe.name,
         "architecture": {
@@ -256,7 +277,8 @@ def _encoder(plan: Plan, state: TrainState, out: Path) -> PretrainedEncoder:
             "loss": lines[-1]["loss"],
             "labels": plan.method.labelled,
         },
-        "environment": environment(),
+        "environment": last or environment(),  # a run that an earlier version finished has no record of its own
+        "environments": list(environments),
     }
     published = _on_cpu(plan.method.encoder(state.params, state.state))
     if plan.decoder is None or plan.method.decoder is None:

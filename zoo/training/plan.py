@@ -141,7 +141,7 @@ def make_plan(
     if start is not None:
         _warn_of_another_size(start.source, start.input_shape, images)
         encoder, start_record = start_from(start, encoder, images.shape[1])
-    measured, started = channel_statistics(images), start_record or {}
+    measured, started = channel_statistics(data), start_record or {}
     mean = recipe.mean or tuple(started.get("mean") or measured[0])
     std = recipe.std or tuple(started.get("std") or measured[1])
     if not len(mean) == len(std) == images.shape[1]:
@@ -164,7 +164,7 @@ def make_plan(
         return training.init(method, optimizer, key_init)
 
     step = training.make_train_step(method.loss, optimizer)
-    _try_a_step(recipe, data.train, init, step, key_views, own_code=code != NO_CODE)
+    _try_a_step(recipe, data, init, step, key_views, own_code=code != NO_CODE)
     return Plan(
         recipe=recipe,
         data=data,
@@ -203,7 +203,7 @@ def updates(plan: Plan, state: TrainState) -> Iterator[tuple[TrainState, dict[st
     for epoch in range(int(state.step) // plan.clock.steps_per_epoch, plan.recipe.epochs):
         key_epoch = random.fold_in(plan.key_views, epoch)
         for index in batches(plan.key_order, epoch, len(images), plan.recipe.batch_size):
-            batch = Batch(images[index], None if labels is None else labels[index], index)
+            batch = Batch(plan.data.rows(images, index), None if labels is None else labels[index], index)
             state, info = plan.step(state, key_epoch, batch)
             yield state, info
 
@@ -268,9 +268,9 @@ def choose_examples(data: Dataset) -> Tensor:
     """
     images, labels = data.train if data.test is None else data.test
     if labels is None:
-        return images[:_EXAMPLES]
+        return data.rows(images, torch.arange(min(_EXAMPLES, len(images))))
     first = [torch.nonzero(labels == i).flatten()[0] for i in labels.unique()[:_EXAMPLES]]
-    return images[torch.stack(first)]
+    return data.rows(images, torch.stack(first))
 
 
 def build_schedule(recipe: Recipe, clock: Clock, group: Options) -> Schedule:
@@ -409,7 +409,7 @@ def _warn_of_another_size(source: str, shape: tuple[int, int, int] | None, image
 
 def _try_a_step(
     recipe: Recipe,
-    train: Split,
+    data: Dataset,
     init: Callable[[], TrainState],
     step: Callable[[TrainState, Key, Batch], tuple[TrainState, dict[str, Tensor]]],
     key: Key,
@@ -419,15 +419,15 @@ def _try_a_step(
 
     An error in the user's own code keeps its traceback: it is a bug, not bad input.
     """
-    first = slice(recipe.batch_size)
+    images, labels = data.train
     index = torch.arange(recipe.batch_size, device=key.device)
-    batch = Batch(train.images[first], None if train.labels is None else train.labels[first], index)
+    batch = Batch(data.rows(images, index), None if labels is None else labels[index], index)
     try:
         with within_memory():
             _, info = step(init(), key, batch)
     except (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError, MemoryError) as error:
         if own_code:
             raise
-        raise ZooError(f"recipe: cannot be trained on images {list(train.images.shape[1:])}: {error}") from error
+        raise ZooError(f"recipe: cannot be trained on images {list(images.shape[1:])}: {error}") from error
     if taken := sorted(LINE_FIELDS & info.keys()):
         raise ZooError(f"method {recipe.method!r}: info: {', '.join(taken)} is reserved for metrics.jsonl; rename it")

@@ -109,7 +109,7 @@ def tiny_mnist(server, *how_the_last_file_comes):
 def test_mnists_format_is_fetched_once_and_loads_as_it_was(server, cache):
     path = fetch("mnist", source=tiny_mnist(server, "whole"))
     assert path == cache / "mnist.safetensors" and list(cache.iterdir()) == [path]
-    data = zoo.load_dataset("mnist")
+    data = zoo.load_dataset(path)
     assert torch.equal(data.train.images, torch.from_numpy(GREY[:5, None]))
     assert data.train.labels.tolist() == [3, 0, 9, 1, 5] and data.test.labels.tolist() == [2, 2]
     assert data.classes == tuple("0123456789") and data.train.labels.dtype == torch.int64
@@ -117,8 +117,8 @@ def test_mnists_format_is_fetched_once_and_loads_as_it_was(server, cache):
 
 
 def test_cifars_binary_archive_is_read_without_unpickling(server, cache):
-    fetch("cifar10", source=Source((remote(server, "cifar.tar.gz", "whole"),), read_cifar, tuple("abcdefghij")))
-    data = zoo.load_dataset("cifar10")
+    source = Source((remote(server, "cifar.tar.gz", "whole"),), read_cifar, tuple("abcdefghij"))
+    data = zoo.load_dataset(fetch("cifar10", source=source))
     assert torch.equal(data.train.images, torch.from_numpy(COLOUR[:5]))
     assert torch.equal(data.test.images, torch.from_numpy(COLOUR[5:]))
     assert data.train.labels.tolist() == [0, 1, 2, 3, 4] and data.test.labels.tolist() == [5]
