@@ -146,6 +146,14 @@ def test_without_a_network_a_tag_is_what_it_was(hub, address, original, monkeypa
     assert time.monotonic() - start < 3
 
 
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_what_the_hub_refuses_is_not_taken_from_the_cache(hub, address, status):
+    zoo.load(f"hf://{REPOSITORY}@v1")
+    hub.faults["/revision/v1"] = lambda handler: handler.fail(status)
+    assert f"HTTP {status}" in refused(f"hf://{REPOSITORY}@v1")
+    assert zoo.load(address).name == NAME  # the commit is what it was
+
+
 @pytest.mark.parametrize("what", ["@v1", "@main", "@" + "0" * 40])
 def test_what_is_not_in_the_cache_fails_at_once_without_a_network(hub, monkeypatch, what):
     start = time.monotonic()
