@@ -16,7 +16,7 @@ long as the code that measures them stays the same.
 
 The weights ship in bfloat16, half the size, where this moves the accuracy with the most labels by .1 percentage points
 at most. Everything is measured on the encoders as they ship. The ledger also has the losses of the first steps of the
-first seed, which `scripts/reproduce.py` repeats.
+first seed, which `zoo reproduce NAME --steps N` repeats.
 """
 
 import argparse

@@ -26,11 +26,16 @@ def list_command(as_json: bool) -> None:
 @code_option
 @as_json
 def show(model: str, code: str | None, as_json: bool) -> None:
-    """Show the configuration of MODEL.
+    """Show the configuration of MODEL and its results.
 
-    MODEL is a name or a directory. The configuration has the architecture, recipe and digests.
+    MODEL is a name or a directory. The configuration has the architecture, recipe and digests, and what the bits of the
+    weights need: the processor and its instructions, threads, and torch.
     """
-    from zoo.models.loading import load
+    from zoo.evaluation.verifying import read_results
+    from zoo.models.loading import load, located
+    from zoo.reports.cards import bits_need
+    from zoo.reports.shipped import with_shipped
+    from zoo.reports.tables import results_table
 
     loaded = load(model_argument(model), code=code)
     if as_json:
@@ -40,12 +45,15 @@ def show(model: str, code: str | None, as_json: bool) -> None:
     click.echo(repr(loaded))
     click.echo(f"data      {config['dataset']['name']}, {config['dataset']['images']:,} images")
     click.echo(f"training  {config['training']['steps']:,} steps, {config['training']['seconds']:,.0f} s")
+    click.echo(f"machine   {bits_need(config['environment'])}")
     click.echo(f"sha256    {config['sha256']}")
     if "source" in config:
         click.echo(f"source    {config['source']}")
     click.echo("recipe")
     for name, value in config["recipe"].items():
         click.echo(f"  {name:18}{json.dumps(value)}")
+    if ledger := read_results(located(model_argument(model))[0]):
+        click.echo(f"\nlinear probes, accuracy in %\n\n{results_table(with_shipped(ledger))}")
 
 
 @click.command()

@@ -128,6 +128,14 @@ def metadata(
     }
 
 
+def bits_need(environment: Mapping[str, Any]) -> str:
+    """What decides the bits of a training, in words."""
+    return (
+        f"{environment['processor']}, instructions {environment['cpu_capability']}, threads: {environment['threads']}, "
+        f"torch {environment['torch']}"
+    )
+
+
 def results_section(ledger: Mapping[str, Any]) -> str:
     """The results table of a ledger, introduced by how it was measured.
 
@@ -201,7 +209,6 @@ def _measured_sections(ledger: Mapping[str, Any] | None) -> list[str]:
 
 def _training_section(config: Mapping[str, Any], ledger: Mapping[str, Any] | None, source: str) -> list[str]:
     here, training = config["environment"], config["training"]
-    machine = f"torch {here['torch']}, instructions {here['cpu_capability']}, threads: {here['threads']}"
     again = f"`zoo reproduce {source}` trains it again from its configuration and compares the bits"
     if ledger is not None:
         again += f"; `{ledger['command']}` makes the whole release, all training seeds and their figures"
@@ -209,8 +216,8 @@ def _training_section(config: Mapping[str, Any], ledger: Mapping[str, Any] | Non
         f"{training['steps']:,} steps in {_cost(training)} on {here['processor']}, threads: {here['threads']}, final "
         f"loss {training['loss']:.3f}. {again}. The recipe:",
         f"```json\n{json.dumps(config['recipe'], indent=2)}\n```",
-        f"The same bits need the same type of processor and {machine} (Python {here['python']}). Elsewhere the first "
-        "losses agree to about three digits, and the results within the spread over training seeds.",
+        f"The same bits need {bits_need(here)}. Elsewhere the first losses agree to about three digits, and the "
+        "results within the spread over training seeds.",
     ]
 
 

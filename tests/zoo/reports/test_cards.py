@@ -115,7 +115,7 @@ def test_the_weights_that_ship_have_a_row_beside_the_mean_and_hubs_get_their_fig
 def test_the_card_says_what_the_bits_need_where_the_data_come_from_and_how_to_do_it_again(config):
     config["environment"] |= {"torch": "2.99.0", "cpu_capability": "AVX9", "threads": 7}
     card = render_card(config, of_method("simclr", 0.9), licence="mit", source=config["name"])
-    assert "torch 2.99.0, instructions AVX9, threads: 7" in card
+    assert ", instructions AVX9, threads: 7, torch 2.99.0. Elsewhere" in card
     assert "Licence of the data: CC BY 4.0." in card and "UCI Machine Learning Repository" in card
     assert f"`zoo reproduce {config['name']}`" in card and "`python scripts/release.py " in card
     assert stated(card, "README.md") == ("mit", config["name"])
