@@ -26,6 +26,7 @@ from zoo.data.transfer import LARGEST, TransferError, stream
 from zoo.errors import ZooError
 
 _LARGEST_IDX = 100_000_000  # bytes of an array; MNIST has 47 million
+_LARGEST_BATCH = 10_000 * (1 + 3 * 32 * 32)  # bytes of a file in CIFAR-10's archive
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -138,13 +139,37 @@ def read_idx_files(paths: Sequence[Path]) -> Arrays:
 
 
 def read_cifar(paths: Sequence[Path]) -> Arrays:
-    """Read CIFAR-10's binary archive: records of a label byte and the 3 x 32 x 32 bytes of an image."""
+    """Read CIFAR-10's binary archive: records of a label byte and the 3 x 32 x 32 bytes of an image.
+
+    Raises:
+        ZooError: if the archive is damaged, or lacks a file.
+    """
     (path,) = paths
-    with tarfile.open(path, "r:gz") as archive:
-        batches = {Path(m.name).name: file.read() for m in archive if (file := archive.extractfile(m)) is not None}
-    train = _read_records(b"".join(batches[f"data_batch_{i}.bin"] for i in range(1, 6)))
-    test = _read_records(batches["test_batch.bin"])
-    return {"train_images": train[0], "train_labels": train[1], "test_images": test[0], "test_labels": test[1]}
+    try:
+        with tarfile.open(path, "r:gz") as archive:
+            batches = {Path(member.name).name: _content(archive, member) for member in archive if not member.isdir()}
+    except (tarfile.TarError, OSError, EOFError, zlib.error, ValueError, KeyError) as error:
+        raise ZooError(f"{path.name}: not a readable archive of CIFAR-10 ({error})") from error
+    train, test = [f"data_batch_{i}.bin" for i in range(1, 6)], "test_batch.bin"
+    if missing := [name for name in (*train, test) if name not in batches]:
+        raise ZooError(f"{path.name}: lacks {', '.join(missing)}")
+    train_images, train_labels = _read_records(b"".join(batches[name] for name in train))
+    test_images, test_labels = _read_records(batches[test])
+    return {
+        "train_images": train_images,
+        "train_labels": train_labels,
+        "test_images": test_images,
+        "test_labels": test_labels,
+    }
+
+
+def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    """The bytes of a file in an archive, after a check of their number."""
+    if not member.isreg() or member.size > _LARGEST_BATCH:
+        raise ValueError(f"{member.name!r}: expected a file of at most {_LARGEST_BATCH:,} bytes, got {member.size:,}")
+    file = archive.extractfile(member)
+    assert file is not None  # it is regular
+    return file.read()
 
 
 def _remove_abandoned(cache: Path, name: str) -> None:
