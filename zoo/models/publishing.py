@@ -36,6 +36,7 @@ _KINDS = re.compile(
     r"(config\.json|model\.safetensors|decoder\.safetensors|README\.md|results\.json"
     r"|pictures/[^/]+\.png|\.eval_results/[^/]+\.yaml)"
 )
+_PART = re.compile(r"\.[0-9a-f]{8}\.part$")  # of a process that was killed while it wrote here
 _OF_THE_HUB = ".gitattributes"  # which a hub puts into every repository
 _CLOSE = 1e-3  # machines agree on a fingerprint to about 1e-4
 _TAG = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
@@ -172,7 +173,7 @@ def _require_own(target: Path, config_sha256: str) -> None:
         return
     if not target.is_dir():
         raise ZooError(f"{target}: exists and is not a directory; choose another")
-    contents = _contents(target)
+    contents = {path for path in _contents(target) if not _PART.search(path)}
     _require_known_files(contents, str(target))
     if contents:
         there = (target / CONFIG).read_bytes() if CONFIG in contents else b""

@@ -55,15 +55,20 @@ def run(moment):
         os.kill(child, signal.SIGKILL)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
-start = time.monotonic()
 assert run(None) == 0
+shutil.rmtree(folder)
+os.mkdir(folder)
+start = time.monotonic()
+assert run(None) == 0  # warm, as the others will be
 duration = time.monotonic() - start
 for _ in range(int(kills)):
-    shutil.rmtree(folder)
-    os.mkdir(folder)
+    if draw.random() < 0.5:  # else the next one goes over what is there
+        shutil.rmtree(folder)
+        os.mkdir(folder)
     status = run(draw.uniform(0, duration))
     assert status in (0, -9), status
     found["killed" if status else "finished"] += 1
+    duration *= 1.2 if status else 0.8  # so that about half of the kills hit the work
     if os.path.lexists(target):
         whole(target)  # it appears at once, or not at all
     assert run(None) == 0  # the next try ends well, whatever was left behind

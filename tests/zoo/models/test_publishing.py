@@ -87,6 +87,7 @@ def test_the_same_encoder_again_changes_only_what_differs(directory, tmp_path):
     weights = (to / "model.safetensors").read_bytes()
     (directory / "pictures" / "tsne.png").unlink()
     (to / "model.safetensors").write_bytes(b"damaged")
+    (to / "pictures" / "tsne.png.0123abcd.part").write_bytes(b"of a process that was killed")
     zoo.publish(directory, to)
     assert contents(to) == contents(directory) and (to / "model.safetensors").read_bytes() == weights
 
