@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from zoo.evaluation.verifying import verify as verify
     from zoo.models.entries import entry as entry
     from zoo.models.entries import list_models as list_models
+    from zoo.models.exporting import export as export
     from zoo.models.loading import load as load
     from zoo.models.loading import pull as pull
     from zoo.models.pretrained import PretrainedEncoder as PretrainedEncoder
@@ -37,6 +38,7 @@ _HOMES = {
     "verify": "evaluation.verifying",
     "entry": "models.entries",
     "list_models": "models.entries",
+    "export": "models.exporting",
     "PretrainedEncoder": "models.pretrained",
     "load": "models.loading",
     "publish": "models.publishing",

@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import importlib
 import json
 import os
 import sys
@@ -67,6 +68,24 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> ZooError:
     near = difflib.get_close_matches(str(name)[:_SHOWN], known, n=3, cutoff=0.5)
     hint = f"did you mean {_or(near)}?" if near else f"known: {', '.join(known)}"
     return ZooError(f"unknown {kind} {shortened(str(name))}; {hint}")
+
+
+def require_packages(purpose: str, extra: str, *names: str) -> None:
+    """Check that optional packages can be imported.
+
+    Args:
+        purpose: what they are needed for.
+        extra: the extra of this package that installs them.
+        names: the names of their modules.
+
+    Raises:
+        ZooError: if one of them cannot.
+    """
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise ZooError(f"{purpose}: {name} is missing ({error}); run `pip install 'funczoo[{extra}]'`") from error
 
 
 def shortened(value: object) -> str:

@@ -8,9 +8,10 @@
   the convolution.
 """
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from functional.kernels.tracing import compiled
 
 
 def conv2d(inputs: Tensor, weight: Tensor, bias: Tensor | None = None, *, stride: int = 1, padding: int = 0) -> Tensor:
@@ -30,13 +31,14 @@ def conv2d(inputs: Tensor, weight: Tensor, bias: Tensor | None = None, *, stride
         RuntimeError: if the shapes or dtypes do not match, as in torch.
 
     Example:
+        >>> import torch
         >>> conv2d(torch.ones(1, 1, 2, 2), torch.ones(1, 1, 2, 2), torch.ones(1))
         tensor([[[[5.]]]])
     """
     in_channels, kernel = weight.shape[1], weight.shape[-1]
     if kernel == 1 < stride and padding == 0 and in_channels < 16:
         return F.conv2d(inputs[..., ::stride, ::stride], weight, bias)
-    if not torch.compiler.is_compiling():
+    if not compiled():
         return F.conv2d(inputs, weight, bias, stride, padding)
     if in_channels == 1:
         inputs, weight = (F.pad(x, (0, 0, 0, 0, 0, 1)) for x in (inputs, weight))

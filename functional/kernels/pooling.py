@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from functional.kernels.tracing import compiled
+
 
 def max_pool2d(x: Tensor, kernel: int, stride: int | None = None, padding: int = 0) -> Tensor:
     """The maximum over squares of `kernel` x `kernel` pixels: `[B, C, H, W] -> [B, C, H', W']`.
@@ -28,7 +30,7 @@ def max_pool2d(x: Tensor, kernel: int, stride: int | None = None, padding: int =
         tensor([[[[4.]]]])
     """
     tiled = stride in (None, kernel) and padding == 0
-    if tiled and torch.compiler.is_compiling() and x.device.type == "cpu":
+    if tiled and compiled() and x.device.type == "cpu":
         height, width = (size // kernel * kernel for size in x.shape[-2:])
         return _node(x[..., :height, :width], kernel)
     return F.max_pool2d(x, kernel, stride, padding)

@@ -25,6 +25,7 @@ _HOMES = {
     "embed": "zoo.commands.evaluation:embed",
     "plot": "zoo.commands.plot:plot",
     "compare": "zoo.commands.evaluation:compare",
+    "export": "zoo.commands.exporting:export",
     "publish": "zoo.commands.publishing:publish",
     "pull": "zoo.commands.publishing:pull",
     "verify": "zoo.commands.verifying:verify",

@@ -131,11 +131,30 @@ class PretrainedEncoder:
     def to_module(self) -> EncoderModule:
         """The same encoder as a `torch.nn.Module`: a copy, in evaluation mode, with its preprocessing.
 
+        The state dict of a ResNet-18, 34 or 50 loads into torchvision's network, which then gives the same features of
+        the same images, divided by 255 and normalised by `config["mean"]` and `config["std"]`. torchvision's stem is
+        ours called "imagenet"; for the others, replace `conv1` and `maxpool` there.
+
         Example:
             >>> import zoo
             >>> module = zoo.load("simclr-resnet8-digits").to_module()
             >>> module(torch.zeros(2, 1, 8, 8, dtype=torch.uint8)).shape
             torch.Size([2, 64])
+
+            Into torchvision, here with random weights:
+
+            >>> from torchvision.models import resnet18
+            >>> from functional import encoders, random
+            >>> encoder = encoders.resnet18()
+            >>> config = {"name": "mine", "input_shape": [3, 64, 64], "mean": [0.0] * 3, "std": [1.0] * 3}
+            >>> model = PretrainedEncoder(encoder, *encoder.init(random.key(0)), config)
+            >>> theirs = resnet18().eval()
+            >>> theirs.fc = torch.nn.Identity()
+            >>> theirs.load_state_dict(model.to_module().state_dict())
+            <All keys matched successfully>
+            >>> images = torch.zeros(2, 3, 64, 64, dtype=torch.uint8)
+            >>> torch.allclose(theirs(images / 255), model.features(images), atol=1e-5)
+            True
         """
         mean, std = self.config["mean"], self.config["std"]
         return EncoderModule(self.encoder, self.params, self.batch_stats, mean=mean, std=std)
