@@ -7,8 +7,8 @@ from typing import IO
 
 import numpy as np
 
-from zoo.errors import ZooError
-from zoo.files import excerpt, printable
+from zoo.errors import ZooError, shortened
+from zoo.files import printable
 
 # Images are compressed to a half or a tenth; archives that grow a thousandfold hold zeros, or an attack.
 LARGEST_RATIO = 100  # bytes of arrays per byte of the archive
@@ -43,12 +43,12 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
 def _name(member: zipfile.ZipInfo) -> str:
     name = member.filename.removesuffix(".npy")
     if name == member.filename:
-        raise ValueError(f"{excerpt(name)} is no array: its name does not end in .npy")
+        raise ValueError(f"{shortened(name)} is no array: its name does not end in .npy")
     return name
 
 
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
-    name = excerpt(member.filename)
+    name = shortened(member.filename)
     with archive.open(member) as file:
         shape, fortran, dtype, header = _header(file, name)
         if dtype.hasobject:

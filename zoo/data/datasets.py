@@ -29,8 +29,8 @@ from zoo.data.images import first_few, read_images
 from zoo.data.mapping import MappedFile
 from zoo.data.names import CLASSES, NAMES, SUBSETS
 from zoo.data.official import DIFFERENT_TEST_IMAGES, OFFICIAL, is_remembered, remember
-from zoo.errors import ZooError, unknown
-from zoo.files import excerpt, expanded, printable
+from zoo.errors import ZooError, shortened, unknown
+from zoo.files import expanded, printable
 
 _PARTS = ("train_images", "train_labels", "test_images", "test_labels", "classes")
 _LARGEST = 2**63 - 1  # of the labels
@@ -239,7 +239,7 @@ def _require_official(data: Dataset) -> None:
     file, digest = data.file, OFFICIAL[data.name]
     assert file is not None  # the cache holds files
     if file.metadata.get("name") != data.name:
-        held = excerpt(file.metadata.get("name", ""))
+        held = shortened(file.metadata.get("name", ""))
         raise ZooError(f"{printable(file.path)}: expected the dataset {data.name!r}, got {held}")
     if data.classes != CLASSES[data.name]:
         raise ZooError(f"{printable(file.path)}: expected the classes of {data.name}, got others; the file was changed")
@@ -300,7 +300,7 @@ def _read_safetensors(path: Path, name: str) -> Dataset:
         except (ValueError, RecursionError):
             names = None
         if not isinstance(names, list) or not all(isinstance(value, str) for value in names):
-            raise ZooError(f"{printable(path)}: classes: expected a JSON list of names, got {excerpt(classes)}")
+            raise ZooError(f"{printable(path)}: classes: expected a JSON list of names, got {shortened(classes)}")
         arrays["classes"] = np.array(names, dtype=str)
     return dataset_of_arrays(name, arrays)._replace(file=file)
 

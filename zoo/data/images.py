@@ -4,10 +4,16 @@ Images are grey if every file is grey, else RGB. Transparency is dropped, EXIF o
 keep their upper byte, and animations their first frame. Each image is resized once, with antialiasing, so that its
 shorter side is `size`, and cropped to its centre. The default size is the median shorter side, at most 224. An
 unreadable or truncated image raises an error that names it, or is skipped on request.
+
+Memory is bounded: no image of more than `LARGEST_PIXELS` is decoded, and no more pixels than that at a time, however
+many threads there are.
 """
 
+import contextlib
+import math
 import os
 import statistics
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,13 +25,41 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
 from zoo.data.listing import ListedFile, list_images
-from zoo.errors import ZooError
+from zoo.data.png import has_all_rows
+from zoo.errors import ZooError, shortened
 from zoo.files import printable
 
 LARGEST_DEFAULT = 224
+LARGEST_PIXELS = 51_200_000  # width times height, for photos of 50 megapixels; decoders use up to 20 bytes for each
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "MPO", "PNG", "PPM", "TIFF", "WEBP")  # a truncated file of each is noticed
 _GREY = ("1", "L", "LA", "La", "I;16", "I;16B", "I;16L", "I;16N", "I")
 _IN_WORDS = {"train": "training", "test": "test"}
+_ORIENTATION = 0x0112  # a tag of EXIF
+_TOO_LARGE = f"of which at most {LARGEST_PIXELS:,} are decoded; make it smaller"
 _NAMED = 5  # bad files that a message names
+
+
+class _Room:
+    """Room for a number of pixels, which threads share: who finds none waits."""
+
+    def __init__(self, pixels: int) -> None:
+        self._free, self._changed = pixels, threading.Condition()
+
+    @contextlib.contextmanager
+    def of(self, pixels: int) -> Iterator[None]:
+        """Hold room for some pixels, at most for those that there are in all."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._free >= pixels)
+            self._free -= pixels
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += pixels
+                self._changed.notify_all()
+
+
+_ROOM = _Room(LARGEST_PIXELS)  # of this process: its memory is one, too
 
 
 class _Header(NamedTuple):
@@ -52,13 +86,22 @@ def read_images(path: Path, *, size: int | None = None, skip_bad: bool = False) 
         ZooError: if there are no training images, if one is unreadable or truncated, or as in `list_images`.
     """
     if size is not None and size < 1:
-        raise ZooError(f"size: expected 1 pixel or more, got {size}")
+        raise ZooError(f"size: expected 1 pixel or more, got {shortened(size)}")
+    if size is not None and size**2 > LARGEST_PIXELS:
+        raise ZooError(f"size: expected {math.isqrt(LARGEST_PIXELS):,} pixels or fewer, got {shortened(size)}")
     files = sorted(list_images(path), key=lambda file: file.split != "train")  # stable: the splits stay in order
-    headers = list(_each(_read_header, files, "look"))
+    headers = list(each(_read_header, files, "look"))
     sides = [header.shorter_side for header in headers if not header.fault]
     size = size or min(statistics.median_low(sides or [1]), LARGEST_DEFAULT)
-    images = np.zeros((len(files), 1 if all(header.grey for header in headers) else 3, size, size), np.uint8)
-    faults = list(_each(lambda i: headers[i].fault or _decode(files[i].path, images[i]), range(len(files)), "read"))
+    shape = (len(files), 1 if all(header.grey for header in headers) else 3, size, size)
+    try:
+        images = np.zeros(shape, np.uint8)
+    except MemoryError as error:
+        raise ZooError(
+            f"{printable(path)}: {len(files):,} images of {size}x{size} pixels need {math.prod(shape) / 1e9:,.1f} GB, "
+            "more than there are; choose a smaller size with --size (size=)"
+        ) from error
+    faults = list(each(lambda i: headers[i].fault or _decode(files[i].path, images[i]), range(len(files)), "read"))
     _refuse_or_warn(path, files, faults, skip_bad)
     arrays, tests = {}, [file.split for file in files].count("test")
     if tests == len(files):
@@ -94,30 +137,57 @@ def read_image(image: str | Path | Image.Image, shape: tuple[int, int, int]) -> 
         uint8 `[C, H, W]`.
 
     Raises:
-        ZooError: if the image is unreadable or truncated, or has 32 bits per pixel.
+        ZooError: if the image is unreadable or truncated, is too large, or has 32 bits per pixel.
     """
     try:
-        return _fit(image, shape)
+        return _fit(image, shape) if isinstance(image, Image.Image) else _read(image, shape)
     except Exception as error:  # as in _read_header
         name = "images" if isinstance(image, Image.Image) else printable(image)
         raise ZooError(f"{name}: not a readable image ({_reason(error)})") from error
 
 
-def _each(function: Callable[[Any], Any], items: Sequence[Any], doing: str) -> Iterator[Any]:
+def fit_images(images: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """Convert images in memory by the module's rules to the given channels and size, as files of them would be.
+
+    Args:
+        images: uint8 `[N, C, H, W]`, with 1 or 3 channels.
+        shape: `(C, H, W)`, with 1 or 3 channels.
+
+    Returns:
+        uint8 `[N, *shape]`; the images themselves if they have this shape.
+
+    Example:
+        >>> fit_images(np.full((2, 3, 30, 40), 7, np.uint8), (1, 8, 8)).shape
+        (2, 1, 8, 8)
+    """
+    if images.shape[1:] == shape:
+        return images
+    fitted = np.empty((len(images), *shape), np.uint8)
+
+    def fit(i: int) -> None:
+        pixels = images[i, 0] if images.shape[1] == 1 else images[i].transpose(1, 2, 0)
+        fitted[i] = _fit(Image.fromarray(pixels), shape)
+
+    for _ in each(fit, range(len(images)), "resize"):
+        pass
+    return fitted
+
+
+def each(function: Callable[[Any], Any], items: Sequence[Any], doing: str) -> Iterator[Any]:
     """Map over threads, in order; Pillow decodes outside the GIL. A slow map shows a progress bar."""
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor() as pool, warnings.catch_warnings():
+        # Pillow warns of images above a limit of its own; they are refused, which is enough.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         yield from tqdm(pool.map(function, items), total=len(items), desc=doing, unit=" images", delay=2, disable=None)
 
 
 def _read_header(file: ListedFile) -> _Header:
     if file.fault:
         return _Header(fault=file.fault)
-    if not os.path.isfile(file.path):  # opening a pipe would wait for ever
-        return _Header(fault="not a regular file" if os.path.exists(file.path) else "no such file")
+    if not os.path.exists(file.path):
+        return _Header(fault="no such file")
     try:
-        with Image.open(file.path) as image:
-            if fault := _unfit(image):
-                return _Header(fault=fault)
+        with _opened(file.path) as image:
             return _Header(min(image.size), image.mode in _GREY)
     except Exception as error:  # Pillow passes on its decoders' errors: OS, syntax, value, struct and zlib
         return _Header(fault=_reason(error))
@@ -126,43 +196,62 @@ def _read_header(file: ListedFile) -> _Header:
 def _decode(path: Path, out: np.ndarray) -> str:
     """Write the pixels to `out`, `[C, size, size]`; returns what is wrong with the file, if anything."""
     try:
-        out[:] = _fit(path, out.shape)
+        out[:] = _read(path, out.shape)
     except Exception as error:  # as in _read_header
         return _reason(error)
     return ""
 
 
-def _fit(image: str | Path | Image.Image, shape: tuple[int, ...]) -> np.ndarray:
-    if not isinstance(image, Image.Image):
-        if os.path.exists(image) and not os.path.isfile(image):  # opening a pipe would wait for ever
-            raise ValueError("not a regular file")
-        with Image.open(image) as opened:
-            return _fit(opened, shape)
-    if fault := _unfit(image):
-        raise ValueError(fault)
+@contextlib.contextmanager
+def _opened(path: str | Path) -> Iterator[Image.Image]:
+    """An image file whose header was read and is fit to be decoded."""
+    if os.path.exists(path) and not os.path.isfile(path):  # opening a pipe would wait for ever
+        raise ValueError("not a regular file")
+    with open(path, "rb") as file, Image.open(file) as image:
+        if image.format not in FORMATS:
+            raise ValueError(f"the format is {image.format}; convert it to one of {', '.join(FORMATS)}")
+        _require_fit(image)
+        yield image
+
+
+def _read(path: str | Path, shape: tuple[int, ...]) -> np.ndarray:
+    with _opened(path) as image, _ROOM.of(image.width * image.height), contextlib.closing(image):  # frees its pixels
+        image.load()
+        if image.format == "PNG" and not has_all_rows(path, image):
+            raise ValueError("truncated: rows are missing")
+        return _fit(image, shape)
+
+
+def _fit(image: Image.Image, shape: tuple[int, ...]) -> np.ndarray:
+    _require_fit(image)
     channels, height, width = shape
-    image = ImageOps.exif_transpose(image)
+    if image.getexif().get(_ORIENTATION, 1) != 1:
+        image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if "transparency" in image.info:
         image = image.convert("RGBA")  # as Pillow's documentation recommends
-    image = image.convert("L" if channels == 1 else "RGB")
+    if image.mode != (mode := "L" if channels == 1 else "RGB"):  # a conversion to the same mode is a copy
+        image = image.convert(mode)
     fitted = ImageOps.fit(image, (width, height), method=Image.Resampling.BILINEAR)  # crops, then resizes
     return np.array(fitted).reshape(height, width, channels).transpose(2, 0, 1)
 
 
-def _unfit(image: Image.Image) -> str:
-    """Why an image cannot be converted to 8 bits, if it cannot."""
+def _require_fit(image: Image.Image) -> None:
+    """Reject an image that is too large, or cannot be converted to 8 bits, before it is decoded."""
+    if image.width * image.height > LARGEST_PIXELS:
+        raise ValueError(f"{image.width:,} x {image.height:,} pixels, {_TOO_LARGE}")
     if image.mode == "F" or (image.mode == "I" and image.format != "PNG"):
-        return f"32 bits per pixel (mode {image.mode}); convert it to 8 or 16"
-    return ""
+        raise ValueError(f"32 bits per pixel (mode {image.mode}); convert it to 8 or 16")
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "not an image"
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        return f"more pixels than Pillow opens, {_TOO_LARGE}"
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return text.splitlines()[0]
+    return printable(text.splitlines()[0])
 
 
 def _refuse_or_warn(root: Path, files: Sequence[ListedFile], faults: Sequence[str], skip_bad: bool) -> None:

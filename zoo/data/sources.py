@@ -1,24 +1,22 @@
 """Images in the form that an encoder takes, each with its path, split and label: for features and for probes.
 
 A source is a dataset name or a file of arrays (`zoo.data.datasets`), image files, or a folder or a CSV
-(`zoo.data.listing`). Image files are decoded as in `zoo.data.images`, converted to the encoder's channels, and resized
-and cropped to its size. Not every image needs a label: features are computed for all images, while a probe uses only
-the labelled ones.
+(`zoo.data.listing`). Image files are decoded as in `zoo.data.images`. All images, those of arrays too, are converted to
+the encoder's channels, and resized and cropped to its size. Not every image needs a label: features are computed for
+all images, while a probe uses only the labelled ones.
 """
 
 import warnings
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
-from zoo.data.datasets import Dataset, dataset_of_arrays, load_dataset
-from zoo.data.images import first_few, read_image
+from zoo.data.datasets import Dataset, Split, dataset_of_arrays, load_dataset
+from zoo.data.images import each, first_few, fit_images, read_image
 from zoo.data.listing import ListedFile, list_images
 from zoo.data.names import NAMES, SUBSETS
 from zoo.errors import ZooError
@@ -48,7 +46,7 @@ def read_source(sources: Sequence[str | Path], shape: tuple[int, int, int], *, s
 
     Args:
         sources: one name or path, or the paths of images.
-        shape: the `(C, H, W)` that image files are converted to, the `input_shape` of the encoder.
+        shape: the `(C, H, W)` that images are converted to, the `input_shape` of the encoder.
         skip_bad: whether to skip unreadable or truncated images, with a warning.
 
     Raises:
@@ -56,7 +54,7 @@ def read_source(sources: Sequence[str | Path], shape: tuple[int, int, int], *, s
     """
     if len(sources) == 1 and not _is_image(sources[0]):
         if not _is_listing(sources[0]):
-            return _of_dataset(load_dataset(sources[0]))
+            return _of_dataset(_fitted(load_dataset(sources[0]), shape))
         rows = list_images(expanded(sources[0]))
     else:
         if others := [str(source) for source in sources if not _is_image(source)]:
@@ -87,7 +85,7 @@ def labelled_dataset(source: str | Path, shape: tuple[int, int, int], *, skip_ba
         ZooError: as in `read_source`, and if no training image has a label.
     """
     if not _is_listing(source):
-        return load_dataset(source), 0
+        return _fitted(load_dataset(source), shape), 0
     path = expanded(source)
     found = read_source([path], shape, skip_bad=skip_bad)
     arrays = {}
@@ -116,13 +114,25 @@ def _is_image(source: str | Path) -> bool:
     return path.is_file() and path.suffix.lower() not in (*_ARRAYS, ".csv")
 
 
+def _fitted(data: Dataset, shape: tuple[int, int, int]) -> Dataset:
+    """The dataset with images of this shape; where they have another one, new images in memory."""
+
+    def fitted(split: Split) -> Split:
+        if split.images.shape[1:] == shape:
+            return split
+        pieces = [torch.from_numpy(fit_images(piece.numpy(), shape)) for piece in data.pieces(split.images)]
+        return split._replace(images=torch.cat(pieces))
+
+    return data._replace(train=fitted(data.train), test=data.test and fitted(data.test))
+
+
 def _of_dataset(data: Dataset) -> Source:
     images, paths, splits, labels = [], [], [], []
     for name, split in (("train", data.train), ("test", data.test)):
         if split is None:
             continue
         n = len(split.images)
-        images.append(split.images)
+        images += data.pieces(split.images)
         paths += [f"{name}/{i}" for i in range(n)]
         splits += [name] * n
         labels += [None] * n if split.labels is None else [data.classes[i] for i in split.labels.tolist()]
@@ -140,9 +150,7 @@ def _read(rows: Sequence[ListedFile], shape: tuple[int, int, int], skip_bad: boo
                 raise
             return error
 
-    with ThreadPoolExecutor() as pool:
-        bar = tqdm(pool.map(read, rows), total=len(rows), desc="read", unit=" images", delay=2, disable=None)
-        found = list(bar)
+    found = list(each(read, rows, "read"))
     if faults := [str(image) for image in found if isinstance(image, ZooError)]:
         warnings.warn(f"{len(faults)} of {len(rows)} files cannot be used: {first_few(faults)}; skipped", stacklevel=3)
     return [None if isinstance(image, ZooError) else image for image in found]
