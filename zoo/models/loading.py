@@ -6,9 +6,11 @@ are always loaded with the preprocessing that they were trained with. An encoder
 has `decoder.safetensors`, with its name, options and SHA-256 in the configuration. The zoo has the SHA-256 of the
 configuration of each of its models, and so of all of this.
 
-Files are read once: the bytes whose SHA-256 was checked are the bytes that are used.
+Files are read once: the bytes whose SHA-256 was checked are the bytes that are used. A directory in which an encoder is
+being replaced by another is read again (`zoo.models.saving` says in which steps).
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import re
@@ -29,6 +31,8 @@ from zoo.models.fetching import Fetched, fetch, fetch_named
 from zoo.models.pretrained import Decoder, PretrainedEncoder, stored
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
+_FILES = ("model.safetensors", "decoder.safetensors")
+NEXT = ".next"  # ends the names of weights, decoder and card of an encoder that is replacing another
 
 
 def load(name: str | Path, *, code: Code | str | Path | None = None, sha256: str | None = None) -> PretrainedEncoder:
@@ -109,6 +113,11 @@ def pull(
     Raises:
         ZooError: as `load`.
         OSError: if the cache cannot be written.
+
+    Example:
+        >>> import zoo
+        >>> zoo.pull("simclr-resnet8-digits").directory.name
+        'simclr-resnet8-digits'
     """
     functions = read_code(code)
     if is_address(name):
@@ -122,6 +131,27 @@ def pull(
 
 
 def _load_directory(directory: Path, config_sha256: str | None, code: Code) -> PretrainedEncoder:
+    """The encoder in a directory, once no file of it is replaced by another while it is read."""
+    while True:
+        before = _state_of(directory)
+        try:
+            return _load_files(directory, config_sha256, code)
+        except (ZooError, FileNotFoundError):
+            if _state_of(directory) == before:
+                raise
+
+
+def _state_of(directory: Path) -> list[tuple[str, int, int]]:
+    """What changes when a file of an encoder directory is replaced, appears or goes."""
+    found = []
+    for name in ("config.json", *(f"{weights}{ending}" for weights in _FILES for ending in ("", NEXT))):
+        with contextlib.suppress(OSError):
+            status = (directory / name).stat()
+            found.append((name, status.st_ino, status.st_mtime_ns))
+    return found
+
+
+def _load_files(directory: Path, config_sha256: str | None, code: Code) -> PretrainedEncoder:
     path = directory / "config.json"
     if not path.is_file():
         raise ZooError(f"{directory}: not an encoder directory: it has no config.json")
@@ -162,7 +192,9 @@ def _load_weights(
     """
     if not path.is_file():
         raise ZooError(f"{path}: no such file; an encoder directory holds {path.name} and config.json")
-    flat, _ = read_tensors(_verified(path, digests["sha256"], "config.json"), path)
+    flat, _ = read_tensors(
+        _next_weights(path, digests["sha256"]) or _verified(path, digests["sha256"], "config.json"), path
+    )
     if digests.get("content_digest") not in (None, found := content_digest(flat)):
         raise ZooError(
             f"{path}: content digest {found[:12]}..., but config.json says {digests['content_digest'][:12]}...; "
@@ -179,6 +211,15 @@ def _load_weights(
     except (ValueError, RuntimeError) as error:  # the latter for sizes beyond any memory
         raise ZooError(f"{path}: does not fit {network}: {error}") from error
     return tree.map(lambda x, like: x.to(like.dtype), loaded, template)
+
+
+def _next_weights(path: Path, sha256: str) -> bytes | None:
+    """The bytes of the weights that are about to replace those at a path, if they are the ones that are wanted."""
+    with contextlib.suppress(FileNotFoundError):
+        data = path.with_name(f"{path.name}{NEXT}").read_bytes()
+        if hashlib.sha256(data).hexdigest() == sha256:
+            return data
+    return None
 
 
 def _verified(path: Path, sha256: str | None, source: str) -> bytes:

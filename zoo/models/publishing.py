@@ -95,6 +95,12 @@ def publish(
         ZooError: if the encoder does not load, its card is not fit to be published, the destination holds something
             else, the tag is taken, or the hub refuses it.
         OSError: if a directory cannot be written.
+
+    Example:
+        >>> import zoo
+        >>> would = zoo.publish("simclr-resnet8-digits", "hf://owner/simclr-resnet8-digits", tag="v1", dry_run=True)
+        >>> would.tags
+        ('config-b77691c34530', 'v1')
     """
     files = _checked_files(directory, code)
     config_sha256 = hashlib.sha256(files[CONFIG]).hexdigest()
