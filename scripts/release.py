@@ -20,6 +20,7 @@ first seed, which `zoo reproduce NAME --steps N` repeats.
 """
 
 import argparse
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -60,7 +61,10 @@ def main() -> None:
     recipe = read_recipe(arguments.recipe)
     probes = read_probes(arguments.recipe, recipe)
     runs = {seed: arguments.runs / f"{recipe.name}-seed{seed}" for seed in range(arguments.seeds)}
-    models = {seed: zoo.pretrain(recipe.replace(seed=seed), out=out, progress=True) for seed, out in runs.items()}
+    models = {
+        seed: named(zoo.pretrain(recipe.replace(seed=seed), out=out, progress=True), recipe.name)
+        for seed, out in runs.items()
+    }
     kept = arguments.runs / "baselines"
     weights, records = choose_weights(models[0], probes, kept)
     models = {seed: rounded(model, weights["dtype"]) for seed, model in models.items()}
@@ -107,6 +111,11 @@ def main() -> None:
     print(card.decode())
     config_sha256 = hashlib.sha256((shipped / "config.json").read_bytes()).hexdigest()
     print(f"zoo/models/entries.py: {recipe.name!r}, sha256 {model.config['sha256']!r}, config_sha256 {config_sha256!r}")
+
+
+def named(model: PretrainedEncoder, name: str) -> PretrainedEncoder:
+    """The encoder under the name that it is released by, which belonged to another recipe if that was changed."""
+    return dataclasses.replace(model, config={**model.config, "name": name})
 
 
 def _as_json(ledger: dict[str, Any]) -> bytes:

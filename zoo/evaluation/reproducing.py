@@ -163,7 +163,7 @@ def reproduce(
         identical=not differences,
         largest_difference=max(differences.values(), default=0.0),
         close_steps=None,
-        differs=what_differs(model.config["environment"], again.config["environment"]),
+        differs=_differs(model.config, again.config),
         band=band,
     )
 
@@ -223,6 +223,12 @@ def _band(model: PretrainedEncoder, ledger: Mapping[str, Any]) -> Band:
     means = [statistics.fmean(values[i * each : (i + 1) * each]) for i in range(len(seeds))]
     what = f"linear probe with {row['labels']:,} labels of {row['data']}"
     return band_of(what, record["results"][0]["linear"]["mean"], means)
+
+
+def _differs(config: Mapping[str, Any], again: Mapping[str, Any]) -> str:
+    several = len(config.get("environments") or ()) > 1
+    changed = what_differs(config["environment"], again["environment"])
+    return ", ".join(filter(None, (changed, "it was trained in several environments" if several else "")))
 
 
 def _differences(model: PretrainedEncoder, again: PretrainedEncoder) -> dict[str, float]:

@@ -216,9 +216,18 @@ def _training_section(config: Mapping[str, Any], ledger: Mapping[str, Any] | Non
         f"{training['steps']:,} steps in {_cost(training)} on {here['processor']}, threads: {here['threads']}, final "
         f"loss {training['loss']:.3f}. {again}. The recipe:",
         f"```json\n{json.dumps(config['recipe'], indent=2)}\n```",
+        *_several_environments(config.get("environments") or ()),
         f"The same bits need {bits_need(here)}. Elsewhere the first losses agree to about three digits, and the "
         "results within the spread over training seeds.",
     ]
+
+
+def _several_environments(environments: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Where a run went on in another environment, which decides other bits."""
+    if len(environments) < 2:
+        return []
+    parts = [f"from epoch {each['first_epoch']} on {each['device']}, {bits_need(each)}" for each in environments]
+    return [f"The run was resumed in another environment, so its bits cannot be had again: {'; '.join(parts)}."]
 
 
 def _model_index(config: Mapping[str, Any], ledger: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from zoo.models.code import NO_CODE, Code
 from zoo.models.pretrained import PretrainedEncoder
 from zoo.training.catalogue import catalogue, check_names
 from zoo.training.memory import keep_freed_memory
+from zoo.training.naming import name_of_run
 from zoo.training.plan import decide_precision, make_plan, updates
 from zoo.training.recipe import Recipe
 
@@ -48,8 +49,8 @@ def train_in_memory(recipe: Recipe, data: Dataset, *, code: Code = NO_CODE) -> P
         ...     batch_size=256,
         ...     encoder_options={"width": 4},
         ... )
-        >>> train_in_memory(recipe, zoo.load_dataset("digits"))
-        PretrainedEncoder('supervised-resnet8-digits': 1x8x8 -> 16, 4,972 parameters)
+        >>> train_in_memory(recipe, zoo.load_dataset("digits")).feature_dim
+        16
     """
     check_names(recipe, catalogue(code))
     if recipe.compile:
@@ -64,7 +65,7 @@ def train_in_memory(recipe: Recipe, data: Dataset, *, code: Code = NO_CODE) -> P
     plan.data.require_unchanged()
     params, batch_stats = tree.detach(plan.method.encoder(state.params, state.state))
     config = {
-        "name": recipe.name,
+        "name": name_of_run(recipe),
         "input_shape": list(plan.data.train.images.shape[1:]),
         "feature_dim": plan.encoder.feature_dim,
         "mean": list(plan.mean),

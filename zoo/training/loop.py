@@ -22,7 +22,7 @@ from functional.training import TrainState
 from zoo.data.datasets import as_dataset
 from zoo.environment import environment
 from zoo.errors import ZooError
-from zoo.files import expanded, write_atomically
+from zoo.files import content_digest, expanded, write_atomically
 from zoo.models.code import NO_CODE, Code, code_of, read_code, run_file
 from zoo.models.loading import load
 from zoo.models.pretrained import Decoder, PretrainedEncoder
@@ -30,6 +30,7 @@ from zoo.models.saving import save
 from zoo.training.catalogue import catalogue, check_names
 from zoo.training.health import require_finite, require_finite_state, warn_of_collapse, watch
 from zoo.training.memory import keep_freed_memory, peak_memory_bytes
+from zoo.training.naming import name_of_run
 from zoo.training.plan import Plan, decide_precision, make_plan, updates
 from zoo.training.progress import Progress
 from zoo.training.recipe import Recipe, read_recipe, recipe_of
@@ -257,7 +258,7 @@ def _encoder(
     recipe, images, lines = plan.recipe, plan.data.train.images, [json.loads(line) for line in log]
     last = {k: v for k, v in environments[-1].items() if k not in ("first_epoch", "device")} if environments else None
     config = {
-        "name": recipe.name,
+        "name": name_of_run(recipe),
         "architecture": {
             "encoder": recipe.encoder,
             "in_channels": images.shape[1],

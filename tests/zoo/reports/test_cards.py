@@ -131,3 +131,15 @@ def test_every_card_of_the_zoo_can_be_published(name):
     labelled = zoo.load(name).config["training"].get("labels", False)
     assert ("without labels" in card) != labelled
     assert read_card(card, name)[0]["tags"][0] == ("supervised" if labelled else "self-supervised")
+
+
+def test_a_run_that_went_on_elsewhere_says_so(config):
+    here = config["environment"]
+    assert "resumed in another environment" not in render_card(config)
+    config["environments"] = [
+        {"first_epoch": 1, "device": "cpu", **here},
+        {"first_epoch": 3, "device": "cpu", **here, "torch": "2.99.0"},
+    ]
+    section = render_card(config).partition("## Training")[2]
+    assert "so its bits cannot be had again: from epoch 1 on cpu, " in section
+    assert "; from epoch 3 on cpu, " in section and "torch 2.99.0." in section
