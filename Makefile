@@ -1,5 +1,6 @@
 # make demo    the whole path on real images: pretrain, save, load by name, probe, pictures; minutes
 # make test    the test suite, then the contract tests with every annotated shape and type checked
+# make faults  kills at random moments, full disks, two at a time, damaged caches and 20,000 damaged inputs; an hour
 # make check   style, types, doctests, the direction of imports, the contract with outside code
 # make tables  the tables in README.md and model_cards/, from the ledger
 #
@@ -11,7 +12,7 @@ BIN := .venv/bin
 IN_PARALLEL := -n 2 --dist loadfile
 SHARED_CONTRACT := $(wildcard ../shared/contract_test.py)
 
-.PHONY: demo test check tables clean
+.PHONY: demo test faults check tables clean
 .DELETE_ON_ERROR:
 
 test: export OMP_WAIT_POLICY := PASSIVE
@@ -22,6 +23,12 @@ demo: .venv/core
 test: .venv/dev
 	$(BIN)/python -m pytest $(IN_PARALLEL) --durations=10
 	$(BIN)/python -m pytest $(IN_PARALLEL) tests/contract -m "not slow" --jaxtyping-packages=functional,typecheck.check
+
+faults: export OMP_WAIT_POLICY := PASSIVE
+
+faults: .venv/dev
+	$(BIN)/python scripts/faults.py --times 50 --seed 0
+	$(BIN)/python scripts/fuzz.py --inputs 20000 --seed 0
 
 check: .venv/dev
 	$(BIN)/ruff check

@@ -228,7 +228,7 @@ def _watch(seen: list[tuple[str, str]], place: Path, opens_any: bool) -> None:
                 seen.append(("opened for writing", path))
             elif not writes and not opens_any and not path.startswith((own, *paths, "/dev/null", "/dev/urandom")):
                 seen.append(("opened", path))
-        elif event in _CHANGES:
+        elif event in _CHANGES and "torchinductor_" not in str(arguments[0]):  # of a recipe that is compiled
             for path in arguments[:2]:
                 if isinstance(path, str | bytes) and not os.path.abspath(os.fsdecode(path)).startswith(own):
                     seen.append((event, str(path)))

@@ -108,7 +108,7 @@ def inside_zip(rng: random.Random, data: bytes) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))) as archive:
         for name, content in members:
-            archive.writestr(_as_text(name) or "/", content)
+            archive.writestr(_as_text(name).replace("\0", "") or "/", content)
     return out.getvalue()
 
 

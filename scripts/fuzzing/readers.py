@@ -129,7 +129,7 @@ def all_readers(folder: Path) -> dict[str, Reader]:
     as_tensors = in_turn(damage, inside_safetensors)
     readers = {
         "weights": Reader(encoder, "model.safetensors", as_tensors, _load, _exactly),
-        "decoder": Reader(decoder, "decoder.safetensors", as_tensors, _load, _exactly),
+        "decoder": Reader(decoder, "decoder.safetensors", as_tensors, _load, _exactly, 0.3),
         "config.json": Reader(encoder, "config.json", as_json, _load, _as_the_configuration_says),
         "config.json, pinned": Reader(encoder, "config.json", as_json, _pinned(encoder), _exactly),
         "recipe": Reader({"r.json": run["recipe.json"]}, "r.json", as_json, _plan, _as_the_recipe_says, 0.5, True),

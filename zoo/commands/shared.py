@@ -80,6 +80,8 @@ class Group(click.Group):
         wait_passively()
         arguments = sys.argv[1:] if args is None else [str(argument) for argument in args]
         as_json = "--json" in itertools.takewhile(lambda argument: argument != "--", arguments)
+        sys.stdout = sys.stdout or open(os.devnull, "w")  # closed, as by `2>&-`, and as some schedulers start programs
+        sys.stderr = sys.stderr or open(os.devnull, "w")
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")  # file names need not be UTF-8

@@ -183,7 +183,7 @@ def _read_idx(path: Path) -> np.ndarray:
     try:
         with gzip.open(path) as file:
             head = file.read(4)
-            if head[:3] != bytes((0, 0, 8)) or head[3] not in (1, 3):
+            if head not in (b"\0\0\x08\x01", b"\0\0\x08\x03"):
                 raise ValueError(f"it begins with {head.hex()}; expected 000008 and 1 or 3 dimensions")
             shape = [int.from_bytes(file.read(4), "big") for _ in range(head[3])]
             claimed = math.prod(shape)

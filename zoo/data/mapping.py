@@ -9,7 +9,6 @@ no harm: the map keeps the old one.
 The header is checked against the size of the file before anything is allocated.
 """
 
-import json
 import math
 import mmap
 import os
@@ -24,7 +23,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import ZooError
-from zoo.files import printable
+from zoo.files import parse_json, printable
 
 _LARGEST_HEADER = 100_000_000  # bytes, as in the safetensors library
 _PIECE = 16_000_000  # bytes that are read at once
@@ -163,12 +162,12 @@ class MappedFile:
         if len(head) < 8 or length > min(size - 8, _LARGEST_HEADER):
             raise self._corrupt(f"{size:,} bytes, and a header of {length:,}" if len(head) == 8 else f"{size:,} bytes")
         try:
-            header = json.loads(self._file.read(length), object_pairs_hook=_without_duplicates)
+            header = parse_json(self._file.read(length))
             metadata = header.pop("__metadata__", {})
             entries = {name: _entry(name, entry) for name, entry in header.items()}
             if not all(isinstance(value, str) for value in metadata.values()):
                 raise ValueError("metadata that are no strings")
-        except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
+        except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise self._corrupt(f"in its header: {error}") from error
         end = 0
         for name, (dtype, shape, offset) in sorted(entries.items(), key=lambda item: item[1][2]):
@@ -181,12 +180,6 @@ class MappedFile:
 
     def _corrupt(self, what: str) -> ZooError:
         return ZooError(f"{printable(self.path)}: a truncated or corrupt safetensors file ({printable(what)})")
-
-
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(found := dict(pairs)) != len(pairs):
-        raise ValueError("a name stands in it twice")
-    return found
 
 
 def _entry(name: str, entry: Mapping[str, Any]) -> tuple[str, list[int], int]:
