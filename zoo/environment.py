@@ -5,11 +5,21 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
+
+_DECIDE_BITS = {  # fields of an environment, and what they are called; runs also record the device
+    "torch": "torch",
+    "cpu_capability": "",
+    "processor": "processor",
+    "threads": "threads",
+    "accelerator": "accelerator",
+    "device": "device",
+    "funczoo": "funczoo",
+}
 
 
 def environment() -> dict[str, Any]:
@@ -33,6 +43,24 @@ def environment() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
     }
+
+
+def what_differs(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """What decides the bits and is not the same in two environments, in words; "" if nothing is.
+
+    What only one of them says is left out.
+
+    Example:
+        >>> before = {"torch": "2.14.1", "cpu_capability": "AVX2", "threads": 2}
+        >>> what_differs(before, {**before, "torch": "2.15.0", "threads": 1, "device": "cpu"})
+        'torch 2.14.1 -> 2.15.0, threads 2 -> 1'
+    """
+    both = [field for field in _DECIDE_BITS if field in before and field in now]
+    return ", ".join(
+        f"{_DECIDE_BITS[field]} {before[field]} -> {now[field]}".strip()
+        for field in both
+        if before[field] != now[field]
+    )
 
 
 @contextlib.contextmanager

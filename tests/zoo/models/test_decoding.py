@@ -48,7 +48,7 @@ def test_a_decoder_is_saved_with_its_encoder_and_removed_with_it(model, bars, tm
     latents = model.features(bars.test.images)
     assert torch.equal(copy.decode(latents), model.decode(latents))
     assert tree.flatten(copy.decoder.batch_stats)["bn1.running_mean"].any(), "trained, not the initial ones"
-    without = zoo.save(untrained(model), directory)
+    without = zoo.save(untrained(model), directory, overwrite=True)
     assert not without.has_decoder and not (directory / "decoder.safetensors").exists()
     assert not zoo.load(directory).has_decoder
 
