@@ -36,7 +36,7 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
                 )
             return {name: _array(archive, member) for name, member in zip(names, members, strict=True)}
     except Exception as error:  # zipfile, zlib, struct, value or OS errors, depending on the damage
-        reason = printable(str(error) or type(error).__name__)
+        reason = printable(str(error)[:200] or type(error).__name__)
         raise ZooError(f"{printable(path)}: not a readable .npz archive of arrays ({reason})") from error
 
 

@@ -5,8 +5,8 @@
     photos/train/...  photos/test/...     two folders of either kind above: the official splits
     photos.csv                            the columns below
 
-    path      path of the image, relative to the CSV
-    label     its class, optional; empty or absent for an image without a label
+    path      path of the image, relative to the CSV; or file, or filename
+    label     its class, optional; empty or absent for an image without a label; or class
     split     train or test, optional; empty or absent for train
 
 Images are in the order of their paths as bytes, or of the CSV's lines. Hidden files (.name) are ignored. No image is
@@ -15,16 +15,19 @@ opened.
 
 import csv
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
-from zoo.errors import ZooError, unknown
+from zoo.errors import ZooError, shortened, unknown
 from zoo.files import printable
 
 _SPLITS = {"train", "test"}
 _OTHER_SPLITS = {"val", "valid", "validation", "dev"}
 _COLUMNS = ("path", "label", "split")
+_SAME = {"file": "path", "filename": "path", "class": "label"}  # names that other programs write
+_SEPARATORS = {"semicolons": ";", "tabs": "\t"}
+_LONGEST = 1_000_000  # characters of a line of a CSV
 
 
 class ListedFile(NamedTuple):
@@ -117,8 +120,8 @@ def _list_csv(path: Path) -> list[ListedFile]:
     try:
         # Paths on disk are bytes: keep those that are not UTF-8.
         with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-            reader = csv.reader(file)
-            header = [name.strip() for name in next(reader, [])]
+            reader = csv.reader(_lines(file))
+            header = [_SAME.get(name.strip(), name.strip()) for name in next(reader, [])]
             rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if row]
     except csv.Error as error:
         raise ZooError(f"{printable(path)}: not a CSV ({error})") from error
@@ -130,27 +133,45 @@ def _list_csv(path: Path) -> list[ListedFile]:
         if len(row) != len(header):
             raise ZooError(f"{printable(path)}: line {line}: expected {len(header)} fields, got {len(row)}")
         cells = dict(zip(header, row, strict=True))
+        if not cells["path"]:
+            raise ZooError(f"{printable(path)}: line {line}: expected the path of an image, got nothing")
         split = cells.get("split") or "train"
         if split not in _SPLITS:
-            raise ZooError(f"{printable(path)}: line {line}: split: expected train or test, got {split!r}")
+            raise ZooError(f"{printable(path)}: line {line}: split: expected train or test, got {shortened(split)}")
         listed.append(ListedFile(path.parent / cells["path"], split, printable(cells.get("label", "")) or None))
     _refuse_duplicates(path, [file.path for file in listed], [line for line, _ in rows])
     return listed
 
 
+def _lines(file: TextIO) -> Iterator[str]:
+    """The lines of a file, after a check that they are lines of a text.
+
+    Raises:
+        csv.Error: for a line that is too long, a NUL, or an encoding other than UTF-8, which would be read as paths.
+    """
+    number = 0
+    while line := file.readline(_LONGEST + 1):
+        number += 1
+        if number == 1 and line.startswith(("\udcff\udcfe", "\udcfe\udcff")):
+            raise csv.Error("it is in UTF-16; save it as CSV in UTF-8")
+        if len(line) > _LONGEST:
+            raise csv.Error(f"line {number} has more than {_LONGEST:,} characters")
+        if "\0" in line:
+            raise csv.Error(f"line {number} contains a NUL; save it as text in UTF-8")
+        yield line
+
+
 def _check_columns(path: Path, header: Sequence[str]) -> None:
-    strange = [name for name in header if name not in _COLUMNS]
-    if strange or "path" not in header:
-        raise ZooError(
-            f"{printable(path)}: expected the columns path, and optionally label and split, in the first line; "
-            + (
-                str(unknown("column", strange[0], _COLUMNS))
-                if strange
-                else "path is missing"
-                if header
-                else "got nothing"
-            )
-        )
+    expected = f"{printable(path)}: expected the columns path, and optionally label and split, in the first line"
+    if strange := [name for name in header if name not in _COLUMNS]:
+        separated = next((name for name, sign in _SEPARATORS.items() if sign in strange[0]), None)
+        hint = f"the fields are separated by {separated}; expected commas" if separated else ""
+        raise ZooError(f"{expected}; {hint or unknown('column', strange[0], (*_COLUMNS, *_SAME))}")
+    if twice := next((name for name in header if header.count(name) > 1), ""):
+        same = ", ".join((twice, *(other for other, name in _SAME.items() if name == twice)))
+        raise ZooError(f"{expected}; two columns mean {twice}; expected one of {same}")
+    if "path" not in header:
+        raise ZooError(f"{expected}; {'path is missing' if header else 'got nothing'}")
 
 
 def _refuse_duplicates(path: Path, images: Sequence[Path], lines: Sequence[int]) -> None:

@@ -238,7 +238,18 @@ def test_a_csv_of_paths_and_labels(tmp_path):
         ("path,label\n", "has no lines below its header"),
         ("path,lable\na.png,x\n", "unknown column 'lable'; did you mean 'label'?"),
         ("path,lable\na.png,x\n", "expected the columns path, and optionally label and split"),
-        ("file,label\na.png,x\n", "unknown column 'file'; known: label, path, split"),
+        ("image,label\na.png,x\n", "unknown column 'image'; known: class, file, filename, label, path, split"),
+        ("path,file\na.png,a.png\n", "two columns mean path; expected one of path, file, filename"),
+        ("path,class,label\na.png,x,x\n", "two columns mean label; expected one of label, class"),
+        ("path;label\na.png;x\n", "the fields are separated by semicolons; expected commas"),
+        ("path\tlabel\na.png\tx\n", "the fields are separated by tabs; expected commas"),
+        ("path,label\na.png,x\n,x\n", "line 3: expected the path of an image, got nothing"),
+        ("path,label\na.png,x\nb\0.png,x\n", "not a CSV (line 3 contains a NUL"),
+        ("path,label\na.png,x\n" + 1_000_001 * "a", "not a CSV (line 3 has more than 1,000,000 characters)"),
+        ("path,label\na.png," + 200_000 * "x", "not a CSV (field larger than field limit (131072))"),
+        ("path,label\n" + 60 * "a.png,", "line 2: expected 2 fields, got 61"),
+        ("path,split\na.png,\x1b[31m" + 999 * "x", "split: expected train or test, got '\\x1b[31mxxx"),
+        ("\x1b[31mpath\na.png\n", "unknown column '\\x1b[31mpath'; did you mean 'path'?"),
         ("a.png,x\n", "expected the columns path, and optionally label and split, in the first line; unknown column"),
         ("label\nx\n", "in the first line; path is missing"),
         ("path,split\na.png,val\n", "line 2: split: expected train or test, got 'val'"),
@@ -254,8 +265,25 @@ def test_a_csv_that_is_not_one_says_why(tmp_path, text, words):
     with pytest.raises(zoo.ZooError) as error:
         load_dataset(table(tmp_path / "labels.csv", text))
     assert words in str(error.value) and "labels.csv" in str(error.value)
+    assert str(error.value).isprintable() and len(str(error.value)) < 500
     with pytest.raises(zoo.ZooError, match="none.csv: no such file"):
         load_dataset(tmp_path / "none.csv")
+
+
+def test_a_csv_may_use_the_names_of_other_programs(tmp_path):
+    photos(tmp_path, ("a.png", "b.png"))
+    expected = load_dataset(table(tmp_path / "labels.csv", "path,label\na.png,x\nb.png,y\n"))
+    for header in ("filename,class", "file,label", " path , class "):
+        data = load_dataset(table(tmp_path / "labels.csv", f"{header}\na.png,x\nb.png,y\n"))
+        assert data.digest == expected.digest and data.classes == ("x", "y")
+
+
+def test_a_csv_in_utf16_says_so(tmp_path):
+    photos(tmp_path, ("a.png",))
+    for encoding in ("utf-16", "utf-16-be"):
+        (tmp_path / "labels.csv").write_bytes("\ufeffpath,label\na.png,x\n".encode(encoding))
+        with pytest.raises(zoo.ZooError, match="labels.csv: not a CSV .it is in UTF-16; save it as CSV in UTF-8"):
+            load_dataset(tmp_path / "labels.csv")
 
 
 def test_a_csv_has_splits(tmp_path):
