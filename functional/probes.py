@@ -1,4 +1,4 @@
-r"""Simple classifiers of frozen features: logistic regression, ridge regression, nearest neighbours.
+r"""Simple classifiers of frozen features: logistic regression, ridge regression, nearest neighbours, label spreading.
 
 Probes map feature matrices to labels and accuracies. The linear probes take a grid of strengths and solve for all of
 them at once; their weights and predictions have the strengths as first dimension. Nothing is random, so the same
@@ -16,7 +16,7 @@ Unlike most of `functional`, probes read values: they reject features that are n
 class numbers, and iterate until they have converged. They do not work under `vmap`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -25,9 +25,9 @@ from jaxtyping import Bool, Float, Int, Int64
 from torch import Tensor
 
 from functional.base import Features
-from functional.checks import check_floating, check_integer, check_positive, check_rank, check_same_length
-from functional.kernels import inner_products
+from functional.checks import check_integer, check_positive, check_rank, check_same_length
 from functional.metrics import accuracy
+from functional.neighbours import Graph, check_features, nearest
 from functional.numerics import l2_normalize, promote_half
 from functional.solvers import logistic_regression
 
@@ -48,12 +48,38 @@ def standardize(train_x: Features, *others: Features) -> tuple[Features, ...]:
         (tensor([[-1.,  0.],
                 [ 1.,  0.]]), tensor([[3., 0.]]))
     """
-    for x in (train_x, *others):
+    scale = standardizer(train_x)
+    return tuple(scale(x) for x in (train_x, *others))
+
+
+class Standardizer(NamedTuple):
+    """The standardisation of `standardize`, to be applied to features that come later.
+
+    Attributes:
+        mean: of the training features, `[D]`.
+        scale: 1 / their standard deviation, `[D]`; 0 for a constant column.
+    """
+
+    mean: Float[Tensor, " dim"]
+    scale: Float[Tensor, " dim"]
+
+    def __call__(self, x: Features) -> Features:
+        """The standardised `x [M, D]`, in at least float32."""
         check_rank("features", x, "rows dim")
-    train_x = promote_half(train_x)
-    var, mean = torch.var_mean(train_x, dim=0, correction=0)
-    scale = torch.where(var > 0, var, torch.inf).rsqrt()
-    return tuple((promote_half(x) - mean) * scale for x in (train_x, *others))
+        return (promote_half(x) - self.mean) * self.scale
+
+
+def standardizer(train_x: Features) -> Standardizer:
+    """The standardisation by the mean and standard deviation of `train_x [N, D]`.
+
+    Example:
+        >>> scale = standardizer(torch.tensor([[1.0, 7.0], [3.0, 7.0]]))
+        >>> scale(torch.tensor([[5.0, 9.0]]))
+        tensor([[3., 0.]])
+    """
+    check_rank("features", train_x, "rows dim")
+    var, mean = torch.var_mean(promote_half(train_x), dim=0, correction=0)
+    return Standardizer(mean, torch.where(var > 0, var, torch.inf).rsqrt())
 
 
 class LogisticFit(NamedTuple):
@@ -238,43 +264,113 @@ def knn(
         temperature. scikit-learn's `KNeighborsClassifier` gives a tie to the smallest class number. Which of several
         equally similar rows are the k nearest is up to `torch.topk`; in scikit-learn it is up to its sort.
     """
-    _check_features("train_x", train_x)
+    check_features("train_x", train_x)
     _check_labels(train_x, train_y)
-    _check_features("test_x", test_x)
+    check_features("test_x", test_x)
     if test_x.shape[1] != train_x.shape[1]:
         raise ValueError(
             f"test_x: expected {train_x.shape[1]} features, as in training, got shape {list(test_x.shape)}"
         )
     if not 1 <= k <= len(train_x):
         raise ValueError(f"k: expected 1 <= k <= {len(train_x)}, the number of training rows, got {k}")
-    train, labels, predictions = l2_normalize(train_x), train_y.long(), []
-    at_once = max(1, _SIMILARITIES_AT_ONCE // len(train))
-    for rows in l2_normalize(test_x).split(at_once // 64 * 64 or at_once):  # fastest in whole blocks of rows
-        nearest = labels[_nearest(train, rows, k)]  # labels [m, k], the nearest first
-        votes = nearest.new_zeros(len(rows), int(labels.max()) + 1).scatter_add(1, nearest, torch.ones_like(nearest))
-        # argmax returns the first of equals, hence the class with the nearest row.
-        winner = votes.gather(1, nearest).argmax(1, keepdim=True)
-        predictions.append(nearest.gather(1, winner)[:, 0])
-    return torch.cat(predictions)
+    labels = train_y.long()[nearest(l2_normalize(train_x), l2_normalize(test_x), k=k).positions]  # the nearest first
+    votes = labels.new_zeros(len(labels), int(train_y.max()) + 1).scatter_add(1, labels, torch.ones_like(labels))
+    # argmax returns the first of equals, hence the class with the nearest row.
+    winner = votes.gather(1, labels).argmax(1, keepdim=True)
+    return labels.gather(1, winner)[:, 0]
 
 
-_SIMILARITIES_AT_ONCE = 2**25  # 128 MiB of float32
-_BLOCK = 32  # similarities in a block, of which only the largest is compared at first
+class Spread(NamedTuple):
+    """Labels that were spread over a graph.
 
-
-def _nearest(train: Tensor, rows: Tensor, k: int) -> Tensor:
-    """The positions of the k most similar training rows, `[m, k]`, the most similar first.
-
-    They lie in the k blocks of rows with the largest maxima, which one pass finds; only those are sorted.
+    Attributes:
+        scores: `[N, K]`, not negative; each column sums to 1, or to 0 for a class without a label.
+        labels: the class of the largest score of each row, int64 `[N]`; -1 where no label leads.
     """
-    similarities = inner_products(train, rows)
-    if rest := -len(train) % _BLOCK:
-        similarities = F.pad(similarities, (0, 0, 0, rest), value=-torch.inf)
-    blocks = similarities.unflatten(0, (-1, _BLOCK))
-    best = blocks.amax(1).T.topk(min(k, len(blocks)), dim=1).indices
-    candidates = blocks[best, :, torch.arange(len(rows), device=rows.device)[:, None]].flatten(1)  # [m, blocks * 32]
-    position = candidates.topk(k, dim=1).indices
-    return best.gather(1, position // _BLOCK) * _BLOCK + position % _BLOCK
+
+    scores: Float[Tensor, "rows classes"]
+    labels: Int64[Tensor, " rows"]
+
+
+def spread(
+    graph: Graph,
+    labelled: Int[Tensor, " labels"],
+    labels: Int[Tensor, " labels"],
+    *,
+    alpha: float = 0.99,
+    tolerance: float = 1e-6,
+    max_iterations: int = 1000,
+) -> Spread:
+    r"""Label spreading: a few labels move along the edges of a graph until every row has scores.
+
+    $$F = (I - \alpha S)^{-1} Y, \qquad \hat y_i = \arg\max_k \frac{F_{ik}}{\sum_j F_{jk}}$$
+
+    with $S = D^{-1/2} W D^{-1/2}$ of the graph, and $Y_{ik}$ = 1 for a row i of label k, 0 elsewhere. The columns of
+    F are solved for together, by conjugate gradients, and then scaled to the same mass: without that, the class with
+    the most labels wins wherever classes meet.
+
+    Args:
+        graph: of N rows, as of `functional.neighbours.neighbour_graph`.
+        labelled: positions of the L labelled rows, each once.
+        labels: their class numbers from 0, `[L]`; K = largest + 1.
+        alpha: how far labels move, 0 < alpha < 1.
+        tolerance: the norm of each column's residual, relative to that of Y.
+        max_iterations: the limit on iterations; about 100 are usual.
+
+    Returns:
+        `Spread`, with the labelled rows among the others: where a label contradicts its neighbourhood, the row may get
+        another one.
+
+    Raises:
+        TypeError: if positions or labels are not integers.
+        ValueError: if a position is out of range or is there twice, labels are below 0, lengths differ, alpha is out of
+            range, or there are no labels.
+        RuntimeError: if the limit on iterations is reached.
+
+    Example:
+        >>> from functional.neighbours import neighbour_graph
+        >>> x = torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.9, 0.2], [0.0, 1.0], [0.1, 1.0], [0.2, 0.9]])
+        >>> spread(neighbour_graph(x, k=2), torch.tensor([0, 5]), torch.tensor([0, 1])).labels
+        tensor([0, 0, 0, 1, 1, 1])
+
+    References:
+        Zhou, Bousquet, Lal, Weston, Schoelkopf. Learning with local and global consistency. NeurIPS 2003, section 2.
+        Zhu, Ghahramani, Lafferty. Semi-supervised learning using Gaussian fields and harmonic functions. ICML 2003,
+        section 4 (class mass normalisation).
+
+    Note:
+        scikit-learn's `LabelSpreading` iterates $F \leftarrow \alpha S F + (1 - \alpha) Y$, at most 30 times by
+        default, from a graph without weights or a dense one, and does not scale the columns. Converged, its F is
+        $1 - \alpha$ times this one. Class mass normalisation here takes all classes to be equally frequent.
+
+        Memory holds about five arrays `[N, K]` of float64.
+    """
+    n = len(graph.starts) - 1
+    _check_spread(n, labelled, labels, alpha)
+    y = torch.zeros(n, int(labels.max()) + 1, dtype=torch.float64, device=labels.device)
+    y[labelled.long(), labels.long()] = 1
+    f = _conjugate_gradients(lambda v: v - alpha * graph.times(v), y, tolerance, max_iterations).clamp_min(0)
+    mass = f.sum(0)
+    scores = f / torch.where(mass > 0, mass, 1)
+    best, winner = scores.max(1)
+    return Spread(scores.to(graph.weights.dtype), torch.where(best > 0, winner, -1))
+
+
+def _conjugate_gradients(times: Callable[[Tensor], Tensor], y: Tensor, tolerance: float, max_iterations: int) -> Tensor:
+    """The solution of A x = y for each column, for a symmetric positive definite A."""
+    x, residual = torch.zeros_like(y), y
+    direction, square = residual, residual.square().sum(0)
+    enough = tolerance**2 * square
+    for _ in range(max_iterations):
+        if (square <= enough).all():
+            return x
+        moved = times(direction)
+        # A column that has converged, or is 0, has steps of length 0.
+        length = torch.where(square > enough, square / (direction * moved).sum(0), 0)
+        x, residual = x + length * direction, residual - length * moved
+        before, square = square, residual.square().sum(0)
+        direction = residual + torch.where(before > 0, square / before, 0) * direction
+    raise RuntimeError(f"no solution in {max_iterations} iterations; raise max_iterations, or lower alpha")
 
 
 def _scores(weights: Tensor, bias: Tensor, x: Tensor) -> Tensor:
@@ -282,14 +378,6 @@ def _scores(weights: Tensor, bias: Tensor, x: Tensor) -> Tensor:
     if x.shape[1] != weights.shape[1]:
         raise ValueError(f"x: expected {weights.shape[1]} features, as in training, got shape {list(x.shape)}")
     return x.to(weights.dtype) @ weights + bias[:, None]
-
-
-def _check_features(name: str, x: Tensor) -> None:
-    check_rank(name, x, "rows dim")
-    check_floating(name, x)
-    finite = x.isfinite().all(1)
-    if not finite.all():
-        raise ValueError(f"{name}: features contain NaN or infinity, first in row {int(finite.int().argmin())}")
 
 
 def _check_labels(x: Tensor, y: Tensor) -> None:
@@ -303,7 +391,7 @@ def _check_labels(x: Tensor, y: Tensor) -> None:
 
 
 def _check_training(x: Tensor, y: Tensor, strengths: Sequence[float]) -> None:
-    _check_features("train_x", x)
+    check_features("train_x", x)
     _check_labels(x, y)
     if (y == y[0]).all():
         raise ValueError(f"train_y: expected at least 2 classes, got {len(y)} rows of class {int(y[0])}")
@@ -311,3 +399,19 @@ def _check_training(x: Tensor, y: Tensor, strengths: Sequence[float]) -> None:
         raise ValueError("strengths: expected at least one, got none")
     for strength in strengths:
         check_positive("strengths", strength)
+
+
+def _check_spread(n: int, labelled: Tensor, labels: Tensor, alpha: float) -> None:
+    check_rank("labelled", labelled, "labels")
+    check_rank("labels", labels, "labels")
+    check_integer("labelled", labelled)
+    check_integer("labels", labels)
+    check_same_length(labelled=labelled, labels=labels)
+    if not len(labels):
+        raise ValueError("labels: expected at least one, got none")
+    if labels.min() < 0:
+        raise ValueError(f"labels: expected class numbers from 0, got {int(labels.min())}")
+    if labelled.min() < 0 or labelled.max() >= n or len(labelled.unique()) < len(labelled):
+        raise ValueError(f"labelled: expected positions in 0..{n - 1}, each once, got {labelled.tolist()[:5]}")
+    if not 0 < alpha < 1:
+        raise ValueError(f"alpha: expected a number between 0 and 1, got {alpha}")

@@ -19,6 +19,7 @@ import functional
 from functional import augmentations as aug
 from functional import (
     averaging,
+    clustering,
     encoders,
     heads,
     initializers,
@@ -27,12 +28,14 @@ from functional import (
     losses,
     methods,
     metrics,
+    neighbours,
     numerics,
     optimizers,
     probes,
     queues,
     random,
     schedules,
+    selection,
     solvers,
     streams,
     training,
@@ -43,6 +46,7 @@ from functional.base import Batch, Encoder, online
 EXEMPT = {
     "random.key": "takes a number, not a tensor",
     "checks": "return nothing",
+    "neighbours.check_features": "returns nothing",
     "augmentations.per_view": "takes functions, not tensors",
     "encoders.resnet18": "resnet8 with other sizes",
     "encoders.resnet34": "resnet8 with other sizes",
@@ -486,9 +490,23 @@ CASES = {
         lambda x, _: solvers.logistic_regression(x, LABELS, strengths=torch.tensor([0.1, 1.0]))
     ),
     "probes.standardize": Case(probes.standardize, rows(2), half=torch.float32),
+    "probes.standardizer": Case(probes.standardizer, rows(1), half=torch.float32),
     "probes.logistic": probe(lambda x, _: probes.logistic(x, LABELS, strengths=(0.1, 1.0))),
     "probes.ridge": probe(lambda x, _: probes.ridge(x, LABELS, strengths=(0.1, 1.0))),
     "probes.knn": probe(lambda x, test_x: probes.knn(x, LABELS, test_x, k=2)),
+    "probes.spread": probe(lambda x, _: probes.spread(neighbours.neighbour_graph(x, k=2), LABELS[:2] + 1, LABELS[:2])),
+    # neighbours, clusters and selection
+    "neighbours.directions": probe(lambda x, _: neighbours.directions(x, 2)),
+    "neighbours.nearest": probe(lambda x, rows: neighbours.nearest(x, rows, k=2)),
+    "neighbours.neighbour_graph": probe(lambda x, _: neighbours.neighbour_graph(x, k=2)),
+    "neighbours.approximately_nearest": probe(lambda x, _: neighbours.approximately_nearest(x, k=2, searched=1)),
+    "clustering.lloyd": probe(lambda x, _: clustering.lloyd(random.key(0), x, 2)),
+    "selection.k_means": probe(lambda x, _: selection.k_means(x, 2, key=random.key(0))),
+    "selection.typical": probe(lambda x, _: selection.typical(x, 2, key=random.key(0))),
+    "selection.k_center": Case(
+        lambda key, x: selection.k_center(x, 2, key=key),
+        lambda seed: (random.key(seed), normal(seed, 40, 3)), draws=True, smooth=False, **READS,
+    ),
 }  # fmt: skip
 
 

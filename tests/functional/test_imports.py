@@ -18,7 +18,7 @@ ORDER = {
         *("base", "checks", "tree", "numerics", "kernels", "random", "streams", "collectives", "initializers"),
         *("layers", "encoders", "heads", "augmentations", "losses", "metrics", "schedules", "optimizers"),
         *("averaging", "queues"),
-        *("methods", "training", "solvers", "probes"),
+        *("methods", "training", "solvers", "clustering", "neighbours", "selection", "probes"),
     ),
     "zoo": ("errors", "environment", "files", "data", "reports", "models", "training", "evaluation", "commands"),
 }

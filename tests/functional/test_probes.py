@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from functional import probes, random
+from functional import neighbours, probes, random
 
 STRENGTHS = (1e-4, 1e-2, 1.0)
 
@@ -89,7 +89,7 @@ def test_knn_votes_with_the_neighbours_of_scikit_learn(k, monkeypatch):
     votes = train_y[torch.from_numpy(nearest)].tolist()
     expected = [max(row, key=row.count) for row in votes]  # max returns the first of equals
     assert probes.knn(train_x, train_y, test_x, k=k).tolist() == expected
-    monkeypatch.setattr(probes, "_SIMILARITIES_AT_ONCE", 3 * len(train_x))
+    monkeypatch.setattr(neighbours, "_SIMILARITIES_AT_ONCE", 3 * len(train_x))
     assert probes.knn(train_x, train_y, test_x, k=k).tolist() == expected
 
 
@@ -210,3 +210,80 @@ def test_wrong_arguments_are_named(call, error, words):
     with pytest.raises(error) as raised:
         call()
     assert words in str(raised.value)
+
+
+# --- label spreading ------------------------------------------------------------------------------------------
+
+
+def a_graph(n=120, k=6, seed=0):
+    x, y = blobs(n, 8, 3, seed)
+    return neighbours.neighbour_graph(x, k=k), x, y
+
+
+def dense(graph):
+    n = len(graph.starts) - 1
+    s = torch.zeros(n, n, dtype=graph.weights.dtype)
+    s[torch.repeat_interleave(torch.arange(n), graph.starts.diff()), graph.columns] = graph.weights
+    return s
+
+
+@pytest.mark.parametrize("alpha", [0.5, 0.99])
+def test_spread_equals_scikit_learn(alpha):
+    from sklearn.semi_supervised import LabelSpreading
+
+    graph, x, y = a_graph()
+    s = dense(graph)
+    # W has the same S as any diagonal scaling of it: with the eigenvector of eigenvalue 1, the square roots of degrees.
+    root = torch.linalg.eigh(s).eigenvectors[:, -1].abs()
+    w = s * root[:, None] * root
+    labelled = torch.tensor([0, 1, 2, 17, 50])
+    given = torch.full((len(x),), -1)
+    given[labelled] = y[labelled]
+    theirs = LabelSpreading(kernel=lambda *_: w.numpy(), alpha=alpha, max_iter=10_000, tol=1e-13)
+    theirs = torch.from_numpy(theirs.fit(x.numpy(), given.numpy()).label_distributions_)
+    f = torch.linalg.solve(torch.eye(len(x)).double() - alpha * s, F.one_hot(given + 1).double()[:, 1:])
+    torch.testing.assert_close(f / f.sum(1, keepdim=True), theirs, rtol=1e-6, atol=1e-9)
+    found = probes.spread(graph, labelled, y[labelled], alpha=alpha, tolerance=1e-12)
+    torch.testing.assert_close(found.scores, f / f.sum(0))
+    assert torch.equal(found.labels, (f / f.sum(0)).argmax(1))
+
+
+def test_a_part_without_a_label_gets_none():
+    x = torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0], [0.1, 1.0]])
+    graph = neighbours.neighbour_graph(x, k=1)
+    found = probes.spread(graph, torch.tensor([0]), torch.tensor([2]))
+    assert found.labels.tolist() == [2, 2, -1, -1] and found.scores.shape == (4, 3)
+    torch.testing.assert_close(found.scores.sum(0), torch.tensor([0.0, 0.0, 1.0]))
+
+
+def test_the_class_with_the_most_labels_has_no_advantage():
+    graph, _, y = a_graph(400, k=10)
+    few, many = (y == 0).nonzero()[:1, 0], (y == 1).nonzero()[:60, 0]
+    labelled = torch.cat([few, many])
+    seeds = torch.zeros(400, 2, dtype=torch.float64).index_put((labelled, y[labelled]), torch.ones(61).double())
+    unscaled = torch.linalg.solve(torch.eye(400).double() - 0.99 * dense(graph), seeds).argmax(1)
+    scaled = probes.spread(graph, labelled, y[labelled]).labels
+    assert (unscaled[y == 0] == 0).sum() < 10 and (scaled[y == 0] == 0).sum() > 40
+
+
+def test_spread_says_when_it_has_not_arrived():
+    graph, _, y = a_graph()
+    with pytest.raises(RuntimeError, match="no solution in 3 iterations; raise max_iterations, or lower alpha"):
+        probes.spread(graph, torch.arange(5), y[:5], max_iterations=3)
+
+
+@pytest.mark.parametrize(
+    "labelled,labels,alpha,words",
+    [
+        ([0, 0], [0, 1], 0.9, r"labelled: expected positions in 0\.\.119, each once, got \[0, 0\]"),
+        ([0, 120], [0, 1], 0.9, r"labelled: expected positions in 0\.\.119, each once, got \[0, 120\]"),
+        ([0, 1], [0, -1], 0.9, "labels: expected class numbers from 0, got -1"),
+        ([0, 1], [0], 0.9, "expected as many of each"),
+        ([], [], 0.9, "labels: expected at least one, got none"),
+        ([0, 1], [0, 1], 1.0, "alpha: expected a number between 0 and 1, got 1.0"),
+    ],
+)
+def test_spread_rejects(labelled, labels, alpha, words):
+    graph, _, _ = a_graph()
+    with pytest.raises(ValueError, match=words):
+        probes.spread(graph, torch.tensor(labelled).long(), torch.tensor(labels).long(), alpha=alpha)
