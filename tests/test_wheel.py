@@ -1,4 +1,4 @@
-"""The wheel is enough: installed in an empty folder, without the repository, it lists, loads, verifies and publishes."""
+"""The wheel alone, without the repository, lists, loads, verifies, probes, exports and publishes."""
 
 import json
 import os

@@ -32,7 +32,10 @@ def test_a_record_without_a_precision_is_of_a_run_in_float32(recipe):
         ({"methd": "simclr"}, "unknown recipe field 'methd'; did you mean 'method'"),
         ({"views": ["rotate"]}, "expected pairs (name, options), or a list of them for each view, got 'rotate'"),
         ({"views": [[("rotate", {})], "flip"]}, "or a list of them for each view, got"),
-        ({"parameter_groups": ["head.*"]}, "parameter_groups: expected a list of pairs (pattern, options), got ('head.*',)"),
+        (
+            {"parameter_groups": ["head.*"]},
+            "parameter_groups: expected a list of pairs (pattern, options), got ('head.*',)",
+        ),
         ({"device": "cuda"}, "device is not a recipe field; pass --device"),
         ({"epochs": 0}, "epochs: expected 1 or more, got 0"),
         ({"epochs": "ten"}, "epochs: expected an integer, got 'ten'"),
