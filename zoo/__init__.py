@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from zoo.data.datasets import Dataset as Dataset
     from zoo.data.datasets import load_dataset as load_dataset
     from zoo.errors import ZooError as ZooError
+    from zoo.evaluation.estimators import EncoderTransformer as EncoderTransformer
+    from zoo.evaluation.estimators import LinearProbe as LinearProbe
     from zoo.evaluation.protocol import ProbeReport as ProbeReport
     from zoo.evaluation.protocol import evaluate as evaluate
     from zoo.evaluation.protocol import linear_probe as linear_probe
@@ -31,6 +33,8 @@ _HOMES = {
     "Dataset": "data.datasets",
     "load_dataset": "data.datasets",
     "ZooError": "errors",
+    "EncoderTransformer": "evaluation.estimators",
+    "LinearProbe": "evaluation.estimators",
     "ProbeReport": "evaluation.protocol",
     "evaluate": "evaluation.protocol",
     "linear_probe": "evaluation.protocol",

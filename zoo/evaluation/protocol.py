@@ -1,10 +1,7 @@
 """The probe protocol: how useful features are when only a few labels are given.
 
     features    those of the encoder as loaded from its file, in evaluation mode, computed once
-    standardise with the mean and standard deviation of the training features
-    probe       multinomial logistic regression with an L2 penalty, fitted to its optimum
-    strength    chosen on held-out training labels: a fifth of them, drawn per class; each fifth in turn for at most
-                1,000 labels; a fixed strength if a class has fewer than 5
+    probe       the linear probe of `zoo.evaluation.probing`, whose strength is chosen on held-out training labels
     test        one evaluation, with the probe refitted on all training labels at the chosen strength
 
 Without labelled test images, every label is predicted by a probe that was fitted without it. The labels are split into
@@ -30,11 +27,10 @@ from functional import metrics, probes, random
 from functional.base import Key
 from zoo.data.datasets import Dataset
 from zoo.errors import ZooError, unknown
+from zoo.evaluation.probing import fit_probe, stratified
 from zoo.models.pretrained import PretrainedEncoder, untrained
 from zoo.reports.tables import report_tables
 
-STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-DEFAULT_STRENGTH = 1e-2  # if a class has too few labels to hold any out
 NEIGHBOURS = 10
 FOLDS = 5  # of the cross-validation, unless a class has fewer labels
 BASELINES = ("pixels", "untrained")
@@ -444,7 +440,7 @@ def _on_folds(
         )
     folds = min(FOLDS, int(counts[counts > 0].min()))
     key_folds, key_probes = random.split(random.key(seed))
-    fold = _stratified(y, key_folds, folds)
+    fold = stratified(y, key_folds, folds)
 
     def classified(features: Callable[[Any], Tensor]) -> Classified:
         x, predicted, confidences = features(images), torch.empty_like(y), None
@@ -463,37 +459,10 @@ def _on_folds(
 
 
 def _fit_and_predict(train_x: Tensor, train_y: Tensor, test_x: Tensor, key: Key) -> Classified:
-    strength = _choose_strength(train_x, train_y, key)
-    train_x, test_x = probes.standardize(train_x, test_x)
-    fit = probes.logistic(train_x, train_y, strengths=(strength,))
-    labels = fit.predict(test_x)[0]
-    confidences = fit.log_probabilities(test_x)[0].exp().gather(1, labels[:, None])[:, 0]
-    return Classified(labels, confidences, strength)
-
-
-def _choose_strength(x: Tensor, y: Tensor, key: Key) -> float:
-    smallest = int(torch.bincount(y)[y.unique()].min())
-    if smallest < 5:
-        return DEFAULT_STRENGTH
-    fifth = _stratified(y, key, 5)
-    right = torch.zeros(len(STRENGTHS))
-    for held_out in range(5 if len(y) <= 1000 else 1):
-        out = fifth == held_out
-        train_x, test_x = probes.standardize(x[~out], x[out])
-        # To rank strengths, nearly converged probes suffice; the reported probe is fitted to its optimum.
-        fit = probes.logistic(train_x, y[~out], strengths=STRENGTHS, max_iterations=40)
-        right += (fit.predict(test_x) == y[out]).sum(1)
-    return STRENGTHS[int(right.argmax())]  # the weakest penalty among equals
-
-
-def _stratified(y: Tensor, key: Key, parts: int) -> Tensor:
-    """The part of every label, 0 to parts - 1, drawn so that each part has its share of every class."""
-    part = torch.empty_like(y)
-    for i in y.unique().tolist():
-        members = torch.nonzero(y == i).flatten()
-        order = random.permutation(random.fold_in(key, i), len(members))
-        part[members[order]] = torch.arange(len(members)) % parts
-    return part
+    probe = fit_probe(train_x, train_y, key)
+    labels = probe.predict(test_x)
+    confidences = probe.log_probabilities(test_x).exp().gather(1, labels[:, None])[:, 0]
+    return Classified(labels, confidences, probe.strength)
 
 
 def _neighbours(train_x: Tensor, train_y: Tensor, test_x: Tensor, k: int) -> Tensor:
