@@ -1,13 +1,17 @@
 """The commands that train: `zoo pretrain` and `zoo resume`."""
 
+import contextlib
+import shlex
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
 from zoo.commands.shared import as_json, code_option, data_option, print_json, skip_bad, threads_option
+from zoo.errors import error_line
 
 device_option = click.option(
     "--device", default="cpu", show_default=True, metavar="cpu|cuda", help="Device to train on."
@@ -47,16 +51,17 @@ def pretrain(
     repeat the command. Options that are not given default to the recipe. A .py file can define your own method, encoder
     or augmentations.
     """
-    from zoo.models.code import read_code
-    from zoo.training.loop import pretrain, resolve_recipe
-    from zoo.training.recipe import read_change
+    with _interruptible(out, as_json):
+        from zoo.models.code import read_code
+        from zoo.training.loop import pretrain, resolve_recipe
+        from zoo.training.recipe import read_change
 
-    given = {field: value for field, value in fields.items() if value is not None}
-    chosen, own = resolve_recipe(recipe)
-    chosen = chosen.replace(**given, **dict(read_change(change) for change in changes))
-    functions = own if code is None else read_code(code)
-    options = {"data": data, "out": out, "code": functions, "device": device, "skip_bad": skip_bad, "progress": True}
-    _print_run(_interruptible(out, lambda: pretrain(chosen, **options)), out, as_json)
+        given = {field: value for field, value in fields.items() if value is not None}
+        chosen, own = resolve_recipe(recipe)
+        chosen = chosen.replace(**given, **dict(read_change(change) for change in changes))
+        functions = own if code is None else read_code(code)
+        model = pretrain(chosen, data=data, out=out, code=functions, device=device, skip_bad=skip_bad, progress=True)
+    _print_run(model, out, as_json)
 
 
 @click.command()
@@ -68,10 +73,11 @@ def pretrain(
 @as_json
 def resume(run: Path, device: str, code: Path | None, skip_bad: bool, as_json: bool) -> None:
     """Resume the run in the directory RUN."""
-    from zoo.training.loop import resume
+    with _interruptible(run, as_json):
+        from zoo.training.loop import resume
 
-    options = {"device": device, "code": code, "skip_bad": skip_bad, "progress": True}
-    _print_run(_interruptible(run, lambda: resume(run, **options)), run, as_json)
+        model = resume(run, device=device, code=code, skip_bad=skip_bad, progress=True)
+    _print_run(model, run, as_json)
 
 
 def _print_run(model: Any, out: Path, as_json: bool) -> None:
@@ -85,15 +91,30 @@ def _print_run(model: Any, out: Path, as_json: bool) -> None:
     click.echo(encoder)
 
 
-def _interruptible(out: Path, call: Any) -> Any:
-    """Call a training function; stopped by Ctrl-C, or by the SIGTERM of a job scheduler, say how to resume."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+@contextlib.contextmanager
+def _interruptible(out: Path, as_json: bool) -> Iterator[None]:
+    """Say how to resume, where Ctrl-C or the SIGTERM of a job scheduler stops a run; a second one ends it at once."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}  # as after nohup
+
+    def stop(*_: Any) -> None:
+        for number in before:
+            signal.signal(number, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+    for number in before:
+        signal.signal(number, stop)
     try:
-        return call()
+        yield
     except KeyboardInterrupt:
         kept = (out / "checkpoint.safetensors").is_file()
-        way = f"resume with: zoo resume {out}" if kept else "no epoch was completed, so nothing was saved"
-        click.echo(f"\nstopped; {way}", err=True)
+        way = (
+            f"resume with: zoo resume {shlex.quote(str(out))}"
+            if kept
+            else "no epoch was completed, so nothing was saved"
+        )
+        click.echo(error_line(f"stopped; {way}", as_json=True) if as_json else f"\nstopped; {way}", err=True)
         sys.exit(1)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

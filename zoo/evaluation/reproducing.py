@@ -19,10 +19,10 @@ from torch import Tensor
 
 from functional import tree
 from zoo.data.datasets import load_dataset
-from zoo.environment import environment, using_threads
+from zoo.environment import environment, using_threads, what_differs
 from zoo.errors import ZooError
 from zoo.evaluation.protocol import evaluate
-from zoo.evaluation.verifying import read_results, threads_of, what_differs
+from zoo.evaluation.verifying import read_results, threads_of
 from zoo.models.code import Code
 from zoo.models.loading import load, located
 from zoo.models.pretrained import PretrainedEncoder, rounded

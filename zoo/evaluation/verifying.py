@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from zoo.data.datasets import load_dataset
 from zoo.data.names import NAMES, SUBSETS, cache_path, whole_dataset
-from zoo.environment import environment, using_threads
+from zoo.environment import environment, using_threads, what_differs
 from zoo.errors import ZooError
 from zoo.evaluation.protocol import SCORES, evaluate
 from zoo.evaluation.reconstruction import ERRORS, reconstruction_error
@@ -37,14 +37,6 @@ FINGERPRINT_TOLERANCE = 1e-4  # of features; machines of different types sum in 
 FIGURES_TOLERANCE = 1e-2  # of accuracies, for the same reason; a few images on the border of two classes
 RESULTS = "results.json"
 OK, FAILED, NOT_CHECKED = "ok", "failed", "not checked"
-_DECIDE_BITS = {  # fields of an environment, and what they are called
-    "torch": "torch",
-    "cpu_capability": "",
-    "processor": "processor",
-    "threads": "threads",
-    "accelerator": "accelerator",
-    "funczoo": "funczoo",
-}
 
 
 class Check(NamedTuple):
@@ -174,22 +166,6 @@ def figures_again(model: PretrainedEncoder, ledger: Mapping[str, Any]) -> list[t
         errors = reconstruction_error(model, load_dataset(recorded["data"]))
         figures += [(name, recorded[name]["values"][0], errors[name]) for name in ERRORS]
     return figures
-
-
-def what_differs(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """What decides the bits and is not the same in two environments, in words; "" if nothing is.
-
-    Example:
-        >>> then = {"torch": "2.14.1", "cpu_capability": "AVX2", "threads": 2, "processor": "A", "funczoo": "1"}
-        >>> what_differs(then, {**then, "torch": "2.15.0", "threads": 1})
-        'torch 2.14.1 -> 2.15.0, threads 2 -> 1'
-    """
-    changed = [
-        (name, then.get(field), now.get(field))
-        for field, name in _DECIDE_BITS.items()
-        if then.get(field) != now.get(field)
-    ]
-    return ", ".join(f"{name} {before} -> {after}".strip() for name, before, after in changed)
 
 
 def threads_of(record: Mapping[str, Any]) -> int:

@@ -226,7 +226,11 @@ def _several_environments(environments: Sequence[Mapping[str, Any]]) -> list[str
     """Where a run went on in another environment, which decides other bits."""
     if len(environments) < 2:
         return []
-    parts = [f"from epoch {each['first_epoch']} on {each['device']}, {bits_need(each)}" for each in environments]
+    parts = [
+        f"from epoch {each['first_epoch']} on {each['device']}, "
+        + (bits_need(each) if "torch" in each else "the rest was not recorded")  # by versions without a record
+        for each in environments
+    ]
     return [f"The run was resumed in another environment, so its bits cannot be had again: {'; '.join(parts)}."]
 
 
@@ -306,9 +310,7 @@ def _data(config: Mapping[str, Any]) -> str:
         whole, *part = SUBSETS.get(name, (name,))
         kept = f"positions {part[0]:,} to {part[1] - 1:,} of `{whole}`, " if part else ""
         of = f"of {origin.title} ({kept}{origin.origin}). Licence of the data: {origin.licence}"
-    return (
-        f"{images} {of}. None of them is part of this model. SHA-256 of their content: `{config['dataset']['digest']}`."
-    )
+    return f"{images} {of}. SHA-256 of their content: `{config['dataset']['digest']}`."
 
 
 def _picture_section(pictures: Sequence[str]) -> list[str]:
