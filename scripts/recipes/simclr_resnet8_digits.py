@@ -2,9 +2,9 @@
 
     python scripts/recipes/simclr_resnet8_digits.py [--out OUT]      # all options of `zoo pretrain`
 
-Result: 1.8 minutes per seed on AMD EPYC, threads: 2. Linear probe, accuracy in % on the 500 test images of digits, mean
-+- standard deviation over seeds and draws: 68.0 +- 8.4 with 10 labels (n = 15), 87.1 +- 3.0 with 50 labels (n = 15),
-91.1 +- 2.6 with 100 labels (n = 15), 95.3 +- 0.6 with 1,297 labels (n = 3). Measured by `python scripts/release.py
+Result: 1.4 minutes per seed on AMD EPYC, threads: 2. Linear probe, accuracy in % on the 500 test images of digits, mean
++- standard deviation over seeds and draws: 67.6 +- 8.2 with 10 labels (n = 15), 87.6 +- 2.9 with 50 labels (n = 15),
+90.8 +- 2.5 with 100 labels (n = 15), 95.7 +- 0.8 with 1,297 labels (n = 3). Measured by `python scripts/release.py
 scripts/recipes/simclr_resnet8_digits.py --seeds 3`.
 """
 

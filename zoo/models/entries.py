@@ -52,8 +52,8 @@ ENTRIES: dict[str, Entry] = {
     "simclr-resnet8-digits": Entry(
         name="simclr-resnet8-digits",
         summary="SimCLR on scikit-learn's digits: 8x8 grey images -> 64 features, 77 thousand parameters",
-        sha256="f1e660f40cc12e9fde6a224b02865dee30619875bc8d299efc42d9171af27f69",
-        config_sha256="b77691c345306a83f8cc1c650cfa97266c7def3de92edb8a34b550b7f3f05b22",
+        sha256="ca74ceffff3995de6bfe70b93983ad1623d04c0bf24a3e976320f229fe8e7463",
+        config_sha256="68a96e9bd355660bd190700e6a241e875bd513f141eb3c6169b1a0753a09e9fd",
         licence="Apache-2.0",
     ),
     "byol-resnet8-digits": Entry(

@@ -14,6 +14,7 @@ from zoo.errors import ZooError
 from zoo.evaluation import verifying
 from zoo.evaluation.verifying import verify
 from zoo.models import loading
+from zoo.reports.cards import HERE, render_card
 
 NAME = "simclr-resnet8-digits"
 WEIGHTS = loading.WEIGHTS
@@ -148,7 +149,11 @@ def test_the_owner_of_a_directory_chooses_the_licence_but_not_what_the_card_load
     text = card.read_text()
     card.write_text(text.replace("license: apache-2.0", "license: mit"))
     assert verify(directory, metrics=False).verified
-    card.write_text(text.replace(f'zoo.load("{NAME}")', 'zoo.load("byol-resnet8-digits")'))
+    config, ledger = (json.loads((directory / file).read_text()) for file in ("config.json", "results.json"))
+    pictures = [f"pictures/{path.name}" for path in sorted((directory / "pictures").iterdir())]
+    for source, verified in ((HERE, True), (NAME, True), ("byol-resnet8-digits", False)):
+        card.write_text(render_card(config, ledger, (), pictures, licence="mit", source=source))
+        assert verify(directory, metrics=False).verified == verified
     assert failed(verify(directory, metrics=False)) == ["card"]
 
 
