@@ -148,7 +148,7 @@ def cluster(
     required=True,
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Write a .npz, .safetensors, .csv or .tsv.",
+    help="Write a .npz, .safetensors, .parquet, .csv or .tsv.",
 )
 @skip_bad
 @code_option

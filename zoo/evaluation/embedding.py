@@ -2,10 +2,13 @@
 
     .npz           features float32 [N, D]; paths, splits and labels, strings [N]; classes, strings; model, its name
     .safetensors   features; labels int64 [N], -1 for none; the strings as JSON in the metadata `funczoo`
+    .parquet       columns path, split, label (null for none) and features, a list of D float32; the model and its
+                   SHA-256 in the metadata of the schema; pandas, polars and embedding viewers open it
     .csv           columns path, split, label, f0, f1, ...
     .tsv           only the features; NAME_metadata.tsv has path, split and label, as embedding viewers expect
 
-Labels are class names, or "" for an image without a label. Each file is written completely or not at all.
+Labels are class names, or "" for an image without a label, unless stated otherwise. Each file is written completely or
+not at all.
 """
 
 import csv
@@ -21,7 +24,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from zoo.data.sources import read_source
-from zoo.errors import ZooError
+from zoo.errors import ZooError, require_packages
 from zoo.files import save_tensors, write_atomically
 from zoo.models.pretrained import PretrainedEncoder
 
@@ -69,7 +72,7 @@ def write_embedding(embedding: Embedding, path: str | Path) -> list[Path]:
     """Write features to a file, in the format of its suffix; returns the paths of the written files.
 
     Raises:
-        ZooError: for a suffix other than those above.
+        ZooError: for a suffix other than those above, and for a .parquet without the extra `parquet`.
         OSError: if the file cannot be written.
     """
     path = Path(path)
@@ -82,9 +85,10 @@ def check_output(path: Path) -> None:
     """Reject a path of an unknown format or an existing file, before anything is computed.
 
     Raises:
-        ZooError: for an unknown suffix or an existing file.
+        ZooError: for an unknown suffix, an existing file, or a .parquet without the extra `parquet`.
     """
-    _writer(path)
+    if _writer(path) is _write_parquet:
+        _require_pyarrow()
     for file in (path, _metadata_path(path)) if path.suffix == ".tsv" else (path,):
         if file.exists():
             raise ZooError(f"{file}: already exists; choose another name, so that nothing is overwritten")
@@ -116,6 +120,29 @@ def _write_safetensors(embedding: Embedding, path: Path) -> list[Path]:
     return [path]
 
 
+def _write_parquet(embedding: Embedding, path: Path) -> list[Path]:
+    _require_pyarrow()
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    flat = pa.array(embedding.features.flatten().numpy())
+    columns = {
+        "path": pa.array(embedding.paths, pa.string()),
+        "split": pa.array(embedding.splits, pa.string()),
+        "label": pa.array(embedding.labels, pa.string()),
+        "features": pa.FixedSizeListArray.from_arrays(flat, embedding.features.shape[1]),
+    }
+    table = pa.table(columns, metadata={"model": embedding.model, "sha256": embedding.sha256})
+    buffer = io.BytesIO()
+    parquet.write_table(table, buffer)
+    write_atomically(path, buffer.getvalue())
+    return [path]
+
+
+def _require_pyarrow() -> None:
+    require_packages("a .parquet", "parquet", "pyarrow")
+
+
 def _write_csv(embedding: Embedding, path: Path) -> list[Path]:
     header = ["path", "split", "label", *(f"f{i}" for i in range(embedding.features.shape[1]))]
     rows = ([*words, *numbers] for words, numbers in zip(_words(embedding), _numbers(embedding.features), strict=True))
@@ -132,6 +159,7 @@ def _write_tsv(embedding: Embedding, path: Path) -> list[Path]:
 _WRITERS: dict[str, Callable[[Embedding, Path], list[Path]]] = {
     ".npz": _write_npz,
     ".safetensors": _write_safetensors,
+    ".parquet": _write_parquet,
     ".csv": _write_csv,
     ".tsv": _write_tsv,
 }

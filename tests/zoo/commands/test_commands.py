@@ -239,7 +239,7 @@ def test_env_shows_what_bit_identical_results_depend_on():
         ),
         (("knn", MODEL, "--k", 0), "k: expected 1 to 1297"),
         (("cluster", MODEL, "--seeds", 0), "seeds: expected one or more"),
-        (("embed", MODEL, "digits", "--out", "x.parquet"), "expected a path ending in .npz, .safetensors, .csv, .tsv"),
+        (("embed", MODEL, "digits", "--out", "x.pq"), "expected a path ending in .npz, .safetensors, .parquet, .csv, .tsv"),
         (("embed", MODEL, "digts", "--out", "x.npz"), "did you mean 'digits'"),
         (("embed", MODEL, "digits", "mnist", "--out", "x.npz"), "digits: expected image files, or a single dataset"),
         (("embed", MODEL, "none.csv", "--out", "x.npz"), "none.csv: no such file"),
@@ -255,16 +255,16 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments, words, tmp_path, monke
     assert list(tmp_path.iterdir()) == []
 
 
-def test_images_of_another_size_are_named(tmp_path):
+def test_images_of_another_size_are_fitted(tmp_path):
     np.savez(
         tmp_path / "d.npz",
-        train_images=np.zeros((4, 28, 28), np.uint8),
-        train_labels=np.array([0, 1, 0, 1]),
+        train_images=np.repeat(np.array([0, 255], np.uint8), 784).reshape(2, 28, 28),
+        train_labels=np.array([0, 1]),
         test_images=np.zeros((2, 28, 28), np.uint8),
-        test_labels=np.array([0, 1]),
+        test_labels=np.array([0, 0]),
     )
     result = zoo_command("probe", "simclr-resnet8-digits", "--data", tmp_path / "d.npz", "--labels-per-class", "1")
-    assert result.exit_code == 2 and "expected uint8 [N, 1, 8, 8], got [4, 1, 28, 28]" in result.stderr
+    assert result.exit_code == 0, result.stderr
 
 
 def test_a_directory_that_cannot_be_written_is_named(recipe, tmp_path):
