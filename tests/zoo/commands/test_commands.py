@@ -239,7 +239,10 @@ def test_env_shows_what_bit_identical_results_depend_on():
         ),
         (("knn", MODEL, "--k", 0), "k: expected 1 to 1297"),
         (("cluster", MODEL, "--seeds", 0), "seeds: expected one or more"),
-        (("embed", MODEL, "digits", "--out", "x.pq"), "expected a path ending in .npz, .safetensors, .parquet, .csv, .tsv"),
+        (
+            ("embed", MODEL, "digits", "--out", "x.pq"),
+            "expected a path ending in .npz, .safetensors, .parquet, .csv, .tsv",
+        ),
         (("embed", MODEL, "digts", "--out", "x.npz"), "did you mean 'digits'"),
         (("embed", MODEL, "digits", "mnist", "--out", "x.npz"), "digits: expected image files, or a single dataset"),
         (("embed", MODEL, "none.csv", "--out", "x.npz"), "none.csv: no such file"),
