@@ -26,7 +26,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
 from zoo.data.listing import ListedFile, list_images
-from zoo.data.png import has_all_rows
+from zoo.data.png import fault_of
 from zoo.errors import ZooError, shortened
 from zoo.files import printable
 
@@ -220,8 +220,8 @@ def _read(path: str | Path, shape: tuple[int, ...]) -> np.ndarray:
     with _opened(path) as image, _ROOM.of(image.width * image.height):
         try:
             image.load()
-            if image.format == "PNG" and not has_all_rows(path, image):
-                raise ValueError("truncated: rows are missing")
+            if image.format == "PNG" and (fault := fault_of(path, image)):
+                raise ValueError(fault)
             return _fit(image, shape)
         finally:
             image.close()  # frees its pixels

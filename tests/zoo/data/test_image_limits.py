@@ -126,6 +126,17 @@ def test_a_png_with_missing_rows_is_truncated(tmp_path, depth, colour, size):
         read_image(path, (3, 8, 8))
 
 
+def test_a_png_with_a_flipped_bit_is_refused(tmp_path):
+    path = tmp_path / "a.png"
+    Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(path)
+    whole = path.read_bytes()
+    start = whole.index(b"IDAT") + 4
+    for at in range(start, start + int.from_bytes(whole[start - 8 : start - 4], "big") + 4):
+        path.write_bytes(whole[:at] + bytes((whole[at] ^ 1,)) + whole[at + 1 :])
+        with pytest.raises(zoo.ZooError, match="a.png"):
+            read_image(path, (1, 8, 8))
+
+
 def test_an_interlaced_png_with_missing_rows_is_truncated(tmp_path):
     path = tmp_path / "a.png"
     for width, height in ((9, 11), (1, 1), (8, 1), (1, 8), (3, 5), (16, 16)):
