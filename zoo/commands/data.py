@@ -51,12 +51,15 @@ def list_command(as_json: bool) -> None:
 def fetch_command(names: tuple[str, ...], as_json: bool) -> None:
     """Download datasets into the dataset cache.
 
-    Cached datasets are not downloaded again.
+    Cached datasets are not downloaded again, but checked.
     """
+    from zoo.data.datasets import load_dataset
     from zoo.data.downloads import fetch
     from zoo.data.names import SUBSETS
 
     paths = {name: str(fetch(SUBSETS.get(name, (name,))[0])) for name in names}
+    for name in names:
+        load_dataset(name)
     if as_json:
         print_json(paths)
         return

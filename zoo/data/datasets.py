@@ -270,7 +270,7 @@ def _digits() -> dict[str, np.ndarray]:
 
     sixteenths, labels = load_digits(return_X_y=True)
     images = np.rint(sixteenths.reshape(-1, 1, 8, 8) * (255 / 16)).astype(np.uint8)
-    labels = labels.astype(np.int64)
+    labels = np.asarray(labels, np.int64)
     return {
         "train_images": images[:-500],
         "train_labels": labels[:-500],

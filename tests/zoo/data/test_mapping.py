@@ -144,6 +144,7 @@ DAMAGED = {
     "a fraction": header({"images": {**U8, "shape": [2.0, 1, 2, 2]}}, bytes(8)),
     "True": header({"images": {**U8, "shape": [True, 2, 2, 2]}}, bytes(8)),
     "a hole": header({"images": {**U8, "data_offsets": [1, 9]}}, bytes(9)),
+    "twice the same bytes": header({"images": U8, "labels": U8}, bytes(16)),
     "an overlap": header({"images": U8, "labels": {**U8, "data_offsets": [4, 12]}}, bytes(12)),
     "twice": header(
         b'{"images": ' + json.dumps(U8).encode() + b', "images": ' + json.dumps(U8).encode() + b"}", bytes(8)

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from safetensors.numpy import load_file, save_file
 
 import zoo
+from zoo.commands import main
 from zoo.data.datasets import Split, load_dataset, save_dataset
 from zoo.data.names import CLASSES
 from zoo.data.official import DIFFERENT_TEST_IMAGES, OFFICIAL
@@ -37,6 +39,8 @@ def flip(path, position):
 
 def test_a_file_is_checked_once_and_again_when_it_changes(cache):
     path, beside = cache / "mnist.safetensors", cache / "mnist.digest.json"
+    fetched = CliRunner().invoke(main, ["data", "fetch", "mnist_24k"])
+    assert fetched.stdout.split() == ["mnist_24k", str(path)]
     assert load_dataset("mnist").digest == OFFICIAL["mnist"]
     assert json.loads(beside.read_text())["size"] == path.stat().st_size
     noted = beside.stat().st_mtime_ns
