@@ -100,7 +100,7 @@ def publish(
         >>> import zoo
         >>> would = zoo.publish("simclr-resnet8-digits", "hf://owner/simclr-resnet8-digits", tag="v1", dry_run=True)
         >>> would.tags
-        ('config-b77691c34530', 'v1')
+        ('config-68a96e9bd355', 'v1')
     """
     files = _checked_files(directory, code)
     config_sha256 = hashlib.sha256(files[CONFIG]).hexdigest()
