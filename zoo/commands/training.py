@@ -17,6 +17,10 @@ device_option = click.option(
     "--device", default="cpu", show_default=True, metavar="cpu|cuda", help="Device to train on."
 )
 
+log_option = click.option(
+    "--log", metavar="tensorboard|trackio", help="Show the metrics there as well; each is an extra of this package."
+)
+
 
 @click.command()
 @click.argument("recipe")
@@ -30,6 +34,7 @@ device_option = click.option(
     "--compile/--no-compile", default=None, help="Compile the loss: half a minute at the start, faster steps."
 )
 @device_option
+@log_option
 @code_option
 @threads_option
 @skip_bad
@@ -40,6 +45,7 @@ def pretrain(
     data: str | None,
     changes: tuple[str, ...],
     device: str,
+    log: str | None,
     code: Path | None,
     skip_bad: bool,
     as_json: bool,
@@ -60,23 +66,25 @@ def pretrain(
         chosen, own = resolve_recipe(recipe)
         chosen = chosen.replace(**given, **dict(read_change(change) for change in changes))
         functions = own if code is None else read_code(code)
-        model = pretrain(chosen, data=data, out=out, code=functions, device=device, skip_bad=skip_bad, progress=True)
+        options = {"data": data, "code": functions, "device": device, "skip_bad": skip_bad, "log": log}
+        model = pretrain(chosen, out=out, progress=True, **options)
     _print_run(model, out, as_json)
 
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @device_option
+@log_option
 @code_option
 @threads_option
 @skip_bad
 @as_json
-def resume(run: Path, device: str, code: Path | None, skip_bad: bool, as_json: bool) -> None:
+def resume(run: Path, device: str, log: str | None, code: Path | None, skip_bad: bool, as_json: bool) -> None:
     """Resume the run in the directory RUN."""
     with _interruptible(run, as_json):
         from zoo.training.loop import resume
 
-        model = resume(run, device=device, code=code, skip_bad=skip_bad, progress=True)
+        model = resume(run, device=device, code=code, skip_bad=skip_bad, progress=True, log=log)
     _print_run(model, run, as_json)
 
 

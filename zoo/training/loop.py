@@ -46,6 +46,7 @@ from zoo.training.run_directory import (
     metrics_digest,
     or_else,
     own_recipe,
+    read_metrics,
     require_same_run,
     save_checkpoint,
     save_reconstructions,
@@ -53,6 +54,7 @@ from zoo.training.run_directory import (
     warn_of_other_code,
     writing,
 )
+from zoo.training.tracking import check_tracker, tracking
 
 
 def pretrain(
@@ -64,6 +66,7 @@ def pretrain(
     device: str = "cpu",
     skip_bad: bool = False,
     progress: bool = False,
+    log: str | None = None,
     on_epoch: Callable[[int, PretrainedEncoder], None] | None = None,
 ) -> PretrainedEncoder:
     """Pretrain an encoder, or resume an earlier call with the same recipe that was stopped.
@@ -79,6 +82,8 @@ def pretrain(
         skip_bad: whether to skip unreadable or truncated images, with a warning that names them.
         progress: whether to show the rate, the time left and the loss on stderr: a bar in a terminal, else a line per
             epoch.
+        log: "tensorboard" or "trackio" to show the metrics there as well (`zoo.training.tracking`); each is an extra of
+            this package.
         on_epoch: called with the number of completed epochs and the current encoder, after the checkpoint is
             written; for example to probe it. An exception stops the run, which can be resumed.
 
@@ -86,9 +91,9 @@ def pretrain(
         The encoder, as loaded from `out/encoder`.
 
     Raises:
-        ZooError: for an invalid recipe, invalid data, a run directory of another recipe or one in which another process
-            is training, or a loss that is no longer finite. In the last case, the message names the step, and the last
-            good checkpoint is kept.
+        ZooError: for an invalid recipe, invalid data, an unknown tracker or one whose package is missing, a run
+            directory of another recipe or one in which another process is training, or a loss that is no longer finite.
+            In the last case, the message names the step, and the last good checkpoint is kept.
         OSError: if the directory cannot be written, for example because the disk is full. The message says how to
             resume, and the last checkpoint is kept.
     """
@@ -101,6 +106,7 @@ def pretrain(
         given = as_dataset(data)
         recipe = recipe.replace(dataset=given.name)
     check_names(recipe, catalogue(functions))
+    check_tracker(log)
     out = expanded(out)
     recipe = own_recipe(out, recipe)
     recipe = decide_precision(recipe, device)  # once: it is recorded in the run directory and the encoder
@@ -114,11 +120,14 @@ def pretrain(
                 # Written at every start, so that a read-only directory is found before the first epoch.
                 with writing(out):
                     write_atomically(out / "recipe.json", recipe.to_json().encode())
-                trained = _train(plan, out, progress, on_epoch)
+                trained = _train(plan, out, progress, log, on_epoch)
                 with writing(out):
                     save(trained, out / "encoder", code=functions, overwrite=True)
     else:
         _last_state(plan, out)  # a run on other data is refused
+        if log:
+            with tracking(log, out, recipe) as show:
+                show(read_metrics(out))
     with or_else(f"delete {out / 'encoder'} and run `zoo resume {out}` to write it again from the checkpoint"):
         model = load(out / "encoder", code=functions)
         described = {"recipe": model.config["recipe"], "dataset_digest": model.config["dataset"]["digest"]}
@@ -134,6 +143,7 @@ def resume(
     device: str = "cpu",
     skip_bad: bool = False,
     progress: bool = False,
+    log: str | None = None,
 ) -> PretrainedEncoder:
     """Resume the run in a directory; a finished run is loaded.
 
@@ -144,6 +154,7 @@ def resume(
         device: as for `pretrain`.
         skip_bad: as for `pretrain`.
         progress: as for `pretrain`.
+        log: as for `pretrain`.
 
     Raises:
         ZooError: if the directory holds no run, and as in `pretrain`.
@@ -155,7 +166,8 @@ def resume(
     if code is None:
         with or_else("name the Python file that defines it, if it is your own: --code FILE.py"):
             check_names(recipe, catalogue())
-    return pretrain(recipe, data=data, out=out, code=code, device=device, skip_bad=skip_bad, progress=progress)
+    options = {"device": device, "skip_bad": skip_bad, "progress": progress, "log": log}
+    return pretrain(recipe, data=data, out=out, code=code, **options)
 
 
 def resolve_recipe(recipe: Recipe | str | Path) -> tuple[Recipe, Code]:
@@ -190,7 +202,11 @@ def _last_state(plan: Plan, out: Path) -> tuple[TrainState, dict[str, Any]]:
 
 
 def _train(
-    plan: Plan, out: Path, progress: bool, on_epoch: Callable[[int, PretrainedEncoder], None] | None
+    plan: Plan,
+    out: Path,
+    progress: bool,
+    tracker: str | None,
+    on_epoch: Callable[[int, PretrainedEncoder], None] | None,
 ) -> PretrainedEncoder:
     """Train from the last checkpoint to the end of the recipe."""
     recipe, steps, device = plan.recipe, plan.clock.steps_per_epoch, plan.key_order.device.type
@@ -205,7 +221,11 @@ def _train(
         warn_of_other_code(kept, plan.code.sha256)
         environments = environments_of(kept, epoch=first_epoch + 1, device=device)
     remaining, collapsed = updates(plan, state), False
-    with Progress(recipe, steps, len(plan.data.train.images), first_epoch=first_epoch, shown=progress) as shown:
+    with (
+        Progress(recipe, steps, len(plan.data.train.images), first_epoch=first_epoch, shown=progress) as shown,
+        tracking(tracker, out, recipe) as show,
+    ):
+        show(map(json.loads, log))
         for epoch in range(first_epoch, recipe.epochs):
             infos: list[dict[str, Tensor]] = []
             started = time.perf_counter()
@@ -246,6 +266,7 @@ def _train(
                     "reconstructions": content_digest(reconstructions),
                 }
                 save_checkpoint(out / CHECKPOINT, state, metadata)
+            show([line])  # which the checkpoint has, so that no later one is shown than a resumed run begins after
             if on_epoch is not None:
                 on_epoch(epoch + 1, _encoder(plan, state, log, environments))
     return _encoder(plan, state, log, environments)
