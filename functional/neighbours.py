@@ -32,7 +32,7 @@ EXACT_UP_TO = 100_000  # rows of a graph: beyond, neighbours are searched in the
 _SIMILARITIES_AT_ONCE = 2**25  # 128 MiB of float32
 _BLOCK = 32  # similarities in a block, of which only the largest is compared at first
 _ROWS_AT_ONCE = 4096
-_ROWS_FOR_AXES = 2**14  # evenly spaced, more do not move the first directions
+_ROWS_FOR_AXES = 2**14
 _LISTS_SEARCHED = 16
 _ROWS_PER_CENTROID = 64  # from which the centroids of the lists are computed
 
@@ -69,31 +69,46 @@ class Graph(NamedTuple):
         )
 
 
-def directions(x: Features, dim: int = 64) -> Float[Tensor, "batch directions"]:
-    r"""Rows of unit length on the principal directions of the centred rows, $u / \|u\|$ with $u = V^\top (x - \mu)$.
+class Axes(NamedTuple):
+    """The principal directions of features.
 
-    Cosine similarities of features depend on where 0 is, and their last directions are noise: these rows have the mean
-    at 0 and only the first directions, so that inner products are similarities that mean something.
+    Attributes:
+        mean: of the rows, `[D]`.
+        columns: `[D, dim]`, orthonormal, the first direction first.
+    """
+
+    mean: Float[Tensor, " dim"]
+    columns: Float[Tensor, "dim directions"]
+
+    def coordinates(self, x: Float[Tensor, "rows dim"]) -> Float[Tensor, "rows directions"]:
+        """The centred rows on the directions, `[N, dim]`."""
+        return (promote_half(x) - self.mean) @ self.columns
+
+    def directions(self, x: Float[Tensor, "rows dim"], dim: int) -> Float[Tensor, "rows some_directions"]:
+        """Rows of unit length on the first `dim` directions, as those of `directions`."""
+        parts = promote_half(x).split(_ROWS_AT_ONCE)
+        return torch.cat([l2_normalize(l2_normalize(rows - self.mean) @ self.columns[:, :dim]) for rows in parts])
+
+
+def principal_axes(x: Features, dim: int) -> Axes:
+    r"""The principal directions of the centred rows, scaled to unit length.
 
     Args:
-        x: features `[N, D]`.
+        x: features `[N, D]`, N >= 1.
         dim: the number of directions, >= 1; at most D are there.
-
-    Returns:
-        `[N, min(dim, D)]`, at least float32. Rows that equal the mean are 0.
 
     Raises:
         TypeError: if the features are not floating point.
-        ValueError: if they are not finite, or `dim` is below 1.
+        ValueError: if they are not finite, there are no rows, or `dim` is below 1.
 
     Example:
-        >>> directions(torch.tensor([[2.0, 5.0], [4.0, 5.0]]), dim=1).abs()
+        >>> principal_axes(torch.tensor([[2.0, 5.0], [4.0, 5.0]]), 1).columns.abs()
         tensor([[1.],
-                [1.]])
+                [0.]])
 
     Note:
-        V are the eigenvectors of the second moments of the centred rows scaled to unit length: without the scale, the
-        few longest rows would decide.
+        The columns are eigenvectors of the second moments of the centred rows at unit length: without the scale, the
+        few longest rows would decide. Of more than 16,384 rows, so many are used, evenly spaced.
     """
     check_features("x", x)
     if dim < 1:
@@ -104,8 +119,34 @@ def directions(x: Features, dim: int = 64) -> Float[Tensor, "batch directions"]:
     mean = x.mean(0)
     evenly = torch.linspace(0, len(x) - 1, min(len(x), _ROWS_FOR_AXES), device=x.device).long()
     rows = l2_normalize(x[evenly] - mean)
-    axes = torch.linalg.eigh((rows.T @ rows).double()).eigenvectors.flip(1)[:, :dim].to(x.dtype)
-    return torch.cat([l2_normalize(l2_normalize(rows - mean) @ axes) for rows in x.split(_ROWS_AT_ONCE)])
+    vectors = torch.linalg.eigh((rows.T @ rows).double()).eigenvectors
+    return Axes(mean, vectors.flip(1)[:, :dim].to(x.dtype))
+
+
+def directions(x: Features, dim: int = 64) -> Float[Tensor, "batch directions"]:
+    r"""Rows of unit length on the principal directions of the centred rows.
+
+    $$z = \frac{u}{\|u\|}, \qquad u = V^\top \frac{x - \mu}{\|x - \mu\|}$$
+
+    with the first directions V of `principal_axes`. Cosine similarities of features depend on where 0 is, and their
+    last directions are noise: here the mean is at 0 and only the first directions are left.
+
+    Args:
+        x: features `[N, D]`, N >= 1.
+        dim: the number of directions, >= 1; at most D are there.
+
+    Returns:
+        `[N, min(dim, D)]`, at least float32. A row that equals the mean is 0.
+
+    Raises:
+        TypeError, ValueError: as in `principal_axes`.
+
+    Example:
+        >>> directions(torch.tensor([[2.0, 5.0], [4.0, 5.0]]), dim=1).abs()
+        tensor([[1.],
+                [1.]])
+    """
+    return principal_axes(x, dim).directions(x, dim)
 
 
 def nearest(

@@ -286,10 +286,13 @@ class Spread(NamedTuple):
     Attributes:
         scores: `[N, K]`, not negative; each column sums to 1, or to 0 for a class without a label.
         labels: the class of the largest score of each row, int64 `[N]`; -1 where no label leads.
+        mass: `[K]`, float64, what the columns summed to before they were scaled. As scores times mass is linear in the
+            labels, one call with a class for every part of the labels gives the scores for all unions of parts.
     """
 
     scores: Float[Tensor, "rows classes"]
     labels: Int64[Tensor, " rows"]
+    mass: Float[Tensor, " classes"]
 
 
 def spread(
@@ -343,17 +346,26 @@ def spread(
         default, from a graph without weights or a dense one, and does not scale the columns. Converged, its F is
         $1 - \alpha$ times this one. Class mass normalisation here takes all classes to be equally frequent.
 
-        Memory holds about five arrays `[N, K]` of float64.
+        Columns are solved for some at a time: in addition to the scores, memory holds about 8 arrays of at most 32 MiB,
+        or of N float64.
     """
     n = len(graph.starts) - 1
     _check_spread(n, labelled, labels, alpha)
-    y = torch.zeros(n, int(labels.max()) + 1, dtype=torch.float64, device=labels.device)
-    y[labelled.long(), labels.long()] = 1
-    f = _conjugate_gradients(lambda v: v - alpha * graph.times(v), y, tolerance, max_iterations).clamp_min(0)
-    mass = f.sum(0)
-    scores = f / torch.where(mass > 0, mass, 1)
+    dtype, device = graph.weights.dtype, graph.weights.device
+    scores = torch.zeros(n, int(labels.max()) + 1, dtype=dtype, device=device)
+    mass = torch.zeros(scores.shape[1], dtype=torch.float64, device=device)
+    for classes in torch.arange(scores.shape[1], device=device).split(max(1, _SOLVED_AT_ONCE // n)):
+        here = (labels[:, None] == classes).nonzero()
+        y = torch.zeros(n, len(classes), dtype=torch.float64, device=device)
+        y[labelled[here[:, 0]].long(), here[:, 1]] = 1
+        f = _conjugate_gradients(lambda v: v - alpha * graph.times(v), y, tolerance, max_iterations).clamp_min(0)
+        mass[classes] = f.sum(0)
+        scores[:, classes] = (f / torch.where(mass[classes] > 0, mass[classes], 1)).to(dtype)
     best, winner = scores.max(1)
-    return Spread(scores.to(graph.weights.dtype), torch.where(best > 0, winner, -1))
+    return Spread(scores, torch.where(best > 0, winner, -1), mass)
+
+
+_SOLVED_AT_ONCE = 2**22  # numbers of a right-hand side: 32 MiB of float64
 
 
 def _conjugate_gradients(times: Callable[[Tensor], Tensor], y: Tensor, tolerance: float, max_iterations: int) -> Tensor:

@@ -12,10 +12,14 @@ if TYPE_CHECKING:
     from zoo.errors import ZooError as ZooError
     from zoo.evaluation.estimators import EncoderTransformer as EncoderTransformer
     from zoo.evaluation.estimators import LinearProbe as LinearProbe
+    from zoo.evaluation.prediction import Classifier as Classifier
+    from zoo.evaluation.prediction import fit as fit
+    from zoo.evaluation.prediction import load_classifier as load_classifier
     from zoo.evaluation.protocol import ProbeReport as ProbeReport
     from zoo.evaluation.protocol import evaluate as evaluate
     from zoo.evaluation.protocol import linear_probe as linear_probe
     from zoo.evaluation.reproducing import reproduce as reproduce
+    from zoo.evaluation.selection import suggest as suggest
     from zoo.evaluation.verifying import verify as verify
     from zoo.models.entries import entry as entry
     from zoo.models.entries import list_models as list_models
@@ -35,10 +39,14 @@ _HOMES = {
     "ZooError": "errors",
     "EncoderTransformer": "evaluation.estimators",
     "LinearProbe": "evaluation.estimators",
+    "Classifier": "evaluation.prediction",
+    "fit": "evaluation.prediction",
+    "load_classifier": "evaluation.prediction",
     "ProbeReport": "evaluation.protocol",
     "evaluate": "evaluation.protocol",
     "linear_probe": "evaluation.protocol",
     "reproduce": "evaluation.reproducing",
+    "suggest": "evaluation.selection",
     "verify": "evaluation.verifying",
     "entry": "models.entries",
     "list_models": "models.entries",

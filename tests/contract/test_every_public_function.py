@@ -496,6 +496,7 @@ CASES = {
     "probes.knn": probe(lambda x, test_x: probes.knn(x, LABELS, test_x, k=2)),
     "probes.spread": probe(lambda x, _: probes.spread(neighbours.neighbour_graph(x, k=2), LABELS[:2] + 1, LABELS[:2])),
     # neighbours, clusters and selection
+    "neighbours.principal_axes": probe(lambda x, _: neighbours.principal_axes(x, 2)),
     "neighbours.directions": probe(lambda x, _: neighbours.directions(x, 2)),
     "neighbours.nearest": probe(lambda x, rows: neighbours.nearest(x, rows, k=2)),
     "neighbours.neighbour_graph": probe(lambda x, _: neighbours.neighbour_graph(x, k=2)),

@@ -248,6 +248,19 @@ def test_spread_equals_scikit_learn(alpha):
     assert torch.equal(found.labels, (f / f.sum(0)).argmax(1))
 
 
+def test_parts_of_labels_add_up(monkeypatch):
+    """As many columns at a time as fit, and one at a time."""
+    graph, _, y = a_graph()
+    labelled = torch.arange(12)
+    whole = probes.spread(graph, labelled, y[:12], tolerance=1e-10)
+    for at_once in (2**22, 1):
+        monkeypatch.setattr(probes, "_SOLVED_AT_ONCE", at_once)
+        alone = probes.spread(graph, labelled, labelled, tolerance=1e-10)
+        raw = (alone.scores * alone.mass) @ F.one_hot(y[:12]).double()
+        torch.testing.assert_close(raw / raw.sum(0), whole.scores)
+        torch.testing.assert_close(raw.sum(0), whole.mass)
+
+
 def test_a_part_without_a_label_gets_none():
     x = torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0], [0.1, 1.0]])
     graph = neighbours.neighbour_graph(x, k=1)
