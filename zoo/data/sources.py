@@ -102,6 +102,11 @@ def labelled_dataset(source: str | Path, shape: tuple[int, int, int], *, skip_ba
     return dataset_of_arrays(str(path), arrays), found.labels.count(None)
 
 
+def are_files(source: str | Path) -> bool:
+    """Whether the images of a source are files, and not parts of a dataset or of arrays."""
+    return _is_listing(source) or _is_image(source)
+
+
 def _is_listing(source: str | Path) -> bool:
     if isinstance(source, str) and source in (*NAMES, *SUBSETS):
         return False  # load_dataset reports a folder of the same name

@@ -1,4 +1,4 @@
-"""A contact sheet: ten images of each class side by side, to inspect a dataset before training on it.
+"""Contact sheets: ten images of each class, to inspect a dataset before training; numbered images, to label them.
 
 Pixels stay sharp: small images are enlarged by a whole number. Large images are reduced.
 """
@@ -19,6 +19,8 @@ from zoo.files import write_atomically
 _COLUMNS = 10
 _ROWS = 50  # at most: a sheet of a thousand classes would be useless
 _TILE, _GAP, _MARGIN = 72, 4, 20
+LARGE_TILE = 144  # pixels of an image on a sheet of numbered images
+_LARGE_COLUMNS, _CAPTION = 5, 20
 _BLACK, _GREY = (20, 20, 20), (130, 130, 130)
 _FONT = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"  # more scripts than Pillow's font
 
@@ -73,6 +75,41 @@ def contact_sheet(split: Split, classes: Sequence[str], title: str, path: str | 
             sheet.paste(_tile(image), (left + column * step_x, y))
     if rest > 0:
         draw.text((_MARGIN, top + len(rows) * step_y + 8), f"and {rest:,} more classes", _GREY, names)
+    return _written(sheet, path)
+
+
+def numbered_sheet(images: Sequence[Tensor], names: Sequence[str], title: str, path: str | Path) -> Path:
+    """Draw images in their order, each with its number from 1 and its name, as PNG.
+
+    Args:
+        images: uint8 `[C, H, W]` each.
+        names: a name for each; long ones lose their middle.
+        title: the title of the sheet.
+        path: the path of the PNG.
+
+    Raises:
+        OSError: if the file cannot be written.
+    """
+    captions, heading = (ImageFont.truetype(str(_FONT), size) for size in (11, 17))
+    step_x, step_y = LARGE_TILE + 3 * _GAP, LARGE_TILE + _CAPTION + 2 * _GAP
+    rows = -(-len(images) // _LARGE_COLUMNS)
+    top = _MARGIN + 34
+    size = (2 * _MARGIN + _LARGE_COLUMNS * step_x - 3 * _GAP, top + rows * step_y + _MARGIN)
+    sheet = Image.new("RGB", size, "white")
+    draw = ImageDraw.Draw(sheet)
+    draw.text((_MARGIN, _MARGIN), title, _BLACK, heading)
+    for number, (image, name) in enumerate(zip(images, names, strict=True)):
+        x, y = _MARGIN + number % _LARGE_COLUMNS * step_x, top + number // _LARGE_COLUMNS * step_y
+        sheet.paste(_tile(image, LARGE_TILE), (x, y))
+        caption = f"{number + 1}  {name}"
+        while captions.getlength(caption) > LARGE_TILE + 2 * _GAP and len(name) > 4:
+            name = name[: len(name) // 2 - 1] + name[len(name) // 2 + 1 :]
+            caption = f"{number + 1}  {name[: len(name) // 2]}…{name[len(name) // 2 :]}"
+        draw.text((x, y + LARGE_TILE + 4), caption, _BLACK, captions)
+    return _written(sheet, Path(path))
+
+
+def _written(sheet: Image.Image, path: Path) -> Path:
     buffer = io.BytesIO()
     sheet.save(buffer, "PNG")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -97,14 +134,14 @@ def _spread(items: Tensor, n: int) -> Tensor:
     return items[[i * len(items) // count for i in range(count)]]
 
 
-def _tile(image: Tensor) -> Image.Image:
+def _tile(image: Tensor, largest: int = _TILE) -> Image.Image:
     channels, height, width = image.shape
     pixels = image.permute(1, 2, 0).numpy()
     picture = Image.fromarray(pixels[:, :, 0] if channels == 1 else pixels).convert("RGB")
     side = max(height, width)
-    if side > _TILE:
-        return picture.resize((width * _TILE // side or 1, height * _TILE // side or 1), Image.Resampling.LANCZOS)
-    return picture.resize((width * (_TILE // side), height * (_TILE // side)), Image.Resampling.NEAREST)
+    if side > largest:
+        return picture.resize((width * largest // side or 1, height * largest // side or 1), Image.Resampling.LANCZOS)
+    return picture.resize((width * (largest // side), height * (largest // side)), Image.Resampling.NEAREST)
 
 
 def _shorten(name: str, length: int = 28) -> str:

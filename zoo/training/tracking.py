@@ -2,7 +2,8 @@
 
     tensorboard    event files in the folder `tensorboard` of the run directory: `tensorboard --logdir RUN`
     trackio        trackio's own database on this machine: `trackio show --project funczoo`; trackio.json in the run
-                   directory has the name of the run there
+                   directory has the name of the run there. Nothing leaves the machine, unless trackio's own variables
+                   (TRACKIO_SPACE_ID, TRACKIO_SERVER_URL) say so
 
 Every value has the number of updates as its step. A tracker is asked what it already has, so that no step is there
 twice or missing, however often a run was killed and resumed, and a run that began without a tracker is shown from its
@@ -126,7 +127,7 @@ def _trackio(out: Path, recipe: Recipe) -> Tracker:
 
     def close() -> None:
         with contextlib.redirect_stdout(sys.stderr):
-            run.finish()
+            trackio.finish()  # not `run.finish`: it would be called again at exit, and print again
 
     return Tracker(last_steps, lambda values, step: run.log(values, step=step), close)
 
