@@ -29,7 +29,8 @@ draws_option = click.option(
 
 
 @click.command()
-@click.argument("model")
+@click.argument("models", nargs=-1, metavar="MODEL...")
+@click.option("--all", "every", is_flag=True, help="Rank all models that came with the package.")
 @data_option
 @labels_option
 @draws_option
@@ -41,7 +42,8 @@ draws_option = click.option(
 @threads_option
 @as_json
 def probe(
-    model: str,
+    models: tuple[str, ...],
+    every: bool,
     data: str | None,
     labels_per_class: str | None,
     draws: int | None,
@@ -56,12 +58,20 @@ def probe(
 
     A linear probe is fitted on training images and evaluated on the test images. Data without labelled test images are
     cross-validated with all labels.
+
+    Several models, or --all, are ranked by cross-validation on the labelled training images of --data, with 95 %
+    intervals.
     """
     from zoo.evaluation.protocol import evaluate, probe_dataset
     from zoo.reports.cards import report_section
     from zoo.reports.tables import results_table
 
-    loaded, dataset, left_out = model_and_data(model, data, skip_bad, code)
+    if every or len(models) != 1:
+        if labels_per_class is not None or draws is not None or report:
+            raise ZooError("--labels-per-class, --draws and --report: only with a single model")
+        _rank(models, every, data, seed, skip_bad, code, as_json)
+        return
+    loaded, dataset, left_out = model_and_data(models[0], data, skip_bad, code)
     if dataset.test is None or dataset.test.labels is None:
         _refuse_draws(dataset, labels_per_class, draws)
         found = probe_dataset(loaded, dataset, seed=seed, baselines=_items(baselines))
@@ -269,6 +279,40 @@ def compare(
         click.echo(f"\nno loss curve, because there are no metrics: {', '.join(left_out['without_metrics'])}")
     if left_out["unfinished"]:
         click.echo(f"\nno probe, because the run is not finished: {', '.join(left_out['unfinished'])}")
+
+
+def _rank(
+    models: tuple[str, ...], every: bool, data: str | None, seed: int, skip_bad: bool, code: str | None, as_json: bool
+) -> None:
+    """Print models by the accuracy of their probes."""
+    from zoo.evaluation.comparison import require_distinct
+    from zoo.evaluation.ranking import rank, verdict
+    from zoo.models.entries import list_models
+    from zoo.models.loading import WEIGHTS
+    from zoo.reports.tables import ranking_table
+
+    if every and models:
+        raise ZooError(f"--all: expected no other models, got {', '.join(models)}; name some models, or all")
+    if not every and not models:
+        raise ZooError("expected a model, several, or --all; `zoo list` names them")
+    if data is None:
+        raise ZooError("--data: expected the labelled images by which models are ranked: a folder, a CSV, or a name")
+    names = [name for name in list_models() if (WEIGHTS / name).is_dir()] if every else list(models)
+    require_distinct(names)
+    loaded, left_out = {}, 0
+    for name in names:
+        model, dataset, left_out = model_and_data(name, data, skip_bad, code, quiet=bool(loaded))
+        loaded[name] = model, dataset
+    ranked = rank(loaded, seed=seed)
+    if as_json:
+        rows = [row._asdict() for row in ranked]
+        print_json(
+            {"data": data, "seed": seed, "unlabelled_left_out": left_out, "results": rows, "verdict": verdict(ranked)}
+        )
+        return
+    click.echo(f"linear probe on {data}, {ranked[0].labels:,} labels held out in turn\n")
+    click.echo(ranking_table([row._asdict() for row in ranked]))
+    click.echo(f"\n{verdict(ranked)}")
 
 
 def _print_report(model: Any, dataset: Any, report: Any, whole: bool, options: dict[str, Any], as_json: bool) -> None:

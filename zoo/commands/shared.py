@@ -134,8 +134,10 @@ class LazyGroup(Group):
         return getattr(importlib.import_module(module), variable)
 
 
-def model_and_data(model: str, data: str | None, skip_bad: bool, code: str | None = None) -> tuple[Any, Any, int]:
-    """The encoder, the data to probe it with, and the number of images skipped for lack of a label."""
+def model_and_data(
+    model: str, data: str | None, skip_bad: bool, code: str | None = None, *, quiet: bool = False
+) -> tuple[Any, Any, int]:
+    """The encoder, the data to probe it with, and the number of images skipped for lack of a label, which is printed."""
     from zoo.data.sources import labelled_dataset
     from zoo.models.loading import load
 
@@ -144,7 +146,7 @@ def model_and_data(model: str, data: str | None, skip_bad: bool, code: str | Non
     dataset, left_out = labelled_dataset(
         data or loaded.config["recipe"]["dataset"], loaded.input_shape, skip_bad=skip_bad
     )
-    if left_out:
+    if left_out and not quiet:
         click.echo(f"{dataset.name}: skipped {left_out:,} images without a label", err=True)
     return loaded, dataset, left_out
 

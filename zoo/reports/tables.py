@@ -68,6 +68,21 @@ def differences_table(differences: Mapping[str, Mapping[str, Any]]) -> str:
     return markdown(["recipe", *names], rows)
 
 
+def ranking_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows: models, the best first; columns: accuracy with its 95 % interval, right labels, difference by chance."""
+    cells = [
+        [
+            row["model"],
+            f"{100 * row['accuracy']:.1f}",
+            f"{100 * row['interval'][0]:.0f} to {100 * row['interval'][1]:.0f}",
+            f"{row['right']:,} of {row['labels']:,}",
+            f"{row['chance']:.2g}" if i else "",
+        ]
+        for i, row in enumerate(rows)
+    ]
+    return markdown(["model", "accuracy in %", "95 % interval", "right", "worse by chance, p"], cells)
+
+
 def in_percent(spread: Mapping[str, Any]) -> str:
     """The mean and the standard deviation of a share, in percent: `98.3 +- 0.1`."""
     mean = f"{100 * spread['mean']:.1f}"
