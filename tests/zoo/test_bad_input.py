@@ -138,12 +138,12 @@ def test_a_csv_in_any_dress(rows, command):
         ("path,label", "photos/none.png,a", "utf-8", "photos/none.png"),
         ("path,label", "photos/é.png,a", "latin-1", "photos/\\xe9.png"),
         ("path,label", "photos/a,a", "utf-8", "not a regular file"),
-        ("path,label", "photos/\0.png,a", "utf-8", "photos/\\x00.png"),
+        ("path,label", "photos/\0.png,a", "utf-8", "labels.csv: not a CSV (line 22 contains a NUL"),
         ("path,label", "photos/a/00.png", "utf-8", "labels.csv: line 22: expected 2 fields, got 1"),
-        ("file,label", "", "utf-8", "labels.csv: expected the columns path"),
+        ("image,label", "", "utf-8", "labels.csv: expected the columns path"),
         ("photos/a/00.png,a", "", "utf-8", "labels.csv: expected the columns path"),
         ("path;label", "", "utf-8", "labels.csv: expected the columns path"),
-        ("path,label", "", "utf-16", "labels.csv: expected the columns path"),
+        ("path,label", "", "utf-16", "labels.csv: not a CSV (it is in UTF-16"),
     ],
 )
 def test_a_csv_that_is_not_one(rows, command, header, more, encoding, words):

@@ -137,7 +137,7 @@ class LazyGroup(Group):
 def model_and_data(
     model: str, data: str | None, skip_bad: bool, code: str | None = None, *, quiet: bool = False
 ) -> tuple[Any, Any, int]:
-    """The encoder, the data to probe it with, and the number of images skipped for lack of a label, which is printed."""
+    """The encoder, the data to probe it with, and the number of images skipped for lack of a label."""
     from zoo.data.sources import labelled_dataset
     from zoo.models.loading import load
 
