@@ -24,8 +24,9 @@ if TYPE_CHECKING:  # `zoo data list` needs paths, but no torch
     from torch import Tensor
 
 _DEEPEST = 100  # levels of JSON
-SEAL = "seal_sha256"  # in the metadata of a sealed file: the SHA-256 of the file with 64 zeros in the place of the seal
-_SEAL_STARTS, _NO_SEAL = rb"\"seal_sha256\": \"", 64 * "0"  # the former in the file, which has JSON within JSON
+SEAL = "~seal"  # in the metadata of a sealed file: the SHA-256 of the file with 64 zeros in the place of the seal
+_SEAL_STARTS = rb"\"~seal\": \""  # in the file, which has JSON within JSON; the last one, as names are sorted
+_NO_SEAL = 64 * "0"
 
 
 def expanded(path: str | Path) -> Path:
@@ -162,7 +163,7 @@ def save_sealed(path: str | Path, flat: Mapping[str, Tensor], metadata: Mapping[
     """
     data = bytearray(_serialized(path, flat, {**metadata, SEAL: _NO_SEAL}))
     seal = hashlib.sha256(data).hexdigest().encode()
-    start = data.index(_SEAL_STARTS + _NO_SEAL.encode()) + len(_SEAL_STARTS)
+    start = _place_of_seal(data)
     data[start : start + len(seal)] = seal
     write_atomically(path, data)
 
@@ -177,8 +178,7 @@ def load_sealed(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         ZooError: as in `load_tensors`, and if a byte of the file is not what was written.
     """
     data = _bytes_of(path)
-    start = data.find(_SEAL_STARTS, 0, 8 + int.from_bytes(data[:8], "little")) + len(_SEAL_STARTS)
-    if sealed := start >= len(_SEAL_STARTS):
+    if sealed := (start := _place_of_seal(data)) >= 0:
         view, end = memoryview(data), start + len(_NO_SEAL)
         sha = hashlib.sha256(view[:start])
         sha.update(_NO_SEAL.encode())
@@ -278,6 +278,12 @@ def _serialized(path: str | Path, flat: Mapping[str, Tensor], metadata: Mapping[
     tensors = {name: flat[name].detach().cpu().contiguous().clone() for name in sorted(flat)}
     # One metadata key: the format writes several keys in random order.
     return save(tensors, metadata={"funczoo": json.dumps(metadata, sort_keys=True)})
+
+
+def _place_of_seal(data: bytes | bytearray) -> int:
+    """Where the digits of the seal are in the bytes of a file; -1 if it has no seal."""
+    found = data.rfind(_SEAL_STARTS, 0, 8 + int.from_bytes(data[:8], "little"))  # the length of the header comes first
+    return found if found < 0 else found + len(_SEAL_STARTS)
 
 
 def _bytes_of(path: str | Path) -> bytes:
