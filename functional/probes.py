@@ -301,7 +301,7 @@ def spread(
     labels: Int[Tensor, " labels"],
     *,
     alpha: float = 0.99,
-    tolerance: float = 1e-6,
+    tolerance: float = 1e-5,
     max_iterations: int = 1000,
 ) -> Spread:
     r"""Label spreading: a few labels move along the edges of a graph until every row has scores.
@@ -318,10 +318,10 @@ def spread(
         labels: their class numbers from 0, `[L]`; K = largest + 1.
         alpha: how far labels move, 0 < alpha < 1.
         tolerance: the norm of each column's residual, relative to that of Y.
-        max_iterations: the limit on iterations; about 100 are usual.
+        max_iterations: the limit on iterations; about 50 are usual.
 
     Returns:
-        `Spread`, with the labelled rows among the others: where a label contradicts its neighbourhood, the row may get
+        `Spread` in the dtype of the graph, with the labelled rows among the others: where a label contradicts its neighbourhood, the row may get
         another one.
 
     Raises:
@@ -346,8 +346,8 @@ def spread(
         default, from a graph without weights or a dense one, and does not scale the columns. Converged, its F is
         $1 - \alpha$ times this one. Class mass normalisation here takes all classes to be equally frequent.
 
-        Columns are solved for some at a time: in addition to the scores, memory holds about 8 arrays of at most 32 MiB,
-        or of N float64.
+        Columns are solved for some at a time: in addition to the scores, memory holds about 8 arrays of at most 16 MiB
+        of float32, or of N numbers.
     """
     n = len(graph.starts) - 1
     _check_spread(n, labelled, labels, alpha)
@@ -356,16 +356,16 @@ def spread(
     mass = torch.zeros(scores.shape[1], dtype=torch.float64, device=device)
     for classes in torch.arange(scores.shape[1], device=device).split(max(1, _SOLVED_AT_ONCE // n)):
         here = (labels[:, None] == classes).nonzero()
-        y = torch.zeros(n, len(classes), dtype=torch.float64, device=device)
+        y = torch.zeros(n, len(classes), dtype=dtype, device=device)
         y[labelled[here[:, 0]].long(), here[:, 1]] = 1
         f = _conjugate_gradients(lambda v: v - alpha * graph.times(v), y, tolerance, max_iterations).clamp_min(0)
-        mass[classes] = f.sum(0)
-        scores[:, classes] = (f / torch.where(mass[classes] > 0, mass[classes], 1)).to(dtype)
+        mass[classes] = f.sum(0, dtype=torch.float64)
+        scores[:, classes] = f / torch.where(mass[classes] > 0, mass[classes], 1).to(dtype)
     best, winner = scores.max(1)
     return Spread(scores, torch.where(best > 0, winner, -1), mass)
 
 
-_SOLVED_AT_ONCE = 2**22  # numbers of a right-hand side: 32 MiB of float64
+_SOLVED_AT_ONCE = 2**22  # numbers of a right-hand side: 16 MiB of float32
 
 
 def _conjugate_gradients(times: Callable[[Tensor], Tensor], y: Tensor, tolerance: float, max_iterations: int) -> Tensor:

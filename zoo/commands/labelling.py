@@ -105,6 +105,8 @@ def fit(
     label. The other images help without a label. Cross-validation chooses the kind of classifier, and says how accurate
     it is.
     """
+    import torch
+
     from zoo.evaluation.prediction import fit_features, numbered
     from zoo.models.loading import load
 
@@ -122,8 +124,7 @@ def fit(
             )
     numbers = numbered(list(given.values()), len(given))
     features = loaded.features(found.images)
-    others = [i for i in range(len(features)) if i not in given]
-    classifier = fit_features(loaded, features[list(given)], numbers, features[others], seed=seed)
+    classifier = fit_features(loaded, features, torch.tensor(list(given)), numbers, seed=seed)
     classifier.save(out, code=code)
     if as_json:
         print_json({"model": loaded.name, "seed": seed, **classifier.report.to_dict(), "written": [str(out)]})

@@ -1,11 +1,11 @@
-"""A classifier of features from a few labels, and from many rows without one: what it is, and how good it must be.
+"""A classifier of features from a few labels and many rows without one: what it is, and how good it must be.
 
     spread      the labels spread over the graph of neighbours of all rows (`functional.probes.spread`); a ridge
                 regression on all rows with the labels that they got then works on new ones
     logistic    the linear probe of the labelled rows alone (`zoo.evaluation.probing`)
 
 Both are linear in the features. Cross-validation on the given labels chooses between them: labels are held out, a fold
-at a time, of 10 folds for at most 100 labels and of 5 for more; the only label of a class is never
+at a time, of 10 folds for at most 50 labels and of 5 for more; the only label of a class is never
 held out. Spreading is the default with unlabelled rows. It gives way if the logistic probe gets more held-out labels
 right, by more than chance would make of it. The same held-out labels give the accuracy with its 95 % interval, and the
 temperature of the probabilities.
@@ -33,9 +33,9 @@ METHODS = ("spread", "logistic")
 IN_WORDS = {"spread": "label spreading", "logistic": "logistic regression"}
 _RIDGE_DIRECTIONS = 256
 _RIDGE_STRENGTH = 0.1
-_USUAL_TEMPERATURE = {"spread": 0.15, "logistic": 1.0}
+_USUAL_TEMPERATURE = {"spread": 0.2, "logistic": 2.0}
 _CHANCE = 0.1  # the probability, by a sign test, below which spreading gives way
-_FEW, _FOLDS_OF_FEW, _FOLDS = 100, 10, 5
+_FEW, _FOLDS_OF_FEW, _FOLDS = 50, 10, 5
 _TOO_FEW = 10  # held-out labels, below which they say nothing
 _TOO_WIDE = 0.2  # of an interval
 
@@ -152,37 +152,65 @@ class FitReport:
         )
 
 
+class Prepared(NamedTuple):
+    """What spreading needs of features and not of labels: prepared once, it serves many labellings.
+
+    Attributes:
+        graph: of the neighbours.
+        axes: the principal directions.
+        standardize: of the coordinates on the directions.
+        coordinates: of the rows, standardised, `[N, dim]`.
+    """
+
+    graph: neighbours.Graph
+    axes: neighbours.Axes
+    standardize: probes.Standardizer
+    coordinates: Float[Tensor, "rows directions"]
+
+
+def prepare(x: Features) -> Prepared:
+    """Prepare features `[N, D]` for spreading."""
+    axes = neighbours.principal_axes(x, max(DIRECTIONS, _RIDGE_DIRECTIONS))
+    graph = neighbours.neighbour_graph(axes.directions(x, DIRECTIONS))
+    coordinates = axes.coordinates(x)
+    standardize = probes.standardizer(coordinates)
+    return Prepared(graph, axes, standardize, standardize(coordinates))
+
+
 def fit_head(
     x: Features,
-    y: Int64[Tensor, " rows"],
-    others: Float[Tensor, "others dim"],
+    labelled: Int64[Tensor, " labels"],
+    y: Int64[Tensor, " labels"],
     classes: Sequence[Any],
     key: Key,
     *,
     methods: Sequence[str] = METHODS,
+    prepared: Prepared | None = None,
 ) -> tuple[Head, FitReport]:
     """Fit a classifier of features.
 
     Args:
-        x: features of the labelled rows, `[L, D]`.
+        x: features of all rows, `[N, D]`.
+        labelled: positions of the L rows with a label. If that is all of them, nothing is spread.
         y: their class numbers, `[L]`: each of 0..K - 1, K >= 2, occurs.
-        others: features of the rows without a label, `[M, D]`; M may be 0, and then nothing is spread.
         classes: the K names.
         key: of the folds.
         methods: those that are compared; the first is the default.
+        prepared: of `x`, if it is there already.
 
     Returns:
         The classifier, with calibrated probabilities, and a report.
     """
     key_folds, key_probe = random.split(key)
-    part = folds(y, key_folds)
-    fit = {
-        "spread": lambda: _spread_heads(x, y, others, part),
-        "logistic": lambda: _logistic_heads(x, y, part, key_probe),
-    }
-    heads = {method: fit[method]() for method in methods if len(others) or method == "logistic"}
+    part, unlabelled = folds(y, key_folds), len(x) - len(labelled)
+    heads = {}
+    for method in methods if unlabelled else ("logistic",):
+        if method == "spread":
+            heads[method] = _spread_heads(prepared or prepare(x), labelled, y, part)
+        else:
+            heads[method] = _logistic_heads(x[labelled], y, part, key_probe)
     held_out = part >= 0
-    scores = {method: _held_out_scores(found, x, part) for method, found in heads.items()}
+    scores = {method: _held_out_scores(found, x[labelled], part) for method, found in heads.items()}
     right = {method: (found.argmax(1) == y)[held_out] for method, found in scores.items()}
     method = _better(right)
     calibration = calibrate(scores[method][held_out], y[held_out], usual=_USUAL_TEMPERATURE[method])
@@ -191,7 +219,7 @@ def fit_head(
     report = FitReport(
         method,
         dict(zip(map(str, classes), y.bincount().tolist(), strict=True)),
-        len(others),
+        unlabelled,
         n,
         count,
         count[method] / n if enough else None,
@@ -253,40 +281,27 @@ def _logistic_heads(x: Tensor, y: Tensor, part: Tensor, key: Key) -> dict[int, H
     return heads
 
 
-def _spread_heads(x: Tensor, y: Tensor, others: Tensor, part: Tensor) -> dict[int, Head]:
+def _spread_heads(prepared: Prepared, labelled: Tensor, y: Tensor, part: Tensor) -> dict[int, Head]:
     """The ridge regression on labels that were spread without each fold, and at -1 with all of them."""
-    rows, labelled = torch.cat([x, others]), torch.arange(len(x))
-    axes = neighbours.principal_axes(rows, max(DIRECTIONS, _RIDGE_DIRECTIONS))
-    graph = neighbours.neighbour_graph(axes.directions(rows, DIRECTIONS))
-    coordinates = axes.coordinates(rows)
-    standardize = probes.standardizer(coordinates)
-    coordinates = standardize(coordinates)
     classes = int(y.max()) + 1
     # One system for all folds: scores are linear in the labels, so the labels of each fold and class spread alone.
     groups, group = torch.unique(torch.stack([part, y]), dim=1, return_inverse=True)
-    alone = probes.spread(graph, labelled, group)
+    alone = probes.spread(prepared.graph, labelled, group)
     heads = {}
     for fold in (-1, *part[part >= 0].unique().tolist()):
         used = (groups[0] != fold) | (fold < 0)
-        mass = alone.mass * used
-        shares = (
-            mass[:, None] * F.one_hot(groups[1], classes) / torch.zeros(classes).double().index_add(0, groups[1], mass)
-        )
-        scores = alone.scores @ shares.to(alone.scores.dtype)
-        best, pseudo = scores.max(1)
-        kept = used[group]
-        pseudo[labelled[kept]] = y[kept]
-        reached = best > 0
-        reached[labelled[kept]] = True
-        heads[fold] = _ridge_head(coordinates[reached], pseudo[reached], classes, axes, standardize)
+        mass = (alone.mass * used)[:, None] * F.one_hot(groups[1], classes)  # [groups, classes]
+        best, pseudo = (alone.scores @ (mass / mass.sum(0)).to(alone.scores.dtype)).max(1)
+        reached, kept = best > 0, labelled[used[group]]
+        reached[kept], pseudo[kept] = True, y[used[group]]
+        heads[fold] = _ridge_head(prepared, reached, pseudo, classes)
     return heads
 
 
-def _ridge_head(
-    coordinates: Tensor, labels: Tensor, classes: int, axes: neighbours.Axes, standardize: probes.Standardizer
-) -> Head:
-    """A ridge regression on standardised coordinates, as a classifier of the features themselves."""
-    fit = probes.ridge(coordinates, labels, strengths=(_RIDGE_STRENGTH,))
+def _ridge_head(prepared: Prepared, reached: Tensor, labels: Tensor, classes: int) -> Head:
+    """A ridge regression on the standardised coordinates of some rows, as a classifier of the features themselves."""
+    _, axes, standardize, coordinates = prepared
+    fit = probes.ridge(coordinates[reached], labels[reached], strengths=(_RIDGE_STRENGTH,))
     weights = F.pad(fit.weights[0], (0, classes - fit.weights.shape[2])) * standardize.scale[:, None]
     bias = F.pad(fit.bias[0], (0, classes - fit.bias.shape[1])) - standardize.mean @ weights
     weights = axes.columns @ weights

@@ -27,10 +27,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from functional import random
+from functional.base import Features
 from zoo.errors import ZooError, printable, shortened
 from zoo.evaluation.few_labels import FitReport, Head, fit_head
 from zoo.files import expanded, parse_json, read_tensors, save_tensors, write_atomically
@@ -148,20 +149,20 @@ def fit(model: PretrainedEncoder, images: Any, labels: Any, *, unlabelled: Any =
     classes, y = numbered(labels, len(images))
     x = model.features(images)
     others = x[:0] if unlabelled is None or len(unlabelled) == 0 else model.features(unlabelled)
-    return fit_features(model, x, (classes, y), others, seed=seed)
+    return fit_features(model, torch.cat([x, others]), torch.arange(len(x)), (classes, y), seed=seed)
 
 
 def fit_features(
     model: PretrainedEncoder,
-    x: Float[Tensor, "labels dim"],
+    features: Features,
+    labelled: Int64[Tensor, " labels"],
     labels: tuple[tuple[Any, ...], Tensor],
-    others: Float[Tensor, "others dim"],
     *,
     seed: int = 0,
 ) -> Classifier:
-    """`fit` with features `[L, D]` and `[M, D]` of the images, and labels as `numbered` returns them."""
+    """`fit` with the features `[N, D]` of all images, the positions of the labelled ones, and labels as of `numbered`."""
     classes, y = labels
-    head, report = fit_head(x, y, others, classes, random.key(seed))
+    head, report = fit_head(features, labelled, y, classes, random.key(seed))
     return Classifier(model, head, classes, report)
 
 

@@ -1,5 +1,6 @@
 """A directory holds one encoder, whole, whoever reads or writes it meanwhile and whatever ends them."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -159,11 +160,11 @@ def test_a_save_that_is_killed_before_any_of_its_steps_leaves_one_of_the_two(run
 
 
 SAVER = """
-import sys, time
+import os, sys
 import zoo
-models, directory, end = [zoo.load(path) for path in sys.argv[2:]], sys.argv[1], time.monotonic() + 4
-saves = 0
-while time.monotonic() < end:
+directory, stop, *paths = sys.argv[1:]
+models, saves = [zoo.load(path) for path in paths], 0
+while not os.path.exists(stop) or saves < 6:
     zoo.save(models[saves % 2], directory, overwrite=True)
     saves += 1
 print(saves)
@@ -173,7 +174,10 @@ import collections, os, sys, time
 import torch
 import zoo
 seen, pixels = collections.Counter(), torch.arange(64, dtype=torch.uint8).reshape(1, 1, 8, 8)
-while not os.path.exists(sys.argv[2]):
+while not os.path.exists(os.path.join(sys.argv[1], "config.json")):
+    time.sleep(0.01)
+end = time.monotonic() + 4
+while time.monotonic() < end:
     model = zoo.load(sys.argv[1])
     features, config = model.features(pixels)[0, :4].tolist(), model.config
     seen[str(features), config["content_digest"], config["mean"][0]] += 1
@@ -185,39 +189,32 @@ for key, times in seen.items():
 @pytest.mark.slow
 def test_loaders_beside_a_saver_see_the_old_encoder_or_the_new_one(run, model, tmp_path):
     """Their features, their weights and their preprocessing belong together."""
-    import dataclasses
-
     other = zoo.save(dataclasses.replace(untrained(model), config={**model.config, "mean": [0.25]}), tmp_path / "other")
-    zoo.save(model, directory := tmp_path / "encoder")
-    stop, pixels = tmp_path / "stop", torch.arange(64, dtype=torch.uint8).reshape(1, 1, 8, 8)
-    loaders = [
-        subprocess.Popen([sys.executable, "-c", LOADER, directory, stop], stdout=subprocess.PIPE, text=True)
-        for _ in range(4)
-    ]
-    saver = subprocess.run(
-        [sys.executable, "-c", SAVER, directory, run, tmp_path / "other"], capture_output=True, text=True
+    directory, stop = tmp_path / "encoder", tmp_path / "stop"
+    pixels = torch.arange(64, dtype=torch.uint8).reshape(1, 1, 8, 8)
+    commands = [[LOADER, directory]] * 4 + [[SAVER, directory, stop, run, tmp_path / "other"]]
+    *loaders, saver = (
+        subprocess.Popen([sys.executable, "-c", *command], stdout=subprocess.PIPE, text=True) for command in commands
     )
+    outputs = [loader.communicate()[0] for loader in loaders]
     stop.touch()
-    ended = [process.communicate()[0] for process in loaders]
-    assert saver.returncode == 0 and all(process.returncode == 0 for process in loaders), saver.stderr
-    seen = [line.rpartition("|")[::2] for output in ended for line in output.splitlines()]
-    whole = {f"{m.features(pixels)[0, :4].tolist()}|{weights(m)}|{m.config['mean'][0]}" for m in (zoo.load(run), other)}
-    assert {key for key, _ in seen} == whole
-    print(f"{saver.stdout.strip()} saves beside {sum(int(times) for _, times in seen)} loads in 4 processes")
+    saves = int(saver.communicate()[0])
+    assert [process.returncode for process in (*loaders, saver)] == [0] * 5
+    seen = [line.rpartition("|")[::2] for output in outputs for line in output.splitlines()]
+    whole = {f"{m.features(pixels)[0, :4].tolist()}|{weights(m)}|{m.config['mean'][0]}" for m in (model, other)}
+    assert {key for key, _ in seen} <= whole
+    print(f"{saves} saves beside {sum(int(times) for _, times in seen)} loads in 4 processes")
 
 
+@pytest.mark.slow
 def test_two_savers_take_turns(run, model, tmp_path):
-    zoo.save(untrained(model), tmp_path / "other")
-    command = [sys.executable, "-c", SAVER, tmp_path / "encoder", run, tmp_path / "other"]
-    savers = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    assert [process.communicate()[1] for process in savers] == ["", ""]
-    assert [process.returncode for process in savers] == [0, 0]
+    other, stop = zoo.save(untrained(model), tmp_path / "other"), tmp_path / "stop"
+    stop.touch()
+    command = [sys.executable, "-c", SAVER, tmp_path / "encoder", stop, run, tmp_path / "other"]
+    savers = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    assert [saver.communicate() for saver in savers] == [("6\n", "")] * 2
     assert names(tmp_path / "encoder") == WHOLE
-    assert weights(zoo.load(tmp_path / "encoder")) in {weights(model), weights(untrained_of(tmp_path))}
-
-
-def untrained_of(folder):
-    return zoo.load(folder / "other")
+    assert weights(zoo.load(tmp_path / "encoder")) in {weights(model), weights(other)}
 
 
 CANNOT_WRITE = """

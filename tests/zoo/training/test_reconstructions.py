@@ -8,10 +8,11 @@ import torch
 import zoo
 from functional import heads, methods, tree
 from zoo.data.datasets import Dataset, Split, as_dataset
-from zoo.files import load_tensors
+from zoo.files import load_tensors, save_tensors
 from zoo.training.catalogue import catalogue, check_names
 from zoo.training.plan import choose_examples, find_decoder, make_plan
 from zoo.training.recipe import Recipe
+from zoo.training.run_directory import read_reconstructions
 
 NAME = "reconstructions.safetensors"
 
@@ -72,6 +73,34 @@ def test_a_run_without_its_reconstructions_says_what_to_do(decoding_recipe, deco
     words = "missing epoch_001, epoch_002, epoch_003" if how == "missing" else "a truncated or corrupt"
     with pytest.raises(zoo.ZooError, match=f"{NAME}: {words}.*; .*restore"):
         zoo.pretrain(decoding_recipe, data=bars, out=out)
+
+
+@pytest.mark.parametrize("how", ["an image", "another epoch's", "fewer images"])
+def test_reconstructions_that_were_changed_are_found(decoding_recipe, decoding_run, bars, tmp_path, how):
+    out = shutil.copytree(decoding_run, tmp_path / "run")
+    shutil.rmtree(out / "encoder")
+    kept, _ = load_tensors(out / NAME)
+    kept["epoch_002"] = {
+        "an image": kept["epoch_002"].clone().index_fill_(0, torch.tensor([3]), 0.5),
+        "another epoch's": kept["epoch_001"],
+        "fewer images": kept["epoch_002"][:5],
+    }[how]
+    save_tensors(out / NAME, kept, {})
+    before = (out / "checkpoint.safetensors").stat().st_mtime_ns
+    with pytest.raises(zoo.ZooError, match=f"{NAME}: its images are not those that were written with the checkpoint"):
+        zoo.pretrain(decoding_recipe, data=bars, out=out)
+    assert (out / "checkpoint.safetensors").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("change", [{"epoch_004": "epoch_003"}, {"extra": "epoch_001"}, {"originals": None}])
+def test_a_file_of_other_reconstructions_is_named_by_whoever_reads_it(decoding_run, tmp_path, change):
+    kept, _ = load_tensors(decoding_run / NAME)
+    for name, source in change.items():
+        kept[name] = kept[source] if source else kept.pop(name)[:, :, :5]
+    kept.pop("epoch_002")
+    save_tensors(tmp_path / NAME, kept, {})
+    with pytest.raises(zoo.ZooError, match=f"{NAME}: expected originals and an image of each for every epoch; restore"):
+        read_reconstructions(tmp_path)
 
 
 def test_the_originals_are_one_per_class_or_the_first_ten():
