@@ -321,8 +321,8 @@ def spread(
         max_iterations: the limit on iterations; about 50 are usual.
 
     Returns:
-        `Spread` in the dtype of the graph, with the labelled rows among the others: where a label contradicts its neighbourhood, the row may get
-        another one.
+        `Spread` in the dtype of the graph, with the labelled rows among the others: where a label contradicts its
+        neighbourhood, the row may get another one.
 
     Raises:
         TypeError: if positions or labels are not integers.

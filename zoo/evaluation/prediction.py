@@ -160,7 +160,7 @@ def fit_features(
     *,
     seed: int = 0,
 ) -> Classifier:
-    """`fit` with the features `[N, D]` of all images, the positions of the labelled ones, and labels as of `numbered`."""
+    """`fit` with the features `[N, D]` of all images, positions of the labelled ones, and labels as of `numbered`."""
     classes, y = labels
     head, report = fit_head(features, labelled, y, classes, random.key(seed))
     return Classifier(model, head, classes, report)
