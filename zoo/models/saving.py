@@ -25,6 +25,7 @@ from zoo.models.pretrained import Decoder, PretrainedEncoder, fingerprint, round
 from zoo.reports.cards import render_card
 
 _CONFIG, _WEIGHTS, _DECODER, _CARD = "config.json", "model.safetensors", "decoder.safetensors", "README.md"
+_WHICH = ("name", "content_digest", "architecture", "input_shape", "mean", "std")  # what makes it this encoder
 _LOCK = "save.lock"
 _PATIENCE = 60  # seconds for which a save waits for another one
 
@@ -61,7 +62,7 @@ def save(
     directory.mkdir(parents=True, exist_ok=True)
     with locked(directory / _LOCK, "saving an encoder", patience=_PATIENCE):
         if not overwrite:
-            _require_free(directory, model.name, digest)
+            _require_free(directory, {**model.config, "content_digest": digest})
         _settle(directory)
         ending = NEXT if (directory / _CONFIG).is_file() else ""
         sha256 = save_tensors(directory / f"{_WEIGHTS}{ending}", flat, {"name": model.name})
@@ -85,18 +86,18 @@ def save(
     return load(directory, code=code)
 
 
-def _require_free(directory: Path, name: str, digest: str) -> None:
-    """Reject a directory that holds anything but this encoder.
+def _require_free(directory: Path, config: Mapping[str, Any]) -> None:
+    """Reject a directory that holds anything but this encoder: its name, weights, architecture and preprocessing.
 
     Raises:
         ZooError: the message says what it holds.
     """
     if (path := directory / _CONFIG).is_file():
-        there = _configuration(path)
-        if (there.get("name"), there.get("content_digest")) != (name, digest):
+        there, here = _configuration(path), json.loads(json.dumps(config))
+        if any(there.get(field) != here[field] for field in _WHICH):
             raise ZooError(
-                f"{directory}: holds another encoder, or other weights of this one; choose another directory, or pass "
-                "overwrite=True to replace it"
+                f"{directory}: holds another encoder, or other weights or preprocessing of this one; choose another "
+                "directory, or pass overwrite=True to replace it"
             )
     elif others := sorted(set(directory.iterdir()) - {directory / _LOCK, *parts_of(directory / _WEIGHTS)}):
         raise ZooError(

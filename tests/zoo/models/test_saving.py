@@ -36,10 +36,14 @@ def test_another_encoder_is_replaced_only_when_asked(model, tmp_path):
     assert names(directory) == WHOLE
 
 
-def test_other_weights_of_the_same_encoder_are_another_encoder(model, tmp_path):
+def test_other_weights_or_preprocessing_of_an_encoder_are_another_encoder(model, tmp_path):
     zoo.save(model, tmp_path / "encoder")
-    with pytest.raises(zoo.ZooError, match="holds another encoder, or other weights of this one"):
+    with pytest.raises(zoo.ZooError, match="holds another encoder, or other weights or preprocessing of this one"):
         zoo.save(model, tmp_path / "encoder", dtype="bfloat16")
+    brighter = dataclasses.replace(model, config={**model.config, "mean": [0.25]})
+    with pytest.raises(zoo.ZooError, match="holds another encoder, or other weights or preprocessing of this one"):
+        zoo.save(brighter, tmp_path / "encoder")
+    assert zoo.load(tmp_path / "encoder").config["mean"] == model.config["mean"]
 
 
 @pytest.mark.parametrize("name", ["README.md", "thesis.tex", "model.safetensors", "recipe.json"])
