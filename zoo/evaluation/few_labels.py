@@ -183,9 +183,6 @@ def fit_head(
     y: Int64[Tensor, " labels"],
     classes: Sequence[Any],
     key: Key,
-    *,
-    methods: Sequence[str] = METHODS,
-    prepared: Prepared | None = None,
 ) -> tuple[Head, FitReport]:
     """Fit a classifier of features.
 
@@ -195,25 +192,19 @@ def fit_head(
         y: their class numbers, `[L]`: each of 0..K - 1, K >= 2, occurs.
         classes: the K names.
         key: of the folds.
-        methods: those that are compared; the first is the default.
-        prepared: of `x`, if it is there already.
 
     Returns:
         The classifier, with calibrated probabilities, and a report.
     """
     key_folds, key_probe = random.split(key)
     part, unlabelled = folds(y, key_folds), len(x) - len(labelled)
-    heads = {}
-    for method in methods if unlabelled else ("logistic",):
-        if method == "spread":
-            heads[method] = _spread_heads(prepared or prepare(x), labelled, y, part)
-        else:
-            heads[method] = _logistic_heads(x[labelled], y, part, key_probe)
+    heads = {"spread": spread_heads(prepare(x), labelled, y, part)} if unlabelled else {}
+    heads["logistic"] = logistic_heads(x[labelled], y, part, key_probe)
     held_out = part >= 0
-    scores = {method: _held_out_scores(found, x[labelled], part) for method, found in heads.items()}
-    right = {method: (found.argmax(1) == y)[held_out] for method, found in scores.items()}
-    method = _better(right)
-    calibration = calibrate(scores[method][held_out], y[held_out], usual=_USUAL_TEMPERATURE[method])
+    scores = {method: held_out_scores(found, x[labelled], part)[held_out] for method, found in heads.items()}
+    right = {method: found.argmax(1) == y[held_out] for method, found in scores.items()}
+    method = better(right)
+    calibration = calibrate(scores[method], y[held_out], usual=_USUAL_TEMPERATURE[method])
     whole, n = heads[method][-1], int(held_out.sum())
     enough, count = n >= _TOO_FEW, {name: int(found.sum()) for name, found in right.items()}
     report = FitReport(
@@ -251,8 +242,17 @@ def _are_counts(value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(k, str) and type(n) is int for k, n in value.items())
 
 
-def _better(right: dict[str, Tensor]) -> str:
-    """The first method, unless the last is better by more than chance."""
+def better(right: dict[str, Tensor]) -> str:
+    """The default method, which is the first, unless the last is better by more than chance.
+
+    Args:
+        right: by method, which of the held-out labels it got right, `[n]`.
+
+    Example:
+        >>> wrong, right = torch.tensor([True] * 4 + [False] * 8), torch.tensor([True] * 12)
+        >>> better({"spread": wrong, "logistic": right}), better({"spread": right, "logistic": wrong})
+        ('logistic', 'spread')
+    """
     first, last = next(iter(right)), next(reversed(right))
     if len(right[first]) < _TOO_FEW:
         return first
@@ -261,7 +261,7 @@ def _better(right: dict[str, Tensor]) -> str:
     return last if losses > wins and sign_test(wins, losses) < _CHANCE else first
 
 
-def _held_out_scores(heads: dict[int, Head], x: Tensor, part: Tensor) -> Tensor:
+def held_out_scores(heads: dict[int, Head], x: Tensor, part: Tensor) -> Tensor:
     """The scores of each label by the classifier that was fitted without it; 0 for labels that are never held out."""
     scores = x.new_zeros(len(x), len(heads[-1].bias))
     for fold, head in heads.items():
@@ -270,7 +270,7 @@ def _held_out_scores(heads: dict[int, Head], x: Tensor, part: Tensor) -> Tensor:
     return scores
 
 
-def _logistic_heads(x: Tensor, y: Tensor, part: Tensor, key: Key) -> dict[int, Head]:
+def logistic_heads(x: Tensor, y: Tensor, part: Tensor, key: Key) -> dict[int, Head]:
     """The probe without each fold, and at -1 the one of all labels."""
     heads = {}
     for fold in (-1, *part[part >= 0].unique().tolist()):
@@ -281,7 +281,7 @@ def _logistic_heads(x: Tensor, y: Tensor, part: Tensor, key: Key) -> dict[int, H
     return heads
 
 
-def _spread_heads(prepared: Prepared, labelled: Tensor, y: Tensor, part: Tensor) -> dict[int, Head]:
+def spread_heads(prepared: Prepared, labelled: Tensor, y: Tensor, part: Tensor) -> dict[int, Head]:
     """The ridge regression on labels that were spread without each fold, and at -1 with all of them."""
     classes = int(y.max()) + 1
     # One system for all folds: scores are linear in the labels, so the labels of each fold and class spread alone.
