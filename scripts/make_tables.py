@@ -5,7 +5,7 @@ encoder from scratch. So whoever has the weights can check the card (`zoo verify
 
 All of it comes from the ledgers in model_cards and from benchmarks/: no result is typed by hand but the published ones
 in model_cards/systems.csv. In README.md, a pair of marks stands around each table: `<!-- methods: mnist -->`,
-`<!-- minutes: cifar10 -->` or `<!-- systems -->`, and `<!-- end -->`.
+`<!-- minutes: cifar10 -->`, `<!-- few labels -->` or `<!-- systems -->`, and `<!-- end -->`.
 
 python scripts/make_tables.py            # write them
 python scripts/make_tables.py --check    # exit 1 if any is stale
@@ -26,11 +26,11 @@ from zoo.files import write_atomically
 from zoo.models.entries import SHIPPED_LICENCE
 from zoo.reports.cards import render_card
 from zoo.reports.from_scratch import with_from_scratch
-from zoo.reports.overviews import System, methods_overview, minutes_overview, systems_overview
+from zoo.reports.overviews import System, few_labels_overview, methods_overview, minutes_overview, systems_overview
 from zoo.reports.tables import in_percent
 
 ROOT = Path(__file__).parent.parent
-MARKS = re.compile(r"(<!-- (methods|minutes|systems):? ?(\w*) -->\n).*?(<!-- end -->)", re.DOTALL)
+MARKS = re.compile(r"(<!-- (methods|minutes|systems|few labels):? ?(\w*) -->\n).*?(<!-- end -->)", re.DOTALL)
 BENCHMARKS = re.compile(r"(<!-- benchmark: (\S+)\s([^>]*)-->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -63,10 +63,14 @@ def generated(root: Path) -> dict[Path, str]:
         recipe = root / "scripts" / "recipes" / f"{name.replace('-', '_')}.py"
         texts[recipe] = with_result(recipe.read_text(), alone)
 
+    ledger = root / "model_cards" / "few_labels.json"
+    few_labels = json.loads(ledger.read_text()) if ledger.is_file() else None
+
     def overview(mark: re.Match[str]) -> str:
         table = {
             "methods": lambda: methods_overview(mark[3], ledgers, from_scratch.values(), labelled),
             "minutes": lambda: minutes_overview(mark[3], ledgers),
+            "few labels": lambda: few_labels_overview(few_labels),
             "systems": lambda: systems_overview(_systems(root), ledgers, from_scratch.values()),
         }[mark[2]]
         return f"{mark[1]}\n{table()}\n\n{mark[4]}"

@@ -117,3 +117,22 @@ def test_the_list_of_systems_is_readable(make_tables):
     assert {system.measure for system in systems} <= {"linear", "knn", "macro_f1", "mean_squared_error"}
     assert all(name.count("-") == 2 for system in systems for name in (system.published, system.small) if name)
     assert {system.key for system in systems} == {"S1a", "S1b", "S2a", "S2b", "S3a", "S3b", "S4a", "S4b", "S4c", "S5"}
+
+
+def test_the_table_of_few_labels(make_tables, root):
+    (root / "README.md").write_text("<!-- few labels -->\nold\n<!-- end -->\n")
+    readme = make_tables.generated(root)[root / "README.md"]
+    assert "Nothing was measured yet: `python scripts/few_labels.py` does." in readme and "old" not in readme
+    rows = [
+        {"data": "mnist", "images": images, "labels": labels}
+        | {name: {"mean": share, "std": 0.01, "values": [share]} for name in ("logistic", "spread", "fit")}
+        for images, share in (("random", 0.5), ("suggested", 0.75))
+        for labels in (20, 10)
+    ]
+    here = {"processor": "a processor", "threads": 2}
+    ledger = {"command": "a command", "seeds": [0, 1], "environment": here, "results": rows}
+    (root / "model_cards" / "few_labels.json").write_text(json.dumps(ledger))
+    lines = make_tables.generated(root)[root / "README.md"].splitlines()
+    assert any(line.startswith("| labels in all ") and line.split("|")[2].strip() == "10" for line in lines)
+    assert sum("75.0 +- 1.0 | 75.0 +- 1.0" in line for line in lines) == 3
+    assert any("(n = 2)" in line and "`a command` on a processor, threads: 2." in line for line in lines)

@@ -24,6 +24,7 @@ _BASELINES = {
     "untrained": "untrained",
     "pixels": "raw pixels",
 }
+_CLASSIFIERS = {"logistic": "logistic regression", "spread": "label spreading", "fit": "`zoo.fit`"}
 _MEASURES = {"linear": "accuracy", "knn": "kNN", "macro_f1": "macro F1", "mean_squared_error": "squared error"}
 
 
@@ -153,6 +154,29 @@ def systems_overview(systems: Iterable[System], ledgers: Mapping[str, Ledger], f
         "+- standard deviation over training seeds. The last three columns are baselines of the first of the two "
         "networks that is there: trained from scratch on just those labels, untrained, and raw pixels."
         f"\n\n{markdown(header, lines)}"
+    )
+
+
+def few_labels_overview(ledger: Ledger | None) -> str:
+    """Rows: by dataset, which images are labelled and what is made of the labels; columns: labels in all."""
+    if ledger is None:
+        return "Nothing was measured yet: `python scripts/few_labels.py` does."
+    rows = ledger["results"]
+    cells = {(row["data"], row["images"], row["labels"]): row for row in rows}
+    counts = sorted({row["labels"] for row in rows})
+    lines = []
+    for data in dict.fromkeys(row["data"] for row in rows):
+        for images in dict.fromkeys(row["images"] for row in rows):
+            for classifier, words in _CLASSIFIERS.items():
+                found = [in_percent(cells[data, images, n][classifier]) for n in counts]
+                lines.append([f"{data}, {images} images, {words}", *found])
+    here, table = ledger["environment"], markdown(["labels in all", *map(str, counts)], lines)
+    return (
+        "Accuracy in % on the official test images, mean +- standard deviation over draws of the images "
+        f"(n = {len(ledger['seeds'])}), features of the encoders that ship. Labels are those of all classes together; "
+        "images are drawn, or suggested, without a look at any label. `zoo.fit` takes one of the two classifiers, by "
+        f"cross-validation on the labels that it was given. Measured by `{ledger['command']}` on {here['processor']}, "
+        f"threads: {here['threads']}.\n\n{table}"
     )
 
 
