@@ -14,7 +14,7 @@ import contextlib
 import dataclasses
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,8 @@ from zoo.models.fetching import Fetched, fetch, fetch_named
 from zoo.models.pretrained import Decoder, PretrainedEncoder, stored
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
-_FILES = ("model.safetensors", "decoder.safetensors")
 NEXT = ".next"  # ends the names of weights, decoder and card of an encoder that is replacing another
+_FILES = ("config.json", *(f"{name}.safetensors{ending}" for name in ("model", "decoder") for ending in ("", NEXT)))
 
 
 def load(name: str | Path, *, code: Code | str | Path | None = None, sha256: str | None = None) -> PretrainedEncoder:
@@ -144,29 +144,47 @@ def _load_directory(directory: Path, config_sha256: str | None, code: Code) -> P
 def _state_of(directory: Path) -> list[tuple[str, int, int]]:
     """What changes when a file of an encoder directory is replaced, appears or goes."""
     found = []
-    for name in ("config.json", *(f"{weights}{ending}" for weights in _FILES for ending in ("", NEXT))):
+    for name in _FILES:
         with contextlib.suppress(OSError):
             status = (directory / name).stat()
             found.append((name, status.st_ino, status.st_mtime_ns))
     return found
 
 
+def _contents(directory: Path) -> dict[str, bytes]:
+    """The files of an encoder directory by name.
+
+    All are opened before the first is read: one that is replaced meanwhile keeps its content.
+    """
+    with contextlib.ExitStack() as stack:
+        files = {}
+        for name in _FILES:
+            with contextlib.suppress(FileNotFoundError):
+                if (directory / name).is_file():
+                    files[name] = stack.enter_context(open(directory / name, "rb"))
+        return {name: file.read() for name, file in files.items()}
+
+
 def _load_files(directory: Path, config_sha256: str | None, code: Code) -> PretrainedEncoder:
-    path = directory / "config.json"
-    if not path.is_file():
+    path, contents = directory / "config.json", _contents(directory)
+    if path.name not in contents:
         raise ZooError(f"{directory}: not an encoder directory: it has no config.json")
-    config = parse_config(_verified(path, config_sha256, "the zoo"), path, code)
+    config = parse_config(_verified([contents[path.name]], path, config_sha256, "the zoo"), path, code)
     architecture = config["architecture"]
     try:
         encoder = build_encoder(architecture["encoder"], architecture["in_channels"], architecture["options"], code)
     except ZooError as error:
         raise ZooError(f"{path}: {error}") from error
-    weights = _load_weights(directory / "model.safetensors", config, config, architecture["encoder"], encoder.init)
-    decoder = _load_decoder(directory, config, encoder.feature_dim)
+    weights = _load_weights(
+        contents, directory / "model.safetensors", config, config, architecture["encoder"], encoder.init
+    )
+    decoder = _load_decoder(contents, directory, config, encoder.feature_dim)
     return PretrainedEncoder(encoder, *weights, config, decoder)
 
 
-def _load_decoder(directory: Path, config: Mapping[str, Any], latent_dim: int) -> Decoder | None:
+def _load_decoder(
+    contents: Mapping[str, bytes], directory: Path, config: Mapping[str, Any], latent_dim: int
+) -> Decoder | None:
     """The decoder of an encoder directory, if its configuration has one."""
     if (described := config["decoder"]) is None:
         return None
@@ -174,27 +192,32 @@ def _load_decoder(directory: Path, config: Mapping[str, Any], latent_dim: int) -
     if name not in DECODERS:
         raise unknown(f"decoder in {directory / 'config.json'}:", name, DECODERS)
     layer = build_decoder(name, latent_dim, config["architecture"]["in_channels"], options)
-    weights = _load_weights(directory / "decoder.safetensors", described, config, name, layer.init)
+    weights = _load_weights(contents, directory / "decoder.safetensors", described, config, name, layer.init)
     return Decoder(name, options, layer, *weights)
 
 
 def _load_weights(
-    path: Path, digests: Mapping[str, Any], config: Mapping[str, Any], network: str, init: Init
+    contents: Mapping[str, bytes],
+    path: Path,
+    digests: Mapping[str, Any],
+    config: Mapping[str, Any],
+    network: str,
+    init: Init,
 ) -> tuple[Params, BatchStats]:
     """The parameters and running statistics in a file, in float32.
 
     Args:
+        contents: the files of the directory by name; the weights may be about to replace others.
         path: the file.
         digests: the part of the configuration that has its `sha256`, and perhaps its `content_digest`.
         config: the configuration, which has the dtype of the weights.
         network: what it holds the weights of, for the message.
         init: the network's own initialisation.
     """
-    if not path.is_file():
+    there = [contents[name] for name in (f"{path.name}{NEXT}", path.name) if name in contents]
+    if not there:
         raise ZooError(f"{path}: no such file; an encoder directory holds {path.name} and config.json")
-    flat, _ = read_tensors(
-        _next_weights(path, digests["sha256"]) or _verified(path, digests["sha256"], "config.json"), path
-    )
+    flat, _ = read_tensors(_verified(there, path, digests["sha256"], "config.json"), path)
     if digests.get("content_digest") not in (None, found := content_digest(flat)):
         raise ZooError(
             f"{path}: content digest {found[:12]}..., but config.json says {digests['content_digest'][:12]}...; "
@@ -213,25 +236,16 @@ def _load_weights(
     return tree.map(lambda x, like: x.to(like.dtype), loaded, template)
 
 
-def _next_weights(path: Path, sha256: str) -> bytes | None:
-    """The bytes of the weights that are about to replace those at a path, if they are the ones that are wanted."""
-    with contextlib.suppress(FileNotFoundError):
-        data = path.with_name(f"{path.name}{NEXT}").read_bytes()
-        if hashlib.sha256(data).hexdigest() == sha256:
+def _verified(contents: Sequence[bytes], path: Path, sha256: str | None, source: str) -> bytes:
+    """The one of several contents of a file that has the SHA-256 that `source` says, or any if it says none."""
+    found = ""
+    for data in contents:
+        if sha256 in (None, found := hashlib.sha256(data).hexdigest()):
             return data
-    return None
-
-
-def _verified(path: Path, sha256: str | None, source: str) -> bytes:
-    """The bytes of a file, after a check of their SHA-256 if `source` has one."""
-    data = path.read_bytes()
-    found = hashlib.sha256(data).hexdigest()
-    if sha256 not in (None, found):
-        raise ZooError(
-            f"{path}: SHA-256 {found[:12]}..., but {source} says {sha256[:12]}...; "
-            "the file is truncated or modified; copy or download it again"
-        )
-    return data
+    raise ZooError(
+        f"{path}: SHA-256 {found[:12]}..., but {source} says {str(sha256)[:12]}...; "
+        "the file is truncated or modified; copy or download it again"
+    )
 
 
 def _is_statistic(name: str) -> bool:

@@ -280,6 +280,32 @@ with locked(Path(sys.argv[1]), "training"):
 """
 
 
+LATE = """
+import os, sys, time
+from filelock import FileLock
+with FileLock(sys.argv[1]):
+    print("held", flush=True)
+    time.sleep(0.1)
+    with open(sys.argv[1], "w") as file:
+        file.write(str(os.getpid()))
+    time.sleep(60)
+"""
+
+
+def test_an_id_that_a_dead_process_left_is_not_taken_for_that_of_one_that_has_just_begun(tmp_path):
+    path = tmp_path / "run.lock"
+    path.write_text("99999999")
+    process = subprocess.Popen([sys.executable, "-c", LATE, path], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout.readline() == "held\n"
+        with pytest.raises(zoo.ZooError, match=f"process {process.pid} is training here"):
+            with locked(path, "training"):
+                raise AssertionError
+    finally:
+        process.kill()
+        process.communicate()
+
+
 def test_the_second_is_told_the_first_ones_id_also_over_the_lock_of_a_dead_process(tmp_path):
     path = tmp_path / "run.lock"
     for _ in range(3):  # the second and third over the lock of one that was killed
