@@ -1,5 +1,6 @@
 """The probe and the encoders are scikit-learn estimators in every respect, and give this package's own results."""
 
+import os
 import pickle
 import shutil
 import subprocess
@@ -151,3 +152,16 @@ def test_an_unpickled_encoder_must_be_the_one_that_was_fitted(run, images, tmp_p
     with pytest.raises(zoo.ZooError, match="SHA-256"):
         pickle.loads(data).transform(images)
     assert np.array_equal(encoder.transform(images), features)  # it keeps what it loaded
+
+
+@pytest.mark.slow
+def test_the_check_that_scikit_learn_leaves_out_without_a_variable():
+    """It has to be set before scipy is imported."""
+    program = (
+        "import zoo; from sklearn.utils.estimator_checks import check_estimator\n"
+        "found = check_estimator(zoo.LinearProbe(), on_skip=None)\n"
+        "print({check['status'] for check in found}, any('array_api' in check['check_name'] for check in found))"
+    )
+    variables = {**os.environ, "SCIPY_ARRAY_API": "1"}
+    done = subprocess.run([sys.executable, "-c", program], env=variables, capture_output=True, text=True, check=True)
+    assert done.stdout == "{'passed'} True\n"
