@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import zoo
+from zoo.models import loading
 from zoo.models.pretrained import untrained
 
 
@@ -69,6 +70,7 @@ KILLED = """
 import os, random, shutil, signal, sys, time
 from pathlib import Path
 import zoo
+from zoo.models import loading
 from zoo.models.pretrained import untrained
 
 old, new, directory = zoo.load(sys.argv[1]), zoo.load(sys.argv[2]), Path(sys.argv[3])
@@ -180,6 +182,7 @@ import zoo
 seen, pixels = collections.Counter(), torch.arange(64, dtype=torch.uint8).reshape(1, 1, 8, 8)
 while not os.path.exists(os.path.join(sys.argv[1], "config.json")):
     time.sleep(0.01)
+zoo.load(sys.argv[1])  # imports what it needs
 end = time.monotonic() + 4
 while time.monotonic() < end:
     model = zoo.load(sys.argv[1])
@@ -208,6 +211,25 @@ def test_loaders_beside_a_saver_see_the_old_encoder_or_the_new_one(run, model, t
     whole = {f"{m.features(pixels)[0, :4].tolist()}|{weights(m)}|{m.config['mean'][0]}" for m in (model, other)}
     assert {key for key, _ in seen} <= whole
     print(f"{saves} saves beside {sum(int(times) for _, times in seen)} loads in 4 processes")
+
+
+def test_a_loader_that_opened_files_of_two_encoders_reads_again(model, tmp_path, monkeypatch):
+    """Another encoder is saved between its opening of config.json and of the weights, twice."""
+    directory, others = tmp_path / "encoder", [untrained(model, seed) for seed in (1, 2)]
+    zoo.save(model, directory)
+    left = list(others)
+
+    def open_and_wait(path, mode):
+        file = open(path, mode)
+        if path.name == "config.json" and left:
+            other = left.pop()  # before the save, which loads the directory too
+            zoo.save(other, directory, overwrite=True)
+        return file
+
+    monkeypatch.setattr(loading, "open", open_and_wait, raising=False)
+    there = zoo.load(directory)
+    assert not left and weights(there) in {weights(zoo.save(x, tmp_path / str(i))) for i, x in enumerate(others)}
+    assert weights(there) == weights(zoo.load(directory))
 
 
 @pytest.mark.slow
