@@ -216,21 +216,68 @@ def ridge(train_x: Features, train_y: Int[Tensor, " rows"], *, strengths: Sequen
         targets -1 and 1, so its weights are twice these, with the same predictions.
     """
     _check_training(train_x, train_y, strengths)
-    strength = torch.tensor(strengths, dtype=torch.float64, device=train_x.device)[:, None, None]
-    n, d = train_x.shape
-    targets = F.one_hot(train_y.long()).double()
-    x = train_x.double()
-    mean, share = x.mean(0), targets.mean(0)
-    x = x - mean
+    return _ridge(train_x, F.one_hot(train_y.long()), strengths)
+
+
+def ridge_regression(
+    train_x: Features, targets: Float[Tensor, "batch targets"], *, strengths: Sequence[float]
+) -> RidgeFit:
+    r"""Ridge regression on any targets, from one eigendecomposition for all of them and all strengths.
+
+    $$\min_{W, b} \; \frac{1}{2N} \sum_{i=1}^{N} \|x_i W + b - t_i\|_2^2 + \frac{\lambda}{2} \|W\|_2^2$$
+
+    `ridge` is this with class indicators; here they may be those of several labellings of the same rows, side by side.
+
+    Args:
+        train_x: features `[N, D]`, standardised.
+        targets: `[N, T]`.
+        strengths: the S values of $\lambda$ > 0.
+
+    Returns:
+        A `RidgeFit` with weights `[S, D, T]`, in the dtype of the features, at least float32.
+
+    Raises:
+        TypeError: if features or targets are not floating point.
+        ValueError: if they are not finite, lengths differ, or a strength is not above 0.
+
+    Example:
+        >>> x, targets = torch.tensor([[-2.0], [-1.0], [1.0], [2.0]]), torch.tensor([[-4.0], [-2.0], [2.0], [4.0]])
+        >>> ridge_regression(x, targets, strengths=(1e-6, 2.5)).weights.flatten()
+        tensor([2.0000, 1.0000])
+    """
+    check_features("train_x", train_x)
+    check_features("targets", targets)
+    check_same_length(train_x=train_x, targets=targets)
+    _check_strengths(strengths)
+    return _ridge(train_x, targets, strengths)
+
+
+def _ridge(x: Tensor, targets: Tensor, strengths: Sequence[float]) -> RidgeFit:
+    """Solved in float64, which only some rows at a time are converted to."""
+    strength = torch.tensor(strengths, dtype=torch.float64, device=x.device)[:, None, None]
+    n, d = x.shape
+    mean, share = x.mean(0, dtype=torch.float64), targets.mean(0, dtype=torch.float64)
     # The smaller of two equivalent systems: (X'X + aI)^-1 X'T = X' (XX' + aI)^-1 T.
     tall = n >= d
-    spectrum, axes = torch.linalg.eigh(x.T @ x if tall else x @ x.T)
-    projected = axes.T @ (x.T @ targets if tall else targets)
-    weights = axes @ (projected / (spectrum.clamp_min(0)[:, None] + n * strength))
-    weights = weights if tall else x.T @ weights
+    if tall:
+        products = torch.zeros(d, d, dtype=torch.float64, device=x.device)
+        right = torch.zeros(d, targets.shape[1], dtype=torch.float64, device=x.device)
+        for rows, wanted in zip(x.split(_ROWS_AT_ONCE), targets.split(_ROWS_AT_ONCE), strict=True):
+            rows = rows.double() - mean
+            products += rows.T @ rows
+            right += rows.T @ wanted.double()
+    else:
+        centred = x.double() - mean
+        products, right = centred @ centred.T, targets.double()
+    spectrum, axes = torch.linalg.eigh(products)
+    weights = axes @ ((axes.T @ right) / (spectrum.clamp_min(0)[:, None] + n * strength))
+    weights = weights if tall else (x.double() - mean).T @ weights
     bias = share - mean @ weights
-    dtype = promote_half(train_x).dtype
+    dtype = promote_half(x).dtype
     return RidgeFit(weights.to(dtype), bias.to(dtype))
+
+
+_ROWS_AT_ONCE = 4096
 
 
 def knn(
@@ -407,6 +454,10 @@ def _check_training(x: Tensor, y: Tensor, strengths: Sequence[float]) -> None:
     _check_labels(x, y)
     if (y == y[0]).all():
         raise ValueError(f"train_y: expected at least 2 classes, got {len(y)} rows of class {int(y[0])}")
+    _check_strengths(strengths)
+
+
+def _check_strengths(strengths: Sequence[float]) -> None:
     if not len(strengths):
         raise ValueError("strengths: expected at least one, got none")
     for strength in strengths:

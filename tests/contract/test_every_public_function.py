@@ -493,6 +493,7 @@ CASES = {
     "probes.standardizer": Case(probes.standardizer, rows(1), half=torch.float32),
     "probes.logistic": probe(lambda x, _: probes.logistic(x, LABELS, strengths=(0.1, 1.0))),
     "probes.ridge": probe(lambda x, _: probes.ridge(x, LABELS, strengths=(0.1, 1.0))),
+    "probes.ridge_regression": probe(lambda x, t: probes.ridge_regression(x, t, strengths=(0.1, 1.0))),
     "probes.knn": probe(lambda x, test_x: probes.knn(x, LABELS, test_x, k=2)),
     "probes.spread": probe(lambda x, _: probes.spread(neighbours.neighbour_graph(x, k=2), LABELS[:2] + 1, LABELS[:2])),
     # neighbours, clusters and selection

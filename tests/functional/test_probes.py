@@ -80,6 +80,22 @@ def test_ridge_equals_scikit_learn(shape):
     assert probes.ridge(x.bfloat16(), y, strengths=(1.0,)).weights.dtype == torch.float32
 
 
+@pytest.mark.parametrize("shape", [(120, 9, 4), (20, 30, 3)], ids=["tall", "wide"])
+def test_ridge_regression_on_any_targets_equals_scikit_learn(shape, monkeypatch):
+    from sklearn.linear_model import Ridge
+
+    x, y = blobs(*shape)
+    targets = torch.cat([x[:, :2].square(), F.one_hot(y).double()], 1)
+    for at_once in (4096, 7):
+        monkeypatch.setattr(probes, "_ROWS_AT_ONCE", at_once)
+        fit = probes.ridge_regression(x, targets, strengths=STRENGTHS)
+        for i, strength in enumerate(STRENGTHS):
+            theirs = Ridge(alpha=len(x) * strength).fit(x.numpy(), targets.numpy())
+            np.testing.assert_allclose(fit.weights[i].T, theirs.coef_, rtol=1e-6, atol=1e-9)
+            np.testing.assert_allclose(fit.bias[i], theirs.intercept_, rtol=1e-6, atol=1e-9)
+        torch.testing.assert_close(fit.weights[..., 2:], probes.ridge(x, y, strengths=STRENGTHS).weights)
+
+
 @pytest.mark.parametrize("k", [1, 2, 5, 20])
 def test_knn_votes_with_the_neighbours_of_scikit_learn(k, monkeypatch):
     from sklearn.neighbors import NearestNeighbors

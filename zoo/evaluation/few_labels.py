@@ -282,27 +282,32 @@ def logistic_heads(x: Tensor, y: Tensor, part: Tensor, key: Key) -> dict[int, He
 
 
 def spread_heads(prepared: Prepared, labelled: Tensor, y: Tensor, part: Tensor) -> dict[int, Head]:
-    """The ridge regression on labels that were spread without each fold, and at -1 with all of them."""
+    """The ridge regression on labels that were spread without each fold, and at -1 with all of them.
+
+    Rows that no label reaches count as rows of no class.
+    """
     classes = int(y.max()) + 1
     # One system for all folds: scores are linear in the labels, so the labels of each fold and class spread alone.
     groups, group = torch.unique(torch.stack([part, y]), dim=1, return_inverse=True)
     alone = probes.spread(prepared.graph, labelled, group)
-    heads = {}
-    for fold in (-1, *part[part >= 0].unique().tolist()):
+    parts, targets = (-1, *part[part >= 0].unique().tolist()), []
+    for fold in parts:
         used = (groups[0] != fold) | (fold < 0)
         mass = (alone.mass * used)[:, None] * F.one_hot(groups[1], classes)  # [groups, classes]
-        best, pseudo = (alone.scores @ (mass / mass.sum(0)).to(alone.scores.dtype)).max(1)
-        reached, kept = best > 0, labelled[used[group]]
-        reached[kept], pseudo[kept] = True, y[used[group]]
-        heads[fold] = _ridge_head(prepared, reached, pseudo, classes)
-    return heads
+        best, winner = (alone.scores @ (mass / mass.sum(0)).to(alone.scores.dtype)).max(1)
+        target = F.one_hot(winner, classes) * (best > 0)[:, None]
+        target[labelled[used[group]]] = F.one_hot(y[used[group]], classes)
+        targets.append(target.float())
+    # And one regression, whose eigendecomposition depends on no label.
+    fit = probes.ridge_regression(prepared.coordinates, torch.cat(targets, 1), strengths=(_RIDGE_STRENGTH,))
+    weights, bias = fit.weights[0].split(classes, 1), fit.bias[0].split(classes)
+    return {fold: _of_features(prepared, w, b) for fold, w, b in zip(parts, weights, bias, strict=True)}
 
 
-def _ridge_head(prepared: Prepared, reached: Tensor, labels: Tensor, classes: int) -> Head:
-    """A ridge regression on the standardised coordinates of some rows, as a classifier of the features themselves."""
-    _, axes, standardize, coordinates = prepared
-    fit = probes.ridge(coordinates[reached], labels[reached], strengths=(_RIDGE_STRENGTH,))
-    weights = F.pad(fit.weights[0], (0, classes - fit.weights.shape[2])) * standardize.scale[:, None]
-    bias = F.pad(fit.bias[0], (0, classes - fit.bias.shape[1])) - standardize.mean @ weights
+def _of_features(prepared: Prepared, weights: Tensor, bias: Tensor) -> Head:
+    """A classifier of standardised coordinates as one of the features themselves."""
+    _, axes, standardize, _ = prepared
+    weights = weights * standardize.scale[:, None]
+    bias = bias - standardize.mean @ weights
     weights = axes.columns @ weights
     return Head(weights, bias - axes.mean @ weights)
