@@ -200,12 +200,12 @@ def test_names_that_are_not_utf8_are_trained_on_and_probed(rows):
     assert "c\\xe90" in zoo_command("probe", "run", "--report", "--baselines", "").stdout
 
 
-def test_safetensors_need_a_path_of_utf8_and_say_so_before_the_work(rows):
+def test_safetensors_are_written_to_paths_of_utf8_alone_and_the_error_comes_before_the_work(rows):
     for command in (("pretrain", "recipe.json", "--out"), ("data", "import", "photos", "--out")):
         result = zoo_command(*command, NOT_UTF8 + ".safetensors")
         assert result.exit_code == 2 and "photos \\xff.safetensors: expected a path in UTF-8" in result.stderr
     Path(NOT_UTF8 + ".safetensors").write_bytes(b"")
-    assert "expected a path in UTF-8" in refused("probe", MODEL, "--data", NOT_UTF8 + ".safetensors")
+    assert "photos \\xff.safetensors: a truncated" in refused("probe", MODEL, "--data", NOT_UTF8 + ".safetensors")
     assert {path.name for path in Path().iterdir()} == {"photos", "recipe.json", NOT_UTF8 + ".safetensors"}
 
 

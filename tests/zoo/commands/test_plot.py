@@ -96,8 +96,9 @@ def test_a_run_is_plotted_into_its_directory(run, drawn):
     shutil.copytree(run, "run")
     assert plotted("run") == [f"run/{name}" for name in ("loss.png", "tsne.png", *PROBE)]
     loss, tsne, confusion, predictions = titles(drawn)
-    assert loss == "run" and tsne == f"{MODEL}\nt-SNE of 500 test images of digits"
-    probed = rf"{MODEL}\nlinear probe on test images of digits\n"
+    name = zoo.load(run).name
+    assert loss == "run" and tsne == f"{name}\nt-SNE of 500 test images of digits"
+    probed = rf"{name}\nlinear probe on test images of digits\n"
     assert re.fullmatch(probed + r"[\d.]+ % accuracy on 500 test images", confusion)
     assert re.fullmatch(probed + r"\d+ of 500 images \([\d.]+ %\) are wrong; surest errors first", predictions)
     assert re.fullmatch(r"label: \d\n→ \d, \d+ %", drawn[3].axes[0].get_title())

@@ -58,7 +58,8 @@ def test_publish_prints_the_address_to_load_it_by(hub):
 
 def test_a_dry_run_lists_files_sizes_and_digests(hub, tmp_path):
     out = run("publish", NAME, "--to", tmp_path / "to", "--dry-run")
-    assert f"314,952 bytes  {zoo.entry(NAME).sha256}" in out and "nothing was sent" in out
+    size = (loading.located(NAME)[0] / "model.safetensors").stat().st_size
+    assert f"{size:,} bytes  {zoo.entry(NAME).sha256}" in out and "nothing was sent" in out
     done = json.loads(run("publish", NAME, "--to", "hf://me/m", "--dry-run", "--json"))
     assert done["sent"] is False and {"path", "bytes", "sha256"} == done["files"][0].keys()
     assert hub.requests == [] and not (tmp_path / "to").exists()

@@ -102,7 +102,10 @@ def flip_a_bit(directory):
 BROKEN = {
     "no weights": (lambda d: (d / "decoder.safetensors").unlink(), "decoder.safetensors: no such file"),
     "one bit": (flip_a_bit, "decoder.safetensors: SHA-256"),
-    "another name": (lambda d: edit(d, name="s5_decodr"), "config.json: unknown decoder 's5_decodr'; did you mean 's5_decoder'"),
+    "another name": (
+        lambda d: edit(d, name="s5_decodr"),
+        "config.json: unknown decoder 's5_decodr'; did you mean 's5_decoder'",
+    ),
     "another width": (
         lambda d: edit(d, options={"width": 1}),
         "decoder.safetensors: does not fit s5_decoder: ",
