@@ -43,10 +43,10 @@ def error_of(result):
 
 @pytest.mark.parametrize("command", list(commands()), ids=" ".join)
 def test_usage_errors_are_json_on_request(command):
-    assert error_of(zoo_command(*command, "--json", "--jsonx")) == "No such option '--jsonx'. Did you mean '--json'?"
-    result = zoo_command(*command, "--jsonx")
+    assert error_of(zoo_command(*command, "--json", "--jason")) == "No such option '--jason'. Did you mean '--json'?"
+    result = zoo_command(*command, "--jason")
     assert result.exit_code == 2 and result.stderr.startswith("Usage: ")
-    assert "Error: No such option '--jsonx'. Did you mean '--json'?" in result.stderr
+    assert "Error: No such option '--jason'. Did you mean '--json'?" in result.stderr
 
 
 def test_bad_input_is_json_on_request(tmp_path):

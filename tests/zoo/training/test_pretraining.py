@@ -147,7 +147,7 @@ def test_a_collapse_is_reported_once_in_plain_words(recipe, tmp_path):
         ({"mean": (0.5, 0.5, 0.5)}, "mean"),
         (
             {"optimizer_options": {"weight_decay": "a lot"}},
-            "weight_decay: expected a pair (schedule, options) or a finite number",
+            "weight_decay: expected a pair (schedule, options)",
         ),
         ({"parameter_groups": [("predictor.*", {})]}, "'predictor.*' matches no parameter"),
         ({"method": "moco", "method_options": {"groups": 3}}, "expected a batch divisible into 3 groups, got 128 rows"),
