@@ -92,5 +92,6 @@ def test_what_a_reader_must_not_do_is_seen(fuzz, act, complaint, tmp_path, monke
 
 def test_too_much_memory_is_seen(fuzz, tmp_path, monkeypatch):
     monkeypatch.setattr(fuzz, "MEGABYTES", 10)
-    row = fuzz._in_a_process("a reader", reading(lambda _: "whole"), 0, [0], tmp_path / "in")
+    reader = reading(lambda _: f"{len(bytearray(100 * 2**20))} bytes" and "whole")
+    row = fuzz._in_a_process("a reader", reader, 0, [0], tmp_path / "in")
     assert "MiB of memory" in str(row["failures"])

@@ -10,11 +10,19 @@ from zoo.commands.shared import as_json, code_option, model_argument, print_json
 @click.option("--to", required=True, metavar="hf://OWNER/REPO|DIR", help="Repository or directory to publish to.")
 @click.option("--tag", metavar="TAG", help="Tag of the commit, beside the one that names its configuration.")
 @click.option("--private", is_flag=True, help="Create a repository that only its owner sees.")
+@click.option("--license", metavar="NAME", help="Licence of the weights, such as apache-2.0, for a card without one.")
 @click.option("--dry-run", is_flag=True, help="Print what would be sent, and send nothing.")
 @code_option
 @as_json
 def publish(
-    directory: str, to: str, tag: str | None, private: bool, dry_run: bool, code: str | None, as_json: bool
+    directory: str,
+    to: str,
+    tag: str | None,
+    private: bool,
+    license: str | None,
+    dry_run: bool,
+    code: str | None,
+    as_json: bool,
 ) -> None:
     """Publish the encoder in DIRECTORY.
 
@@ -23,7 +31,7 @@ def publish(
     """
     from zoo.models.publishing import publish
 
-    done = publish(model_argument(directory), to, tag=tag, private=private, dry_run=dry_run, code=code)
+    done = publish(model_argument(directory), to, tag=tag, private=private, license=license, dry_run=dry_run, code=code)
     if as_json:
         print_json({**done._asdict(), "files": [file._asdict() for file in done.files], "sent": not dry_run})
         return

@@ -29,7 +29,7 @@ from zoo.models.code import Code
 from zoo.models.fetching import config_tag
 from zoo.models.loading import load, located
 from zoo.models.pretrained import fingerprint
-from zoo.reports.card_metadata import EVAL_RESULTS, evaluation_results, require_publishable
+from zoo.reports.card_metadata import EVAL_RESULTS, evaluation_results, require_publishable, with_license
 
 CARD = "README.md"
 _KINDS = re.compile(
@@ -78,6 +78,7 @@ def publish(
     *,
     tag: str | None = None,
     private: bool = False,
+    license: str | None = None,
     dry_run: bool = False,
     code: Code | str | Path | None = None,
 ) -> Published:
@@ -88,6 +89,7 @@ def publish(
         to: `hf://OWNER/REPO`, created if it does not exist, or a directory of its own.
         tag: a tag of the commit on a hub.
         private: create a repository that only its owner sees.
+        license: licence of the weights by its name on the Hub, such as "apache-2.0", for a card that states none.
         dry_run: send nothing and ask nobody.
         code: the Python file that defines the encoder, if it is your own (`zoo.models.code`).
 
@@ -102,7 +104,7 @@ def publish(
         >>> would.tags
         ('config-68a96e9bd355', 'v1')
     """
-    files = _checked_files(directory, code)
+    files = _checked_files(directory, license, code)
     config_sha256 = hashlib.sha256(files[CONFIG]).hexdigest()
     sent = tuple(SentFile(path, len(data), hashlib.sha256(data).hexdigest()) for path, data in files.items())
     if not is_address(to):
@@ -125,7 +127,7 @@ def publish(
     return Published(str(address._replace(revision=commit)), config_sha256, tags, sent)
 
 
-def _checked_files(directory: str | Path, code: Code | str | Path | None) -> dict[str, bytes]:
+def _checked_files(directory: str | Path, license: str | None, code: Code | str | Path | None) -> dict[str, bytes]:
     """The files of an encoder directory that are published, by their paths in it."""
     root, _ = located(directory)
     if not (root / CONFIG).is_file():
@@ -144,6 +146,9 @@ def _checked_files(directory: str | Path, code: Code | str | Path | None) -> dic
     if CARD not in files:
         raise ZooError(f"{root}: has no card {CARD}; `zoo.save` writes one")
     card, where = files[CARD].decode("utf-8", "replace"), str(root / CARD)
+    if license is not None:
+        card = with_license(card, license, where)
+        files[CARD] = card.encode()
     require_publishable(card, where)
     if (results := evaluation_results(card, where)) is not None:
         files[EVAL_RESULTS] = results.encode()

@@ -97,6 +97,36 @@ def require_publishable(card: str, where: str) -> None:
         raise ZooError(f"{where}: not complete enough to be published: {'; '.join(problems)}")
 
 
+def with_license(card: str, license: str, where: str) -> str:
+    r"""A card that states the licence of its weights.
+
+    Args:
+        card: the content of its file.
+        license: its name on the Hub, such as "apache-2.0".
+        where: its path, for messages.
+
+    Raises:
+        ZooError: as in `read_card`; or if the card states another licence, which is its owner's word.
+
+    Example:
+        >>> print(with_license("---\ntags: [a]\n---\n# A title\n", "mit", "README.md"))
+        ---
+        license: mit
+        tags:
+        - a
+        ---
+        # A title
+        <BLANKLINE>
+    """
+    metadata, text = read_card(card, where)
+    stated = metadata.pop("license", None)
+    if stated == license:
+        return card
+    if stated is not None:
+        raise ZooError(f"{where}: states the licence {_shortened(stated)}, not {license!r}; change it there")
+    return to_front_matter({"license": license, **metadata}) + text
+
+
 def to_front_matter(metadata: Mapping[str, Any]) -> str:
     """Metadata as the front matter of a card, in the order given, with the two lines around it."""
     return f"---\n{_to_yaml(dict(metadata))}---\n"
@@ -195,7 +225,7 @@ _Check = tuple[Callable[[Any], bool], str]
 _REQUIRED: dict[str, _Check] = {
     "license": (
         lambda value: isinstance(value, str) and value in LICENCES,
-        "expected a licence by its name on the Hub, such as 'license: apache-2.0', 'mit' or 'cc-by-4.0'",
+        "expected a licence by its name on the Hub, such as apache-2.0, mit or cc-by-4.0; `--license NAME` adds it",
     ),
     "library_name": (lambda value: value == LIBRARY, f"expected '{LIBRARY}'"),
     "pipeline_tag": (lambda value: value == PIPELINE, f"expected '{PIPELINE}'"),

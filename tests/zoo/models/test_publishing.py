@@ -72,6 +72,18 @@ def test_what_belongs_to_no_encoder_is_not_sent(directory, tmp_path):
     assert contents(tmp_path / "to") == contents(SHIPPED)
 
 
+def test_a_licence_is_added_to_a_card_that_states_none(directory, tmp_path):
+    card = directory / "README.md"
+    whole = card.read_text()
+    card.write_text(whole.replace("license: apache-2.0\n", ""))
+    assert "`--license NAME`" in refused(directory, tmp_path / "to")
+    assert "got 'free'" in refused(directory, tmp_path / "to", license="free")
+    zoo.publish(directory, tmp_path / "to", license="apache-2.0")
+    assert (tmp_path / "to" / "README.md").read_text() == whole and "license:" not in card.read_text()
+    card.write_text(whole)
+    assert "states the licence 'apache-2.0', not 'mit'" in refused(directory, tmp_path / "to", license="mit")
+
+
 def test_a_dry_run_touches_nothing(hub, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     there = zoo.publish(NAME, "hf://me/m", tag="v1", dry_run=True)
