@@ -119,7 +119,7 @@ class _Subject:
         images, labels = self.judged
         n = min(len(images), _POINTS)
         index = torch.arange(n) * len(images) // n
-        return self.model.features(images[index]), labels[index]
+        return self.model.features(self.data.rows(images, index)), labels[index]
 
     def titled(self, what: str) -> str:
         """The title of a figure of the shown images, in two lines."""

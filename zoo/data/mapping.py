@@ -3,7 +3,8 @@
 A map has two dangers. Where its file has been shortened, a look at it ends the process (SIGBUS); and where its file has
 been overwritten, it shows other images than those whose digest was computed. So whoever reads for long reads copies,
 with `MappedFile.rows` and `MappedFile.pieces`, which read the file itself and raise an error where it is too short, and
-calls `MappedFile.require_unchanged` before anything is kept. A file that is replaced by renaming another over it does
+calls `MappedFile.require_unchanged` before anything is kept. `batches` does so for images of which nobody says any more
+that they are mapped. A file that is replaced by renaming another over it does
 no harm: the map keeps the old one.
 
 The header is checked against the size of the file before anything is allocated.
@@ -31,6 +32,27 @@ _DTYPES = {
     **{"BOOL": "?", "U8": "u1", "U16": "<u2", "U32": "<u4", "U64": "<u8"},
     **{"I8": "i1", "I16": "<i2", "I32": "<i4", "I64": "<i8", "F16": "<f2", "F32": "<f4", "F64": "<f8"},
 }
+
+
+_OPEN: "weakref.WeakSet[MappedFile]" = weakref.WeakSet()
+
+
+def batches(images: Tensor, size: int) -> Iterator[Tensor]:
+    """All images in order, `size` at a time; those in a map come from its file, which must not have changed at the end.
+
+    Args:
+        images: the images, in a map or anywhere else.
+        size: images per batch, from 1.
+
+    Raises:
+        ZooError: if the file of a map was written to since it was opened.
+    """
+    file = next((file for file in tuple(_OPEN) if file.holds(images)), None)
+    if file is None:
+        yield from images.split(size)
+        return
+    yield from file.pieces(images, size)
+    file.require_unchanged()
 
 
 class Stamp(NamedTuple):
@@ -79,6 +101,11 @@ class MappedFile:
         except ValueError as error:  # shapes that numpy has no room for; or the file shrank just now
             raise self._corrupt(str(error)) from error
         self._address = np.frombuffer(content, np.uint8).ctypes.data
+        _OPEN.add(self)
+
+    def holds(self, images: Tensor) -> bool:
+        """Whether images lie in the map, one after the other."""
+        return self._position(images) is not None
 
     def rows(self, images: Tensor, index: Tensor) -> Tensor:
         """`images[index]` for images in the map, read from the file.
@@ -101,8 +128,12 @@ class MappedFile:
                 self._read(start + position * size, flat[i * size : (i + 1) * size])
         return found
 
-    def pieces(self, images: Tensor) -> Iterator[Tensor]:
-        """All images in order, a few at a time, read from the file where they are in the map.
+    def pieces(self, images: Tensor, at_once: int | None = None) -> Iterator[Tensor]:
+        """All images in order, read from the file where they are in the map.
+
+        Args:
+            images: the images, in the map or anywhere else.
+            at_once: images of the map per piece, from 1; None for 16 MB of them.
 
         Raises:
             ZooError: if the file is shorter than it was.
@@ -112,7 +143,7 @@ class MappedFile:
             yield images
             return
         size = images[0].nbytes
-        for first, piece in enumerate(images.split(n := max(1, _PIECE // size))):
+        for first, piece in enumerate(images.split(n := at_once or max(1, _PIECE // size))):
             found = torch.empty(piece.shape, dtype=images.dtype)
             with self._lock:
                 self._read(start + first * n * size, found.numpy().data.cast("B"))

@@ -14,6 +14,7 @@ from torch import Tensor
 from functional import augmentations, random, tree
 from functional.base import BatchStats, Encoder, Params
 from functional.layers import Layer
+from zoo.data.mapping import batches
 from zoo.errors import ZooError, unknown
 from zoo.models.module import EncoderModule
 
@@ -91,11 +92,12 @@ class PretrainedEncoder:
             last digits can differ, because the kernels sum in another order.
 
         Raises:
-            ZooError: for a wrong rank, dtype, number of channels or size, or a path that is not an image.
+            ZooError: for a wrong rank, dtype, number of channels or size, a path that is not an image, or images of a
+                mapped file that was changed.
         """
         pixels = _pixels(images, self.input_shape)
         with torch.no_grad():
-            return torch.cat([self._batch(batch) for batch in torch.split(pixels, _BATCH)])
+            return torch.cat([self._batch(batch) for batch in batches(pixels, _BATCH)])
 
     def pixels(self, images: Any) -> Float[Tensor, "batch pixels"]:
         """The pixels of images after the same conversion, float32 `[N, C * H * W]` in 0..1: a baseline for features.
@@ -103,7 +105,8 @@ class PretrainedEncoder:
         Raises:
             ZooError: as in `features`.
         """
-        return augmentations.to_float(_pixels(images, self.input_shape)).flatten(1)
+        pixels = _pixels(images, self.input_shape)
+        return torch.cat([augmentations.to_float(batch).flatten(1) for batch in batches(pixels, _BATCH)])
 
     def decode(self, latents: Any) -> Float[Tensor, "batch channels height width"]:
         """The images that the decoder makes of features, in evaluation mode: `decode(features(images))` for images.

@@ -66,6 +66,26 @@ def test_a_file_that_shrank_or_was_written_to_is_an_error(path):
     assert torch.equal(data.rows(data.train.images, torch.tensor([7])), torch.from_numpy(IMAGES[7:8]))
 
 
+def test_features_come_from_the_file_and_not_from_the_map(tmp_path):
+    model = zoo.load("simclr-resnet8-digits")
+    images = torch.from_numpy(IMAGES[:1000, :1, :8, :8].copy())
+    path = tmp_path / "d.safetensors"
+    save_file({"images": images.numpy(), "labels": np.arange(1000) % 10}, path)
+    data = load_dataset(path)
+    assert torch.equal(model.features(data.train.images), model.features(images))
+    assert torch.equal(model.features(data.train.images[300:]), model.features(images[300:]))
+    assert torch.equal(model.pixels(data.train.images), model.pixels(images))
+    with open(path, "r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"x")
+    with pytest.raises(zoo.ZooError, match="d.safetensors: the file was changed while it was in use: written to"):
+        model.features(data.train.images)
+    os.truncate(path, 2_000)
+    for read in (model.features, model.pixels, lambda x: zoo.linear_probe(model, (x, data.train.labels))):
+        with pytest.raises(zoo.ZooError, match="d.safetensors: the file was changed while it was in use: only 2,000"):
+            read(data.train.images)
+
+
 def test_a_file_that_is_replaced_moved_or_removed_does_no_harm(path):
     data = load_dataset(path)
     digest = data.digest
