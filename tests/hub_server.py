@@ -1,7 +1,8 @@
 """A model hub on loopback that speaks enough of the protocol of huggingface_hub for its client, and fails on demand.
 
-Repositories live in memory: commits with files by path, branches, tags. `hub.faults` maps the end of a path to a
-function that answers instead; `hub.requests` has the method, path and headers of every request.
+Repositories live in memory: commits with files by path, branches, tags. With `hub.large`, weights go to a store of
+large files first, and downloads of them are redirected there, as on the real hub. `hub.faults` maps the end of a path
+to a function that answers instead; `hub.requests` has the method, path and headers of every request.
 """
 
 import base64
@@ -41,6 +42,8 @@ class Hub(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.repositories: dict[str, Repository] = {}
+        self.large = False
+        self.store: dict[str, bytes] = {}  # by SHA-256
         self.faults: dict[str, Callable[[Handler], None]] = {}
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self.url = f"http://127.0.0.1:{self.server_port}"
@@ -67,6 +70,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         self.body = self.rfile.read(int(self.headers["Content-Length"]))
         self.answer()
+
+    do_PUT = do_POST
 
     def do_GET(self):
         self.answer()
@@ -133,11 +138,33 @@ class Handler(BaseHTTPRequestHandler):
             return
         files = found[0].commits[found[1]]
         modes = [
-            {"path": path, "uploadMode": "regular", "shouldIgnore": False}
+            {"path": path, "uploadMode": "lfs" if self.is_large(path) else "regular", "shouldIgnore": False}
             | ({"oid": git_oid(files[path])} if path in files else {})
             for path in (file["path"] for file in json.loads(self.body)["files"])
         ]
         self.json({"files": modes})
+
+    def is_large(self, path: str) -> bool:
+        return self.server.large and path.endswith(".safetensors")
+
+    def batch(self, name: str) -> None:
+        wanted = json.loads(self.body)["objects"]
+        uploads = [
+            {**each, "actions": {"upload": {"href": f"{self.server.url}/store/{each['oid']}"}}}
+            if each["oid"] not in self.server.store
+            else each
+            for each in wanted
+        ]
+        self.json({"transfer": "basic", "objects": uploads})
+
+    def put(self, oid: str) -> None:
+        if hashlib.sha256(self.body).hexdigest() != oid:
+            return self.fail(400, message="other content than announced")
+        self.server.store[oid] = self.body
+        self.send(b"")
+
+    def get(self, oid: str) -> None:
+        self.send_range(self.server.store[oid], {"ETag": f'"{oid}"'})
 
     def commit(self, name: str, revision: str) -> None:
         if (repository := self.repository(name)) is None:
@@ -151,6 +178,8 @@ class Handler(BaseHTTPRequestHandler):
             value = operation["value"]
             if operation["key"] == "deletedFile":
                 del files[value["path"]]
+            elif operation["key"] == "lfsFile":
+                files[value["path"]] = self.server.store[value["oid"]]
             else:
                 files[value["path"]] = base64.b64decode(value["content"])
         repository.branches[revision] = oid = repository.commit(files, header["value"]["summary"])
@@ -189,7 +218,16 @@ class Handler(BaseHTTPRequestHandler):
             return
         if (data := found[0].commits[found[1]].get(path)) is None:
             return self.fail(404, "EntryNotFound", "Entry not found")
-        headers = {"X-Repo-Commit": found[1], "ETag": f'"{git_oid(data)}"', "Accept-Ranges": "bytes"}
+        headers = {"X-Repo-Commit": found[1], "ETag": f'"{git_oid(data)}"'}
+        if self.is_large(path):
+            oid = hashlib.sha256(data).hexdigest()
+            linked = {"X-Linked-Etag": f'"{oid}"', "X-Linked-Size": str(len(data))}
+            elsewhere = f"http://localhost:{self.server.server_port}/store/{oid}"  # another host to clients
+            return self.send(b"", 302, {**headers, **linked, "Location": elsewhere})
+        self.send_range(data, headers)
+
+    def send_range(self, data: bytes, headers: dict[str, str]) -> None:
+        headers = {**headers, "Accept-Ranges": "bytes"}
         if asked := re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", "")):
             start = int(asked[1])
             if start >= len(data):
@@ -201,6 +239,9 @@ class Handler(BaseHTTPRequestHandler):
 
 _ID = r"([^/]+/[^/]+)"
 ROUTES = [
+    ("POST", f"/{_ID}.git/info/lfs/objects/batch", Handler.batch),
+    ("PUT", "/store/([0-9a-f]{64})", Handler.put),
+    ("GET HEAD", "/store/([0-9a-f]{64})", Handler.get),
     ("POST", "/api/repos/create", Handler.create),
     ("POST", "/api/validate-yaml", Handler.validate),
     ("POST", f"/api/models/{_ID}/preupload/([^/]+)", Handler.preupload),

@@ -133,8 +133,10 @@ def _asked(address: HubAddress) -> Iterator[Any]:
 
     try:
         yield HfApi(endpoint=_endpoint(), library_name="funczoo")
-    # Of its connections too, which have no class there; a ValueError is for names and metadata that are refused.
-    except (errors.HTTPError, ValueError) as error:  # pyright: ignore[reportPrivateImportUsage]
+    # Of its connections too, which have no class there; a ValueError is for names and metadata that are refused, a
+    # RuntimeError, whose cause says more, or an OSError for a large file that could not be sent.
+    except (errors.HTTPError, ValueError, RuntimeError, OSError) as error:  # pyright: ignore[reportPrivateImportUsage]
+        error = error.__cause__ if isinstance(error, RuntimeError) and error.__cause__ else error
         response = getattr(error, "response", None)
         status = None if response is None else response.status_code
         refused = f"; the token may not write there: {_LOG_IN}" if status in (401, 403) else ""

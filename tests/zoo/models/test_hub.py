@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 import torch
 from hub_server import TOKEN, Repository, running
-from huggingface_hub import hf_hub_download
+from huggingface_hub import constants, hf_hub_download
 
 import zoo
 from zoo.data import transfer
@@ -100,6 +100,33 @@ def test_a_published_encoder_is_one_commit_with_tags(published, address):
         assert sent[file.path] == (SHIPPED / file.path).read_bytes() and file.bytes == len(sent[file.path])
         assert file.sha256 == hashlib.sha256(sent[file.path]).hexdigest()
     assert sum("/commit/" in path for method, path, _ in requests if method == "POST") == 1
+
+
+@pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # of huggingface_hub's request
+def test_weights_that_the_hub_keeps_as_large_files_arrive_too(hub, original, elsewhere, tmp_path, monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)  # a protocol of its own, which the server lacks
+    monkeypatch.setattr(hub, "large", True)
+    monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
+    done = zoo.publish(SHIPPED, "hf://me/large")
+    weights = (SHIPPED / "model.safetensors").read_bytes()
+    assert hub.store == {hashlib.sha256(weights).hexdigest(): weights}
+    assert features_equal(zoo.load(done.address), original)
+    (sent,) = [headers for method, path, headers in hub.requests if method == "GET" and path.startswith("/store/")]
+    assert "Authorization" not in sent
+    path = hf_hub_download("me/large", "model.safetensors", endpoint=hub.url, cache_dir=tmp_path)
+    assert Path(path).read_bytes() == weights
+
+
+@pytest.mark.parametrize("xet", [True, False])
+def test_a_large_file_that_cannot_be_sent_is_one_line_and_no_commit(hub, monkeypatch, xet):
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", not xet)
+    monkeypatch.setattr(hub, "large", True)
+    monkeypatch.setattr(hub, "store", {})
+    hub.faults[hashlib.sha256((SHIPPED / "model.safetensors").read_bytes()).hexdigest()] = lambda h: h.fail(403)
+    with pytest.raises(zoo.ZooError) as error:
+        zoo.publish(SHIPPED, "hf://me/failed")
+    assert "\n" not in str(error.value) and "hf://me/failed" in str(error.value)
+    assert len(hub.repositories["me/failed"].commits) == 1
 
 
 def test_the_hubs_own_client_finds_it(hub, tmp_path):
