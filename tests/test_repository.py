@@ -125,7 +125,7 @@ def test_the_readme_runs_in_order_and_prints_what_it_shows(tmp_path):
         if block.output is not None:
             require_alike(block.output, output)
     expected = {"labels.csv", "sheet.png", "features.npz", "plots", "losses.png", "runs", "photos", "my_method.py"}
-    expected |= {"published", "encoder.onnx"}
+    expected |= {"published", "encoder.onnx", "chosen.csv", "chosen.png"}
     assert {path.name for path in tmp_path.iterdir()} == expected
 
 
