@@ -1,6 +1,11 @@
 """MoCo on MNIST with the small network of the README's table of methods.
 
 python scripts/recipes/moco_resnet8_mnist.py [--out OUT]      # all options of `zoo pretrain`
+
+Result: 28.3 minutes per seed on AMD EPYC, threads: 1. Linear probe, accuracy in % on the 10,000 test images of mnist,
+mean +- standard deviation over seeds and draws: 95.2 +- 0.8 with 100 labels (n = 5), 97.8 +- 0.1 with 1,000 labels (n =
+5), 98.8 +- 0.1 with 10,000 labels (n = 5), 99.2 with 60,000 labels (n = 1). Measured by `python scripts/release.py
+scripts/recipes/moco_resnet8_mnist.py --seeds 1`.
 """
 
 import sys

@@ -168,6 +168,13 @@ ENTRIES: dict[str, Entry] = {
         config_sha256="5d5bab5098dc817086e9a182ee98d63177ae2520a46516cf6325217731b0009c",
         licence="Apache-2.0",
     ),
+    "moco-resnet8-mnist": Entry(
+        name="moco-resnet8-mnist",
+        summary="MoCo on MNIST: 28x28 grey images -> 2,048 features, 86 thousand parameters",
+        sha256="c6bba368f58357989487bbe3f304794d1b97c27a83570f4e0e226c0af7631768",
+        config_sha256="c51c0535590996ba565c35df4050403ef44f7dc0b0cbc7e5e5cd0a461ad4c42c",
+        licence="Apache-2.0",
+    ),
 }
 
 
