@@ -20,7 +20,7 @@ def read_labels(path: str | Path, images: Sequence[str], *, files: bool) -> dict
     """The labels in a file, by the positions of their images.
 
     Args:
-        path: the path of the CSV; lines without a label are ignored.
+        path: the path of the CSV; lines without a label, and those of the test split, are ignored.
         images: the paths of the images, as in `zoo.data.sources.Source`.
         files: whether they are files, or images of a dataset or of arrays.
 
@@ -32,9 +32,11 @@ def read_labels(path: str | Path, images: Sequence[str], *, files: bool) -> dict
     if path.suffix.lower() != ".csv":
         raise ZooError(f"{printable(path)}: expected a file of labels that ends in .csv, as `zoo suggest` writes it")
     rows = list_images(path)
-    labelled = [row for row in rows if row.label is not None]
+    training = [row for row in rows if row.split == "train"]
+    labelled = [row for row in training if row.label is not None]
     if not labelled:
-        raise ZooError(f"{printable(path)}: none of the {len(rows)} images has a label; fill in the column label")
+        where = f"the {len(training)} training images" if len(training) < len(rows) else f"the {len(rows)} images"
+        raise ZooError(f"{printable(path)}: none of {where} has a label; fill in the column label")
     positions = {_key(image if files else path.parent / image): i for i, image in enumerate(images)}
     strange = [row.path for row in labelled if _key(row.path) not in positions]
     if strange:

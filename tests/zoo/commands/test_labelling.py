@@ -68,6 +68,16 @@ def some_labels(truth, n=20):
     return rows
 
 
+def test_labels_of_test_images_are_not_fitted(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run("data", "example", "photos")
+    report = json.loads(run("fit", MODEL, "photos", "--labels", "labels.csv", "--out", "classifier", "--json").stdout)
+    assert sum(report["labels"].values()) == 300
+    write("test.csv", [["photos/test/0/0000.png", "0", "test"]], ("path", "label", "split"))
+    line = refused("fit", MODEL, "photos", "--labels", "test.csv", "--out", "other")
+    assert "test.csv: none of the 0 training images has a label" in line
+
+
 def share_right(path, truth):
     rows = list(csv.DictReader(Path(path).read_text().splitlines()))
     assert len(rows) == 300
