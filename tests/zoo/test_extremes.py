@@ -143,7 +143,15 @@ def test_a_field_of_a_configuration(here, model, changes, words):
     assert words in refused("embed", "encoder", "digits", "--out", "x.npz") and not Path("x.npz").exists()
 
 
-def test_a_folder_in_a_folder_1500_times(here):
+@pytest.fixture
+def deep(here):
+    """The working directory; what is in it is removed at once, as pytest would fail to, sessions later."""
+    yield here
+    os.chdir(here)
+    subprocess.run(["rm", "-rf", "photos"], check=True)
+
+
+def test_a_folder_in_a_folder_1500_times(deep):
     from PIL import Image
 
     for name in ("photos", "cat", *["d"] * 1_500):
@@ -151,7 +159,7 @@ def test_a_folder_in_a_folder_1500_times(here):
         os.chdir(name)
     for i in range(4):
         Image.fromarray(np.full((9, 12, 3), i, np.uint8)).save(f"{i}.png")
-    os.chdir(here)
+    os.chdir(deep)
     shown = json.loads(zoo_command("data", "show", "photos", "--json").stdout)
     assert shown["train"]["per_class"] == {"cat": 4}
 
