@@ -3,9 +3,8 @@
 A map has two dangers. Where its file has been shortened, a look at it ends the process (SIGBUS); and where its file has
 been overwritten, it shows other images than those whose digest was computed. So whoever reads for long reads copies,
 with `MappedFile.rows` and `MappedFile.pieces`, which read the file itself and raise an error where it is too short, and
-calls `MappedFile.require_unchanged` before anything is kept. `batches` does so for images of which nobody says any more
-that they are mapped. A file that is replaced by renaming another over it does
-no harm: the map keeps the old one.
+calls `MappedFile.require_unchanged` before anything is kept. `batches` does both for images that come without their
+file. A file that is replaced by renaming another over it does no harm: the map keeps the old one.
 
 The header is checked against the size of the file before anything is allocated.
 """
@@ -34,7 +33,7 @@ _DTYPES = {
 }
 
 
-_OPEN: "weakref.WeakSet[MappedFile]" = weakref.WeakSet()
+_OPEN: "weakref.WeakSet[MappedFile]" = weakref.WeakSet()  # by which `batches` finds the file of images
 
 
 def batches(images: Tensor, size: int) -> Iterator[Tensor]:
