@@ -205,7 +205,8 @@ def test_few_pixels_are_decoded_at_a_time_whatever_the_threads(tmp_path):
     for i in range(8):
         (tmp_path / f"{i}.jpg").write_bytes(large)
     grown = int(subprocess.run([sys.executable, "-c", PROGRAM, tmp_path], capture_output=True, check=True).stdout)
-    assert grown < 3 * 4 * side**2, f"{grown:,} bytes"
+    # Beside the two, glibc keeps up to 32 MiB at the top of the heap of each thread, which malloc_trim does not return.
+    assert grown < 5 * 4 * side**2, f"{grown:,} bytes"
 
 
 def test_arrays_are_fitted_as_files_are(tmp_path):
