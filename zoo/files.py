@@ -70,7 +70,18 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def write_atomically(path: str | Path, data: bytes | bytearray) -> None:
-    """Write a file completely or not at all, even if the process is killed or the disk is full.
+    """Write a file as in `writing_atomically`.
+
+    Raises:
+        OSError: if the file cannot be written; the error names it. An existing file keeps its content.
+    """
+    with writing_atomically(path) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def writing_atomically(path: str | Path) -> Iterator[BinaryIO]:
+    """A file to be written, completely or not at all, even if the process is killed or the disk is full.
 
     The bytes are written to `PATH.XXXXXXXX.part`, a new name for each attempt, and flushed to disk; the file is then
     renamed. Of two writers of one file, the last one wins. What killed processes left of earlier attempts is removed.
@@ -82,7 +93,7 @@ def write_atomically(path: str | Path, data: bytes | bytearray) -> None:
     try:
         _remove_abandoned(path)
         with _new_part(path) as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
             if os.name == "nt":

@@ -1,6 +1,7 @@
 """The commands `zoo data ...`: list, download, import and inspect datasets, or create an example."""
 
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -76,23 +77,38 @@ def fetch_command(names: tuple[str, ...], as_json: bool) -> None:
 def import_command(path: Path, out: Path, size: int | None, skip_bad: bool, as_json: bool) -> None:
     """Convert a folder, CSV or .npz to one file.
 
-    The .safetensors file holds the images of PATH and loads at once.
+    The .safetensors file holds the images of PATH and loads at once. An import that was stopped goes on when the
+    command is repeated. When images were added, changed or removed later, only those are decoded again.
     """
     if out.suffix != ".safetensors":
         raise ZooError(f"--out: expected a path ending in .safetensors, got {str(out)!r}")
-    if out.exists():
-        raise ZooError(f"{out}: already exists; choose another name, so that nothing is overwritten")
-    from zoo.data.datasets import load_dataset, save_dataset
-    from zoo.files import printable
+    from zoo.data.datasets import is_listing, load_dataset, save_dataset
+    from zoo.data.importing import import_images
+    from zoo.files import expanded, printable
 
-    dataset = load_dataset(path, size=size, skip_bad=skip_bad)
-    _say_the_rule(path, size, dataset)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    save_dataset(dataset, out, source=f"zoo data import {printable(path.name)}")
-    if as_json:
-        print_json({"path": str(out), **_summary(dataset)})
+    counts = {}
+    if is_listing(path):
+        try:
+            dataset, decoded, unchanged = import_images(path, out, size=size, skip_bad=skip_bad)
+        except KeyboardInterrupt:
+            click.echo("\nstopped; what was decoded is kept: repeat the command to go on", err=True)
+            sys.exit(1)
+        counts = {"decoded": decoded, "unchanged": unchanged}
     else:
-        click.echo(f"{_in_words(dataset)}\n{out}")
+        if expanded(out).exists():
+            raise ZooError(f"{out}: already exists; choose another name, so that nothing is overwritten")
+        dataset = load_dataset(path, size=size, skip_bad=skip_bad)
+        expanded(out).parent.mkdir(parents=True, exist_ok=True)
+        save_dataset(dataset, expanded(out), source=f"zoo data import {printable(path.name)}")
+    if not counts.get("unchanged"):
+        _say_the_rule(path, size, dataset)
+    if as_json:
+        print_json({"path": str(out), **counts, **_summary(dataset)})
+        return
+    click.echo(_in_words(dataset))
+    if counts:
+        click.echo(f"{counts['decoded']:,} images decoded, {counts['unchanged']:,} unchanged since they were imported")
+    click.echo(str(out))
 
 
 @click.command()

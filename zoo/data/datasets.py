@@ -127,7 +127,7 @@ def load_dataset(name: str | Path, *, size: int | None = None, skip_bad: bool = 
         raise ZooError(
             f"{name!r} is both a dataset's name and a path here; write './{name}' for the path, or rename it"
         )
-    if not is_name and (path.is_dir() or path.suffix.lower() == ".csv"):
+    if is_listing(name):
         return dataset_of_arrays(str(path), read_images(path, size=size, skip_bad=skip_bad))
     data = _read_named(str(name)) if is_name else _read_file(path)
     if size is not None:
@@ -135,6 +135,14 @@ def load_dataset(name: str | Path, *, size: int | None = None, skip_bad: bool = 
             f"size: applies only to a folder or CSV of images; {printable(name)} holds arrays of a fixed size"
         )
     return data
+
+
+def is_listing(source: str | Path) -> bool:
+    """Whether a source is a folder or a CSV, and not the name of a dataset or a file of arrays."""
+    if isinstance(source, str) and source in (*NAMES, *SUBSETS):
+        return False  # load_dataset reports a folder of the same name
+    path = expanded(source)
+    return path.is_dir() or path.suffix.lower() == ".csv"
 
 
 def as_dataset(data: Any) -> Dataset:

@@ -5,10 +5,14 @@ keep their upper byte, and animations their first frame. Each image is resized o
 shorter side is `size`, and cropped to its centre. The default size is the median shorter side, at most 224. An
 unreadable or truncated image raises an error that names it, or is skipped on request.
 
+A large JPEG is decoded at a half, a quarter or an eighth of its size, as long as one and a half times the pixels that
+are needed are left in each direction: a photo of 12 megapixels takes a third of the time.
+
 Memory is bounded: no image of more than `LARGEST_PIXELS` is decoded, and no more pixels than that at a time, however
 many threads there are.
 """
 
+import collections
 import contextlib
 import ctypes
 import math
@@ -39,6 +43,8 @@ _ORIENTATION = 0x0112  # a tag of EXIF
 _TOO_LARGE = f"of which at most {LARGEST_PIXELS:,} are decoded; make it smaller"
 _LARGE = 4_000_000  # pixels of an image whose memory is worth returning, which takes about 5 ms
 _NAMED = 5  # bad files that a message names
+_AHEAD = 128  # images that are decoded before the first of them is taken
+_SPARE = 1.5  # times the pixels needed, in each direction, that a JPEG keeps where it is decoded at a part of its size
 
 
 class _Room:
@@ -65,11 +71,17 @@ _ROOM = _Room(LARGEST_PIXELS)  # of this process: its memory is one, too
 
 
 class _Header(NamedTuple):
-    """What the header of a file says about its image, or what is wrong with the file."""
+    """What the header of a file says about its image; the defaults are for a file that cannot be used."""
 
     shorter_side: int = 0
     grey: bool = True
-    fault: str = ""
+
+
+class ImagePlan(NamedTuple):
+    """Files to be decoded, those of the split train first, and the `(C, H, W)` of all images."""
+
+    files: list[ListedFile]
+    shape: tuple[int, int, int]
 
 
 def read_images(path: Path, *, size: int | None = None, skip_bad: bool = False) -> dict[str, np.ndarray]:
@@ -87,45 +99,100 @@ def read_images(path: Path, *, size: int | None = None, skip_bad: bool = False) 
     Raises:
         ZooError: if there are no training images, if one is unreadable or truncated, or as in `list_images`.
     """
+    plan = plan_images(path, size)
+    shape = (len(plan.files), *plan.shape)
+    try:
+        images = np.zeros(shape, np.uint8)
+    except MemoryError as error:
+        raise ZooError(
+            f"{printable(path)}: {len(plan.files):,} images of {shape[-1]}x{shape[-1]} pixels need "
+            f"{math.prod(shape) / 1e9:,.1f} GB, more than there are; choose a smaller size with --size (size=)"
+        ) from error
+    files, faults = plan.files, [""] * len(plan.files)
+    for i, pixels in enumerate(decoded(plan, range(len(files)))):
+        if isinstance(pixels, str):
+            faults[i] = pixels
+        else:
+            images[i] = pixels
+    refuse_or_warn(path, files, faults, skip_bad)
+    arrays = {}
+    for split, kept in kept_by_split(path, files, faults).items():
+        whole = kept == list(range(kept[0], kept[-1] + 1))
+        arrays[f"{split}_images"] = images[kept[0] : kept[-1] + 1] if whole else images[kept]
+        if (labels := labels_of(path, split, [files[i] for i in kept])) is not None:
+            arrays[f"{split}_labels"] = labels
+    return arrays
+
+
+def kept_by_split(path: Path, files: Sequence[ListedFile], faults: Sequence[str]) -> dict[str, list[int]]:
+    """The positions of the files without a fault, for each split that there is.
+
+    Raises:
+        ZooError: if all files are test images, or none of a split can be used.
+    """
+    if all(file.split == "test" for file in files):
+        raise ZooError(f"{printable(path)}: all {len(files)} images are test images; expected training images too")
+    kept = {}
+    for split in ("train", "test"):
+        members = [i for i, file in enumerate(files) if file.split == split]
+        kept[split] = [i for i in members if not faults[i]]
+        if members and not kept[split]:
+            raise ZooError(f"{printable(path)}: none of the {len(members)} files for {split} is a readable image")
+    return {split: members for split, members in kept.items() if members}
+
+
+def labels_of(path: Path, split: str, files: Sequence[ListedFile]) -> np.ndarray | None:
+    """The labels of the images of a split, strings `[N]`; None, and a warning, if only some have one."""
+    labels = [file.label for file in files if file.label is not None]
+    if labels and len(labels) < len(files):
+        warnings.warn(
+            f"{printable(path)}: only {len(labels)} of {len(files)} {_IN_WORDS[split]} images have a label; "
+            "the labels of this split are not used",
+            stacklevel=4,
+        )
+    return np.array(labels) if len(labels) == len(files) else None
+
+
+def plan_images(path: Path, size: int | None = None) -> ImagePlan:
+    """Which files of a folder or CSV to decode, and to which shape.
+
+    Args:
+        path: the path of the folder or CSV.
+        size: as in `read_images`; None reads the header of every file, a size only until one is in colour.
+
+    Raises:
+        ZooError: for a size out of range, or as in `list_images`.
+    """
     if size is not None and size < 1:
         raise ZooError(f"size: expected 1 pixel or more, got {shortened(size)}")
     if size is not None and size**2 > LARGEST_PIXELS:
         raise ZooError(f"size: expected {math.isqrt(LARGEST_PIXELS):,} pixels or fewer, got {shortened(size)}")
     files = sorted(list_images(path), key=lambda file: file.split != "train")  # stable: the splits stay in order
-    headers = list(each(_read_header, files, "look"))
-    sides = [header.shorter_side for header in headers if not header.fault]
-    size = size or min(statistics.median_low(sides or [1]), LARGEST_DEFAULT)
-    shape = (len(files), 1 if all(header.grey for header in headers) else 3, size, size)
-    try:
-        images = np.zeros(shape, np.uint8)
-    except MemoryError as error:
-        raise ZooError(
-            f"{printable(path)}: {len(files):,} images of {size}x{size} pixels need {math.prod(shape) / 1e9:,.1f} GB, "
-            "more than there are; choose a smaller size with --size (size=)"
-        ) from error
-    faults = list(each(lambda i: headers[i].fault or _decode(files[i].path, images[i]), range(len(files)), "read"))
-    _refuse_or_warn(path, files, faults, skip_bad)
-    arrays, tests = {}, [file.split for file in files].count("test")
-    if tests == len(files):
-        raise ZooError(f"{printable(path)}: all {tests} images are test images; expected training images too")
-    bounds = {"train": (0, len(files) - tests), "test": (len(files) - tests, len(files))}
-    for split, (start, stop) in bounds.items():
-        kept = [i for i in range(start, stop) if not faults[i]]
-        if start == stop:
-            continue
-        if not kept:
-            raise ZooError(f"{printable(path)}: none of the {stop - start} files for {split} is a readable image")
-        arrays[f"{split}_images"] = images[start:stop] if len(kept) == stop - start else images[kept]
-        labels = [label for i in kept if (label := files[i].label) is not None]
-        if len(labels) == len(kept):
-            arrays[f"{split}_labels"] = np.array(labels)
-        elif labels:
-            warnings.warn(
-                f"{printable(path)}: only {len(labels)} of {len(kept)} {_IN_WORDS[split]} images have a label; "
-                "the labels of this split are not used",
-                stacklevel=3,
-            )
-    return arrays
+    if size is not None:
+        grey = all(_header(file).grey for file in files)
+    else:
+        headers = list(each(_header, files, "look"))
+        sides = [header.shorter_side for header in headers if header.shorter_side]
+        size = min(statistics.median_low(sides or [1]), LARGEST_DEFAULT)
+        grey = all(header.grey for header in headers)
+    return ImagePlan(files, (1 if grey else 3, size, size))
+
+
+def decoded(plan: ImagePlan, positions: Sequence[int]) -> Iterator[np.ndarray | str]:
+    """The images of some files of a plan, uint8 `[C, H, W]`, or what is wrong with a file."""
+
+    def decode(i: int) -> np.ndarray | str:
+        file = plan.files[i]
+        if file.fault:
+            return file.fault
+        if not os.path.exists(file.path):
+            return "no such file"
+        try:
+            return _read(file.path, plan.shape)
+        except Exception as error:  # Pillow passes on its decoders' errors: OS, syntax, value, struct and zlib
+            return _reason(error)
+
+    return each(decode, positions, "read")
 
 
 def read_image(image: str | Path | Image.Image, shape: tuple[int, int, int]) -> np.ndarray:
@@ -143,7 +210,7 @@ def read_image(image: str | Path | Image.Image, shape: tuple[int, int, int]) -> 
     """
     try:
         return _fit(image, shape) if isinstance(image, Image.Image) else _read(image, shape)
-    except Exception as error:  # as in _read_header
+    except Exception as error:  # as in `decoded`
         name = "images" if isinstance(image, Image.Image) else printable(image)
         raise ZooError(f"{name}: not a readable image ({_reason(error)})") from error
 
@@ -176,32 +243,32 @@ def fit_images(images: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
 
 
 def each(function: Callable[[Any], Any], items: Sequence[Any], doing: str) -> Iterator[Any]:
-    """Map over threads, in order; Pillow decodes outside the GIL. A slow map shows a progress bar."""
-    with ThreadPoolExecutor() as pool, warnings.catch_warnings():
+    """Map over threads, in order, a few items ahead; Pillow decodes without the GIL. A slow map has a progress bar."""
+    pool = ThreadPoolExecutor()
+    bar = tqdm(total=len(items), desc=doing, unit=" images", delay=2, disable=None)
+    with warnings.catch_warnings(), bar:
         # Pillow warns of images above a limit of its own; they are refused, which is enough.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        yield from tqdm(pool.map(function, items), total=len(items), desc=doing, unit=" images", delay=2, disable=None)
+        try:
+            running = collections.deque(pool.submit(function, item) for item in items[:_AHEAD])
+            for n in range(len(items)):
+                found = running.popleft().result()
+                if n + _AHEAD < len(items):
+                    running.append(pool.submit(function, items[n + _AHEAD]))
+                bar.update()
+                yield found
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
-def _read_header(file: ListedFile) -> _Header:
+def _header(file: ListedFile) -> _Header:
     if file.fault:
-        return _Header(fault=file.fault)
-    if not os.path.exists(file.path):
-        return _Header(fault="no such file")
+        return _Header()
     try:
         with _opened(file.path) as image:
             return _Header(min(image.size), image.mode in _GREY)
-    except Exception as error:  # Pillow passes on its decoders' errors: OS, syntax, value, struct and zlib
-        return _Header(fault=_reason(error))
-
-
-def _decode(path: Path, out: np.ndarray) -> str:
-    """Write the pixels to `out`, `[C, size, size]`; returns what is wrong with the file, if anything."""
-    try:
-        out[:] = _read(path, out.shape)
-    except Exception as error:  # as in _read_header
-        return _reason(error)
-    return ""
+    except Exception:  # as in `decoded`, which says what is wrong
+        return _Header()
 
 
 @contextlib.contextmanager
@@ -217,7 +284,7 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
 
 
 def _read(path: str | Path, shape: tuple[int, ...]) -> np.ndarray:
-    with _opened(path) as image, _ROOM.of(image.width * image.height):
+    with _opened(path) as image, _ROOM.of(_shrunk(image, shape)):
         try:
             image.load()
             if image.format == "PNG" and (fault := fault_of(path, image)):
@@ -227,6 +294,13 @@ def _read(path: str | Path, shape: tuple[int, ...]) -> np.ndarray:
             image.close()  # frees its pixels
             if image.width * image.height > _LARGE:
                 _return_freed_memory()
+
+
+def _shrunk(image: Image.Image, shape: tuple[int, ...]) -> int:
+    """The pixels to be decoded, after a JPEG was told to decode at a part of its size, as in the module's docstring."""
+    whole, side = image.width * image.height, math.ceil(_SPARE * max(shape[1:]))
+    image.draft(None, (side, side))
+    return whole if image.info.get("progressive") else image.width * image.height
 
 
 def _return_freed_memory() -> None:
@@ -270,7 +344,8 @@ def _reason(error: Exception) -> str:
     return printable(text.splitlines()[0])
 
 
-def _refuse_or_warn(root: Path, files: Sequence[ListedFile], faults: Sequence[str], skip_bad: bool) -> None:
+def refuse_or_warn(root: Path, files: Sequence[ListedFile], faults: Sequence[str], skip_bad: bool) -> None:
+    """Raise an error that names the files with a fault, or warn of them."""
     folder = root if root.is_dir() else root.parent
     bad = [
         f"{printable(os.path.relpath(file.path, folder))} ({fault})"

@@ -15,10 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.data.datasets import Dataset, Split, dataset_of_arrays, load_dataset
+from zoo.data.datasets import Dataset, Split, dataset_of_arrays, is_listing, load_dataset
 from zoo.data.images import each, first_few, fit_images, read_image
 from zoo.data.listing import ListedFile, list_images
-from zoo.data.names import NAMES, SUBSETS
 from zoo.errors import ZooError
 from zoo.files import expanded, printable
 
@@ -53,7 +52,7 @@ def read_source(sources: Sequence[str | Path], shape: tuple[int, int, int], *, s
         ZooError: if an image is unreadable or truncated, or for a source of another kind than those above.
     """
     if len(sources) == 1 and not _is_image(sources[0]):
-        if not _is_listing(sources[0]):
+        if not is_listing(sources[0]):
             return _of_dataset(_fitted(load_dataset(sources[0]), shape))
         rows = list_images(expanded(sources[0]))
     else:
@@ -84,7 +83,7 @@ def labelled_dataset(source: str | Path, shape: tuple[int, int, int], *, skip_ba
     Raises:
         ZooError: as in `read_source`, and if no training image has a label.
     """
-    if not _is_listing(source):
+    if not is_listing(source):
         return _fitted(load_dataset(source), shape), 0
     path = expanded(source)
     found = read_source([path], shape, skip_bad=skip_bad)
@@ -104,14 +103,7 @@ def labelled_dataset(source: str | Path, shape: tuple[int, int, int], *, skip_ba
 
 def are_files(source: str | Path) -> bool:
     """Whether the images of a source are files, and not parts of a dataset or of arrays."""
-    return _is_listing(source) or _is_image(source)
-
-
-def _is_listing(source: str | Path) -> bool:
-    if isinstance(source, str) and source in (*NAMES, *SUBSETS):
-        return False  # load_dataset reports a folder of the same name
-    path = expanded(source)
-    return path.is_dir() or path.suffix.lower() == ".csv"
+    return is_listing(source) or _is_image(source)
 
 
 def _is_image(source: str | Path) -> bool:

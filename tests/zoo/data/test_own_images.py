@@ -319,7 +319,7 @@ def test_import_writes_one_file_of_the_same_content(tmp_path):
     written = json.loads(result.stdout)
     assert written["shape"] == [3, 6, 6] and written["train"]["per_class"] == {"cat": 2, "dog": 1}
     assert load_dataset(out).digest == data.digest == written["digest"] and load_dataset(out).classes == data.classes
-    assert "already exists" in zoo_data("import", root, "--out", out).stderr
+    assert "already exists" in zoo_data("import", root / "cat", "--out", out).stderr
     assert "ending in .safetensors" in zoo_data("import", root, "--out", "x.npz").stderr
     np.savez(tmp_path / "d.npz", images=np.zeros((3, 4, 4), np.uint8), test_images=np.ones((2, 4, 4), np.uint8))
     assert zoo_data("import", tmp_path / "d.npz", "--out", tmp_path / "d.safetensors").exit_code == 0
