@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from zoo.commands.shared import as_json, code_option, data_option, print_json, skip_bad, threads_option
-from zoo.errors import error_line
+from zoo.errors import ZooError, error_line
 
 device_option = click.option(
     "--device", default="cpu", show_default=True, metavar="cpu|cuda", help="Device to train on."
@@ -23,7 +23,7 @@ log_option = click.option(
 
 
 @click.command()
-@click.argument("recipe")
+@click.argument("recipe", required=False)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Run directory.")
 @data_option
 @click.option(
@@ -40,7 +40,7 @@ log_option = click.option(
 @skip_bad
 @as_json
 def pretrain(
-    recipe: str,
+    recipe: str | None,
     out: Path,
     data: str | None,
     changes: tuple[str, ...],
@@ -53,17 +53,24 @@ def pretrain(
 ) -> None:
     """Pretrain an encoder from RECIPE.
 
-    RECIPE is a .py or .json file, or the name of a model, whose recipe is run again. To resume a run that was stopped,
-    repeat the command. Options that are not given default to the recipe. A .py file can define your own method, encoder
-    or augmentations.
+    RECIPE is a .py or .json file, or the name of a model, whose recipe is run again. Without one, a recipe is picked
+    that suits the size and number of the images of --data. To resume a run that was stopped, repeat the command.
+    Options that are not given default to the recipe. A .py file can define your own method, encoder or augmentations.
     """
     with _interruptible(out, as_json):
-        from zoo.models.code import read_code
+        from zoo.models.code import NO_CODE, read_code
+        from zoo.training.default_recipe import default_recipe, in_words
         from zoo.training.loop import pretrain, resolve_recipe
         from zoo.training.recipe import read_change
 
         given = {field: value for field, value in fields.items() if value is not None}
-        chosen, own = resolve_recipe(recipe)
+        if recipe:
+            chosen, own = resolve_recipe(recipe)
+        elif data:
+            chosen, own = default_recipe(data, device=device), NO_CODE
+            click.echo(in_words(chosen), err=True)
+        else:
+            raise ZooError("expected a RECIPE, or images to pick one for with --data, got neither")
         chosen = chosen.replace(**given, **dict(read_change(change) for change in changes))
         functions = own if code is None else read_code(code)
         options = {"data": data, "code": functions, "device": device, "skip_bad": skip_bad, "log": log}

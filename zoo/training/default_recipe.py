@@ -1,0 +1,102 @@
+"""A recipe for images that no recipe was written for: SimCLR with a network that two CPU cores can train.
+
+It depends on the size, number and channels of the images, and on whether there is a GPU, and on nothing else. It is a
+start: its recipe file, in the run directory, is there to be changed.
+"""
+
+from pathlib import Path
+
+from zoo.data.datasets import is_listing, load_dataset
+from zoo.data.images import plan_images
+from zoo.errors import ZooError, printable
+from zoo.files import expanded
+from zoo.models.options import Options
+from zoo.training.recipe import Recipe
+
+LARGEST_ON_CPU = 96  # pixels: an epoch at 224 takes five times as long
+_FEWEST = 16  # images
+_SEEN = 200_000  # images that are seen in a run, if its number of epochs allows it
+_EPOCHS = (10, 100)
+_BATCH = 256
+
+
+def default_recipe(data: str | Path, *, device: str = "cpu") -> Recipe:
+    """A recipe for a dataset, a folder or a CSV.
+
+    Args:
+        data: as `zoo.load_dataset` takes it.
+        device: the device to train on: on a GPU the network is a ResNet-18, and images are not made smaller than a
+            folder's default of `zoo.data.images`.
+
+    Returns:
+        The recipe. Images of a folder or CSV are resized to `LARGEST_ON_CPU` or less; arrays keep their size.
+
+    Raises:
+        ZooError: if there are fewer than 16 images, or as in `zoo.load_dataset`.
+
+    Example:
+        >>> recipe = default_recipe("digits")
+        >>> recipe.method, recipe.encoder, recipe.epochs, recipe.batch_size
+        ('simclr', 'resnet8', 100, 256)
+    """
+    small, side = device == "cpu", None
+    if is_listing(data):
+        plan = plan_images(expanded(data))
+        n, (channels, height, width) = sum(file.split == "train" for file in plan.files), plan.shape
+        side = height = width = min(height, LARGEST_ON_CPU) if small else height
+    else:
+        images = load_dataset(data).train.images
+        n, channels, height, width = images.shape
+    if n < _FEWEST:
+        raise ZooError(
+            f"{printable(data)}: {n:,} training images are too few to pretrain on, expected {_FEWEST} or more; take a "
+            "model of the zoo, which `zoo list` names"
+        )
+    batch = max(size for size in (4, 8, 16, 32, 64, 128, _BATCH) if size <= n // 4 or size == 4)
+    fewest, most = _EPOCHS
+    epochs = min(most, max(fewest, -(-_SEEN // n)))
+    return Recipe(
+        method="simclr",
+        encoder="resnet8" if small else "resnet18",
+        dataset=str(data),
+        views=_views(channels, height, width),
+        optimizer="adamw",
+        learning_rate=round(2e-3 * (batch / _BATCH) ** 0.5, 6),
+        epochs=epochs,
+        batch_size=batch,
+        warmup_epochs=1,
+        method_options={"projector": (512, 128), "temperature": 0.2},
+        encoder_options=_encoder_options(small, min(height, width)),
+        optimizer_options={"weight_decay": 1e-4},
+        image_size=side,
+    )
+
+
+def in_words(recipe: Recipe) -> str:
+    """What was picked, in a line."""
+    size = f"images of {recipe.image_size}x{recipe.image_size}, " if recipe.image_size else ""
+    return (
+        f"no recipe given: {recipe.method} with {recipe.encoder}, {size}{recipe.epochs:,} epochs in batches of "
+        f"{recipe.batch_size}; --set changes it, as in --set epochs={max(1, recipe.epochs // 2)}"
+    )
+
+
+def _encoder_options(small: bool, side: int) -> Options:
+    stem = "cifar" if side < 24 else "strided" if side <= 64 else "imagenet"
+    return {"width": 32, "stem": stem, "feature_dim": 512} if small else {"stem": "cifar" if side <= 64 else "imagenet"}
+
+
+def _views(channels: int, height: int, width: int) -> tuple[tuple[str, Options], ...]:
+    """Crops, colours and blur as in SimCLR (Chen et al. 2020). Grey images are not mirrored: they may be letters."""
+    crop = {"size": (height, width), "scale": (0.2, 1.0), "flip": 0.5}
+    if channels == 1:
+        crop = {"size": (height, width), "scale": (0.4, 1.0)}
+        colours = (("color_jitter", {"brightness": 0.4, "contrast": 0.4, "saturation": 0.0, "hue": 0.0, "p": 0.8}),)
+    else:
+        colours = (
+            ("color_jitter", {"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1, "p": 0.8}),
+            ("grayscale", {"p": 0.2}),
+        )
+    kernel = min(height, width) // 10 // 2 * 2 + 1  # a tenth of the side, odd, as in the paper
+    blur = (("gaussian_blur", {"kernel_size": kernel, "sigma": (0.1, 2.0), "p": 0.5}),) if kernel >= 3 else ()
+    return (("random_resized_crop", crop), *colours, *blur)
