@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from functional import random
+from functional import neighbours, random
 from zoo.data.images import first_few
 from zoo.data.labels import read_labels, require_new
 from zoo.data.sources import Source, are_files, read_source
@@ -39,7 +39,9 @@ from zoo.reports.page import write_page
 from zoo.reports.page.tiles import make_tiles
 
 _MAPS = {"tsne": (tsne, 3, "t-SNE"), "umap": (umap, 5, "UMAP")}  # with the fewest images and the name
-_SLOW_FROM = 2000  # images: a map of more takes long enough to be announced
+_MAPPED = 3000  # images: t-SNE takes half a minute for these, and four minutes for 10,000
+_SLOW_FROM = 1000  # images: a map of more takes long enough to be announced
+_BETWEEN = 3  # neighbours, in the middle of which an image is placed
 _LEAST_SURE = 24
 _LARGE_TILE = 224  # pixels, of an image to label
 _TILES = ((1_000, 96), (4_000, 64))  # up to so many images, tiles of so many pixels
@@ -54,8 +56,8 @@ class Judged(NamedTuple):
         images: positions of the images.
         answers: the predicted classes, by their numbers.
         right: how many answers are right.
-        what: which labels they are, in a sentence.
-        calibration: what the probabilities are worth, in a sentence.
+        what: which labels they are, in sentences.
+        calibration: what the probabilities are worth, in a sentence; empty if the labels cannot say.
     """
 
     images: list[int]
@@ -98,7 +100,11 @@ class Findings(NamedTuple):
 
     def __str__(self) -> str:
         counts = ", ".join(f"{name} {count:,}" for name, count in self.classes.items())
-        said = f"accuracy: {accuracy_in_words(self.judged)}" if self.judged else "accuracy: no label could be held out"
+        said = (
+            f"accuracy: {accuracy_in_words(self.judged)}"
+            if self.judged
+            else "accuracy: no labels are given that could be held out"
+        )
         return f"{self.images:,} images, {self.labels:,} with a label: {counts}\n{said}"
 
     def to_dict(self) -> dict[str, Any]:
@@ -154,11 +160,10 @@ def report(
         >>> import tempfile, zoo
         >>> data, model = zoo.load_dataset("digits"), zoo.load("simclr-resnet8-digits")
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     fitted = zoo.fit(model, data.train.images[:60], [f"{label}" for label in data.train.labels[:60].tolist()])
-        ...     fitted.save(f"{folder}/classifier")
+        ...     zoo.fit(model, data.train.images[:60], data.train.labels[:60]).save(f"{folder}/classifier")
         ...     found = report(f"{folder}/classifier", "digits", f"{folder}/report.html", n=4)
         >>> found.images, found.judged.what
-        (1797, 'the 500 test images with a label, which zoo fit leaves out')
+        (1797, 'These are test images, which zoo fit leaves out.')
     """
     out = require_new(out, ".html")
     if layout not in _MAPS:
@@ -246,56 +251,76 @@ def _judged(
     """The labels that the classifier was not fitted to, and its answers; None without any."""
     classes, answers = _classes(classifier), said.probabilities.argmax(1).tolist()
     if test := [i for i, label in enumerate(given) if label is not None and splits[i] == "test"]:
-        numbers = [classes.index(label) if (label := given[i]) in classes else -1 for i in test]
-        error = calibration_error(said.probabilities[test], torch.tensor(numbers))
-        right = sum(answers[i] == number for i, number in zip(test, numbers, strict=True))
-        what = f"the {len(test):,} test images with a label, which zoo fit leaves out"
-        strange = [given[i] for i, number in zip(test, numbers, strict=True) if number < 0]
-        return Judged(test, [answers[i] for i in test], right, what + _wrong(strange), _calibration(error, len(test)))
+        numbers = torch.tensor([classes.index(label) if (label := given[i]) in classes else -1 for i in test])
+        answered = [answers[i] for i in test]
+        right = int((torch.tensor(answered) == numbers).sum())
+        what = "These are test images, which zoo fit leaves out."
+        what += _wrong([str(given[i]) for i in test if given[i] not in classes])
+        error = calibration_error(said.probabilities[test], numbers)
+        return Judged(test, answered, right, what, _calibration(error, len(test)))
     train = [i for i, split in enumerate(splits) if split == "train"]
-    known = [i for i in train if given[i] in classes]
     strange = [i for i in train if given[i] is not None and given[i] not in classes]
-    images, guessed, right, what, calibration = [], [], 0, "", ""
-    if len({given[i] for i in known}) > 1:
-        names, y = numbered([given[i] for i in known], len(known))
-        position = {i: row for row, i in enumerate(train)}
-        rows = torch.tensor([position[i] for i in known])
-        method = classifier.report.method
-        which, scores, found = held_out(features[train], rows, y, random.key(seed), method=method)
-        images = [i for i, can in zip(known, which.tolist(), strict=True) if can]
-        guessed = [classes.index(names[k]) for k in scores.argmax(1).tolist()]
-        right = int((scores.argmax(1) == y[which]).sum())
-        alone = [given[i] for i, can in zip(known, which.tolist(), strict=True) if not can]
-        kind = IN_WORDS[method if len(known) < len(train) else "logistic"]
-        what = f"{len(images):,} labels, each predicted by {kind} that was fitted without it (cross-validation)"
-        if alone:
-            what += f"; not of {first_few(map(str, alone))}, with one label"
-        if found.ece is not None:
-            calibration = _calibration(found.ece, found.labels)
-    if not images and not strange:
+    found = _cross_validated(classifier, features[train], [given[i] for i in train], seed)
+    if found is None and not strange:
         return None
-    what = what if images else f"{len(strange):,} labels"
-    images, guessed = images + strange, guessed + [answers[i] for i in strange]
-    return Judged(images, guessed, right, what + _wrong([given[i] for i in strange]), calibration)
+    found = found or Judged([], [], 0, "", "")
+    return Judged(
+        [train[row] for row in found.images] + strange,
+        found.answers + [answers[i] for i in strange],
+        found.right,
+        (found.what + _wrong([str(given[i]) for i in strange])).strip(),
+        found.calibration,
+    )
 
 
-def _wrong(strange: Sequence[str | None]) -> str:
+def _cross_validated(classifier: Classifier, features: Tensor, given: Sequence[str | None], seed: int) -> Judged | None:
+    """The labels of known classes, held out in turn; None if there is no second class or none can be held out."""
+    classes = _classes(classifier)
+    rows = [row for row, label in enumerate(given) if label in classes]
+    if len({given[row] for row in rows}) < 2:
+        return None
+    names, y = numbered([given[row] for row in rows], len(rows))
+    method, labelled = classifier.report.method, torch.tensor(rows)
+    which, scores, calibration = held_out(features, labelled, y, random.key(seed), method=method)
+    if not which.any():
+        return None
+    kind = IN_WORDS[method if len(rows) < len(features) else "logistic"]
+    what = f"Labels were held out in turn: each is predicted by {kind} that was fitted without it (cross-validation)."
+    if alone := [str(given[row]) for row, can in zip(rows, which.tolist(), strict=True) if not can]:
+        what += f" The single label of a class cannot be held out: {first_few(alone)}."
+    fitted = classifier.report.labels
+    if fitted != dict(zip(map(str, names), y.bincount().tolist(), strict=True)):
+        what += f" The classifier itself was fitted to {sum(fitted.values()):,} labels, not to these {len(rows):,}."
+    guessed = scores.argmax(1)
+    return Judged(
+        labelled[which].tolist(),
+        [classes.index(names[k]) for k in guessed.tolist()],
+        int((guessed == y[which]).sum()),
+        what,
+        "" if calibration.ece is None else _calibration(calibration.ece, calibration.labels),
+    )
+
+
+def _wrong(strange: Sequence[str]) -> str:
     """That labels of unknown classes count as wrong, if there are any."""
     if not strange:
         return ""
-    names = first_few(sorted({str(name) for name in strange}))
-    return f"; {len(strange):,} labels of classes that the classifier does not know count as wrong: {names}"
+    names = first_few(sorted(set(strange)))
+    return f" Labels of classes that the classifier does not know count as wrong ({len(strange):,}): {names}."
 
 
 def _calibration(error: float, labels: int) -> str:
-    few = f": too few to trust this, {ENOUGH_LABELS} or more say something" if labels < ENOUGH_LABELS else ""
-    return f"off by {100 * error:.0f} points of 100 on average (calibration error, on {labels:,} labels){few}"
+    few = f", too few to trust the figure: {ENOUGH_LABELS} or more say something" if labels < ENOUGH_LABELS else ""
+    return (
+        f"They are {100 * error:.0f} percentage points too high or too low on average (expected calibration error on "
+        f"{labels:,} labels{few})."
+    )
 
 
 def _suggested(
     features: Tensor, least_sure: Sequence[int], splits: Sequence[str], given: Sequence[str | None], n: int, seed: int
 ) -> list[int]:
-    """Positions of the images to label next, as `report` says; of training images only, as test images are not fitted."""
+    """Positions of the images to label next, as `report` says; training images only, as others are not fitted."""
     train = [i for i, split in enumerate(splits) if split == "train"]
     free = [i for i in least_sure if splits[i] == "train" and given[i] is None]
     unsure = free[: -(-min(n, len(free)) // 2)]
@@ -311,13 +336,21 @@ def _suggested(
 def _mapped(features: Tensor, layout: str) -> tuple[np.ndarray, str]:
     """Points in the unit square, `[N, 2]`, and what they are."""
     function, fewest, name = _MAPS[layout]
-    if len(features) < fewest:
-        return np.stack([np.linspace(0.1, 0.9, len(features)), np.full(len(features), 0.5)], 1), (
-            f"{name} needs {fewest} images or more, so they stand in a row."
-        )
-    points = function(features)
-    low, span = points.min(0), float(np.ptp(points, axis=0).max())
-    return (points - low) / (span or 1.0), f"{name} of the features: images that are alike to the encoder are close."
+    n = len(features)
+    if n < fewest:
+        row = np.stack([np.linspace(0.1, 0.9, n), np.full(n, 0.5)], 1)
+        return row, f"{name} needs {fewest} images or more: these stand in a row."
+    caption = f"{name} of the features: images that are alike to the encoder are close."
+    some = torch.arange(min(n, _MAPPED)) * n // min(n, _MAPPED)
+    points = torch.from_numpy(np.asarray(function(features[some]), np.float32))
+    if len(some) < n:
+        rows = neighbours.directions(features)
+        points_of_rest = points[neighbours.nearest(rows[some], rows, k=_BETWEEN).positions].mean(1)
+        points_of_rest[some] = points
+        points = points_of_rest
+        caption += f" It was computed for {len(some):,}; each other image lies in the middle of its {_BETWEEN} nearest."
+    low, span = points.amin(0), float((points.amax(0) - points.amin(0)).max())
+    return ((points - low) / (span or 1.0)).numpy(), caption
 
 
 def _rooted(paths: Sequence[str]) -> tuple[str, list[str]]:
@@ -357,29 +390,28 @@ def _summary(
     judged: Judged | None,
 ) -> list[tuple[str, str]]:
     """The first lines of the page: terms and what is to be said of them."""
-    labelled, fitted = sum(label is not None for label in given), classifier.report.lines()
-    tests = found.splits.count("test")
-    images = f"{len(found.paths):,} of {root or photos}, {labelled:,} with a label"
-    if tests:
+    labelled, (made, accurate, calibrated) = sum(label is not None for label in given), classifier.report.lines()
+    images = f"{len(found.paths):,} in {root or photos}, {labelled:,} with a label"
+    if tests := found.splits.count("test"):
         images += f"; {tests:,} are test images"
     if judged is None:
-        why = "no label is given that could be held out" if labelled else "no labels are given"
-        accuracy, calibration = f"{why}; when the classifier was fitted: {fitted[1].removeprefix('accuracy ')}", ""
+        why = "None of the labels can be held out." if labelled else "No labels are given."
+        accuracy, probabilities = f"{why} When the classifier was fitted: {accurate}.", ""
     else:
-        accuracy, calibration = accuracy_in_words(judged), judged.calibration
+        accuracy, probabilities = accuracy_in_words(judged), judged.calibration
     return [
         ("Images", images),
         ("Encoder", printable(classifier.encoder.name)),
-        ("Classifier", fitted[0]),
+        ("Classifier", made[0].upper() + made[1:]),
         ("Accuracy", accuracy),
-        ("Probabilities", calibration or fitted[2].removeprefix("probabilities: ")),
+        ("Probabilities", probabilities or f"When the classifier was fitted: {calibrated}."),
     ]
 
 
 def accuracy_in_words(judged: Judged) -> str:
     """How many answers are right, of which labels, and what that says."""
-    counted = f"{judged.right:,} of {len(judged.images):,} right"
+    counted = f"{judged.right:,} of {len(judged.images):,} are right"
     if judged.accuracy is None or judged.interval is None:
-        return f"{counted}, too few to say more: {judged.what}"
+        return f"{counted}, too few to say more. {judged.what}"
     low, high = (f"{100 * bound:.0f}" for bound in judged.interval)
-    return f"{100 * judged.accuracy:.0f} %, 95 % interval {low} to {high} %; {counted}, of {judged.what}"
+    return f"{100 * judged.accuracy:.0f} %, 95 % interval {low} to {high} %: {counted}. {judged.what}"

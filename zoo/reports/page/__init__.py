@@ -41,7 +41,7 @@ def write_page(path: str | Path, title: str, data: Mapping[str, Any], tiles: Til
 
 
 def page(title: str, data: Mapping[str, Any], tiles: Tiles, large: Tiles) -> str:
-    """The page as text; arguments as for `write_page`.
+    r"""The page as text; arguments as for `write_page`.
 
     Example:
         >>> text = page("<b>", {"paths": ["</script>"]}, Tiles(8, 1, ()), Tiles(8, 1, ()))
@@ -49,7 +49,7 @@ def page(title: str, data: Mapping[str, Any], tiles: Tiles, large: Tiles) -> str
         (True, True)
     """
     shown = {**data, "tiles": tiles.place(), "large": large.place()}
-    here = files(__package__)
+    here = files("zoo.reports.page")
     return Template((here / "page.html").read_text("utf-8")).substitute(
         title=escape(title),
         style=(here / "page.css").read_text("utf-8"),

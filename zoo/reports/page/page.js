@@ -20,7 +20,7 @@ function make(tag, properties = {}, ...children) {
 }
 
 const named = (text) => make("bdi", { className: "name" }, text);
-const percent = (share) => `${Math.round(100 * share)} %`;
+const percent = (share) => `${Math.round(100 * share)}\u00a0%`;
 const labelOf = (i) => (data.labels[i] < 0 ? "none" : names[data.labels[i]]);
 const predictionOf = (i) => `${names[data.predictions[i]]}, ${percent(data.probabilities[i])}`;
 const number = (n) => n.toLocaleString("en");
@@ -189,7 +189,8 @@ function drawNow() {
     screenX[i] = width / 2 + view.x + (xs[i] - middle[0]) * unit;
     screenY[i] = height / 2 + view.y - (ys[i] - middle[1]) * unit;
   }
-  const radius = Math.min(9, Math.max(2.5, (60 / Math.sqrt(count)) * 1.6)) * Math.min(2, view.scale ** 0.3);
+  const roomy = 0.14 * Math.sqrt((width * height) / count);
+  const radius = Math.min(9, Math.max(2.5, roomy)) * Math.min(2, Math.max(1, view.scale ** 0.3));
   const dots = groups.map((group) => dot(group, radius, ratio));
   const context = canvas.getContext("2d");
   context.clearRect(0, 0, canvas.width, canvas.height);
@@ -433,7 +434,7 @@ function fillConfusion() {
     return;
   }
   const { images, answers, what } = data.judged;
-  $("confusion-note").textContent = `Of ${what}. A number opens its images.`;
+  $("confusion-note").textContent = `${number(images.length)} images. ${what} A number opens its images.`;
   const cells = new Map();
   images.forEach((image, k) => {
     const place = data.labels[image] * names.length + answers[k];
