@@ -100,12 +100,10 @@ class Findings(NamedTuple):
 
     def __str__(self) -> str:
         counts = ", ".join(f"{name} {count:,}" for name, count in self.classes.items())
-        said = (
-            f"accuracy: {accuracy_in_words(self.judged)}"
-            if self.judged
-            else "accuracy: no labels are given that could be held out"
-        )
-        return f"{self.images:,} images, {self.labels:,} with a label: {counts}\n{said}"
+        judged = "no label could be held out to judge by"
+        if self.judged:
+            judged = f"accuracy: {accuracy_in_words(self.judged)}"
+        return f"{self.images:,} images, {self.labels:,} with a label: {counts}\n{judged}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -159,11 +157,14 @@ def report(
     Example:
         >>> import tempfile, zoo
         >>> data, model = zoo.load_dataset("digits"), zoo.load("simclr-resnet8-digits")
+        >>> arrays = {"train_images": data.train.images[:60], "train_labels": data.train.labels[:60]}
+        >>> arrays |= {"test_images": data.test.images[:40], "test_labels": data.test.labels[:40]}
         >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.savez(f"{folder}/few.npz", **arrays)
         ...     zoo.fit(model, data.train.images[:60], data.train.labels[:60]).save(f"{folder}/classifier")
-        ...     found = report(f"{folder}/classifier", "digits", f"{folder}/report.html", n=4)
+        ...     found = report(f"{folder}/classifier", f"{folder}/few.npz", f"{folder}/report.html", n=4)
         >>> found.images, found.judged.what
-        (1797, 'These are test images, which zoo fit leaves out.')
+        (100, 'These are test images, which zoo fit leaves out.')
     """
     out = require_new(out, ".html")
     if layout not in _MAPS:
