@@ -157,7 +157,7 @@ function measure() {
   size = { width, height, ratio: devicePixelRatio || 1 };
   canvas.width = Math.round(width * size.ratio);
   canvas.height = Math.round(height * size.ratio);
-  draw();
+  drawNow(); // at once: a canvas of a new size is empty
 }
 
 let waiting = false;
@@ -474,7 +474,7 @@ function openCell(button, what, images) {
   for (const other of $("confusion-table").querySelectorAll("[aria-pressed=true]")) other.setAttribute("aria-pressed", "false");
   button.setAttribute("aria-pressed", "true");
   const list = make("ul", { className: "tiles" });
-  fillTiles(list, images, (i) => [data.paths[i].split(/[/\\]/).at(-1)]);
+  fillTiles(list, images, (i) => [data.paths[i]]);
   $("cell").replaceChildren(make("h3", {}, named(`${what}: ${number(images.length)} ${images.length === 1 ? "image" : "images"}`)), list);
 }
 

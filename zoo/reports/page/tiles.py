@@ -16,7 +16,7 @@ from zoo.errors import ZooError
 
 _COLUMNS = 16
 _LOSSLESS_UP_TO = 28  # pixels: such tiles do not fit the blocks of lossy compression, and are small without
-_QUALITY = 75
+_QUALITY = 85
 
 
 class Tiles(NamedTuple):
