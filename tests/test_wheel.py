@@ -59,5 +59,7 @@ def test_a_page_is_written_without_the_repository(zoo, installed, tmp_path):
     command = [sys.executable, "-m", "zoo", "data", "example", str(tmp_path / "photos")]
     subprocess.run(command, env={**os.environ, "PYTHONPATH": str(installed)}, cwd=tmp_path, check=True)
     zoo("fit", NAME, str(tmp_path / "photos"), "--out", str(tmp_path / "classifier"))
-    found = zoo("report", str(tmp_path / "classifier"), str(tmp_path / "photos"), "--out", str(tmp_path / "report.html"))
+    found = zoo(
+        "report", str(tmp_path / "classifier"), str(tmp_path / "photos"), "--out", str(tmp_path / "report.html")
+    )
     assert found["judged"]["accuracy"] > 0.8 and (tmp_path / "report.html").stat().st_size > 100_000

@@ -13,6 +13,7 @@ A label of a class that the classifier does not know is wrong in either case, as
 """
 
 import hashlib
+import json
 import os
 import shlex
 from collections.abc import Callable, Sequence
@@ -206,7 +207,7 @@ def report(
         "leastSure": least_sure[:_LEAST_SURE],
         "suggested": suggested,
         "command": _next_fit(classifier, photos, code),
-        "key": hashlib.sha256("\n".join([root, *names]).encode()).hexdigest()[:16],
+        "key": hashlib.sha256(json.dumps([root, names, given]).encode()).hexdigest()[:16],
     }
     paths = found.paths if files else None
     tiles = make_tiles(found.images, paths, _tile(len(found.paths)))

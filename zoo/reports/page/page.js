@@ -21,7 +21,7 @@ function make(tag, properties = {}, ...children) {
 
 const named = (text) => make("bdi", { className: "name" }, text);
 const percent = (share) => `${Math.round(100 * share)}\u00a0%`;
-const labelOf = (i) => (data.labels[i] < 0 ? "none" : names[data.labels[i]]);
+const labelOf = (i) => names[data.labels[i]] ?? "none";
 const predictionOf = (i) => `${names[data.predictions[i]]}, ${percent(data.probabilities[i])}`;
 const number = (n) => n.toLocaleString("en");
 
@@ -83,18 +83,24 @@ function drawShape(context, shape, x, y, r) {
   context.closePath();
 }
 
-/** A dot as a small canvas; `open` ones are rings, for images without a label. */
-function dot({ colour, shape, open }, r, scale) {
-  const side = Math.ceil(3.2 * r * scale);
-  const canvas = make("canvas", { width: side, height: side });
-  canvas.style.width = canvas.style.height = `${side / scale}px`;
-  const context = canvas.getContext("2d");
-  drawShape(context, shape, side / 2, side / 2, (open ? 0.75 : 1) * r * scale);
-  context.lineWidth = (open ? 1.5 : 1) * scale;
-  context.strokeStyle = open ? colour : getComputedStyle(document.body).backgroundColor;
+/** A dot; `open` ones are rings, for images without a label. Small ones have no outline, which would be all of them. */
+function drawDot(context, { colour, shape, open }, x, y, r, outline) {
+  drawShape(context, shape, x, y, open ? 0.75 * r : r);
   context.fillStyle = colour;
+  context.strokeStyle = open ? colour : outline;
+  context.lineWidth = open ? r / 3 : r / 6;
   if (!open) context.fill();
-  context.stroke();
+  if (open || r > 4) context.stroke();
+}
+
+/** A dot on a canvas of its own, for the legend. */
+function sign(group) {
+  const ratio = devicePixelRatio || 1;
+  const canvas = make("canvas", { width: 20 * ratio, height: 20 * ratio });
+  canvas.style.width = canvas.style.height = "20px";
+  const context = canvas.getContext("2d");
+  context.scale(ratio, ratio);
+  drawDot(context, group, 10, 10, 6, "transparent");
   return canvas;
 }
 
@@ -140,7 +146,7 @@ function colour() {
   const seen = new Set(member);
   $("legend").replaceChildren(
     ...groups.map((group, k) => {
-      const button = make("button", { type: "button", "aria-pressed": "true" }, dot(group, 6, devicePixelRatio || 1), named(group.name));
+      const button = make("button", { type: "button", "aria-pressed": "true" }, sign(group), named(group.name));
       button.onclick = () => {
         if (!hidden.delete(k)) hidden.add(k);
         button.setAttribute("aria-pressed", String(!hidden.has(k)));
@@ -191,14 +197,16 @@ function drawNow() {
     screenY[i] = height / 2 + view.y - (ys[i] - middle[1]) * unit;
   }
   const roomy = 0.14 * Math.sqrt((width * height) / count);
-  const radius = Math.min(9, Math.max(2.5, roomy)) * Math.min(2, Math.max(1, view.scale ** 0.3));
-  const dots = groups.map((group) => dot(group, radius, ratio));
+  // At 10,000 images dots overlap; they stay large enough to be told apart by their shapes.
+  const radius = Math.min(9, Math.max(3, roomy)) * Math.min(2, Math.max(1, view.scale ** 0.3));
+  const outline = getComputedStyle(document.body).backgroundColor;
   const context = canvas.getContext("2d");
-  context.clearRect(0, 0, canvas.width, canvas.height);
+  context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  context.clearRect(0, 0, width, height);
   for (const i of order) {
-    if (hidden.has(member[i])) continue;
-    const image = dots[member[i]];
-    context.drawImage(image, screenX[i] * ratio - image.width / 2, screenY[i] * ratio - image.height / 2);
+    const [x, y] = [screenX[i], screenY[i]];
+    const inside = x > -radius && y > -radius && x < width + radius && y < height + radius;
+    if (inside && !hidden.has(member[i])) drawDot(context, groups[member[i]], x, y, radius, outline);
   }
   place();
   if (!canvas.dataset.drawn) canvas.dataset.drawn = String(Math.round(performance.now()));
@@ -283,8 +291,7 @@ function reset() {
 
 /** Show an image on the map, moved into the middle if it is outside. */
 function find(i) {
-  hidden.delete(member[i]);
-  colour();
+  if (hidden.has(member[i])) colour();
   const outside = screenX[i] < 0 || screenY[i] < 0 || screenX[i] > size.width || screenY[i] > size.height;
   if (outside) view = { ...view, x: view.x + size.width / 2 - screenX[i], y: view.y + size.height / 2 - screenY[i] };
   drawNow();
@@ -370,6 +377,7 @@ $("zoom").addEventListener("click", (event) => {
 });
 for (const radio of document.querySelectorAll("[name=colour]")) {
   radio.checked = radio.value === colouring;
+  radio.disabled = radio.value === "label" && colouring !== "label";
   radio.onchange = () => {
     colouring = radio.value;
     colour();
@@ -489,6 +497,8 @@ const byDigit = names.every((name) => /^\d$/.test(name));
 const ofKey = (key) => (/^\d$/.test(key) ? (byDigit ? names.indexOf(key) : Number(key) - 1) : -1);
 const keyOf = (k) => (byDigit || k > 8 ? "" : `${k + 1}  `);
 
+const givenTo = (i) => names[data.labels[i]] ?? "";
+
 function remember() {
   try {
     localStorage.setItem(store, JSON.stringify(Array.from(chosen, ([i, label]) => [data.paths[i], label])));
@@ -524,6 +534,7 @@ function addWord(word) {
 function choose(i, word) {
   if (word) chosen.set(i, word);
   else chosen.delete(i);
+  if (!word) $(`select-${i}`).value = givenTo(i);
   const card = $(`image-${i}`);
   card.classList.toggle("done", Boolean(word));
   remember();
@@ -541,7 +552,7 @@ function tell() {
 function card(i, picture) {
   const select = make("select", { id: `select-${i}`, name: `select-${i}`, "aria-label": `Label of ${data.paths[i]}` });
   const text = make("input", { type: "text", hidden: true, maxLength: 200, "aria-label": `New class of ${data.paths[i]}`, placeholder: "name of the class" });
-  const start = chosen.get(i) ?? (data.labels[i] >= 0 ? names[data.labels[i]] : "");
+  const start = chosen.get(i) ?? givenTo(i);
   if (start) addWord(start);
   options(select, start);
   select.onchange = () => {
@@ -601,7 +612,7 @@ function label(i) {
 function csvRows() {
   const rows = [];
   for (let i = 0; i < count; i++) {
-    const label = chosen.get(i) ?? (data.labels[i] >= 0 ? names[data.labels[i]] : "");
+    const label = chosen.get(i) ?? givenTo(i);
     if (label && !isTest.has(i)) rows.push([data.root + data.paths[i], label]);
   }
   return rows;
@@ -626,6 +637,9 @@ function fillForm() {
   $("next-note").textContent = data.suggested.length
     ? "The first half are the least sure images without a label; the others stand for the most images that no label stands for."
     : "No image is left to suggest. A card on the map adds an image to this list.";
+  if (!data.labels.some((label, i) => label >= 0 && !isTest.has(i))) {
+    $("next-note").textContent += " This report was given no labels, so the file will have only those from here: zoo report --labels adds yours.";
+  }
   $("keys").textContent = byDigit
     ? "In a list, the keys 0 to 9 choose the class and go on to the next image; Enter goes on without one."
     : "In a list, the keys 1 to 9 choose one of the first classes and go on to the next image; Enter goes on without one.";
