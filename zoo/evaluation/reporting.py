@@ -116,7 +116,9 @@ class Findings(NamedTuple):
             "what": self.judged.what,
             "calibration": self.judged.calibration,
         }
-        return {**self._asdict(), "judged": judged, "path": str(self.path)}
+        found = {**self._asdict(), "judged": judged, "written": [str(self.path)]}
+        del found["path"]
+        return found
 
 
 def report(
@@ -372,15 +374,15 @@ def _tile(images: int) -> int:
 
 
 def _next_fit(classifier: str | Path, photos: str | Path, code: Any) -> str:
-    """The command that fits a classifier to the labels that the page saves, as `labels.csv`."""
+    """The command that fits a classifier to the labels that the page saves, where most browsers save it."""
     number = 2
     while os.path.lexists(Path(f"{os.path.normpath(classifier)}-{number}").expanduser()):
         number += 1
-    words = ["zoo", "fit", os.path.join(classifier, "encoder"), photos, "--labels", "labels.csv"]
-    words += ["--out", f"{os.path.normpath(classifier)}-{number}"]
-    if isinstance(code, str | Path):
-        words += ["--code", code]
-    return shlex.join(printable(word) for word in words)
+    own = ["--code", code] if isinstance(code, str | Path) else []
+    before = ["zoo", "fit", os.path.join(classifier, "encoder"), photos]
+    after = ["--out", f"{os.path.normpath(classifier)}-{number}", *own]
+    first, last = (shlex.join(printable(word) for word in words) for words in (before, after))
+    return f"{first} --labels ~/Downloads/labels.csv {last}"  # a shell replaces ~ only outside quotes
 
 
 def _summary(

@@ -93,7 +93,8 @@ def test_given_labels_are_held_out_as_in_the_fit(photos):
     )
     assert right == found["judged"]["right"]
     assert all(0 <= value <= 1 for value in page["x"] + page["y"] + page["probabilities"] + page["margins"])
-    assert page["command"] == "zoo fit classifier/encoder photos --labels labels.csv --out classifier-2"
+    assert found["written"] == ["a/report.html"]
+    assert page["command"] == "zoo fit classifier/encoder photos --labels ~/Downloads/labels.csv --out classifier-2"
 
 
 def test_suggestions_have_no_label_and_start_with_the_least_sure(photos):

@@ -389,7 +389,7 @@ dark.addEventListener("change", colour);
 
 function fillSummary() {
   for (const [term, text] of data.summary) $("summary").append(make("dt", {}, term), make("dd", {}, text));
-  $("map-caption").textContent = data.map;
+  $("map-caption").textContent = data.map + (names.length > 40 ? " Colours and shapes repeat after 40 classes." : "");
 }
 
 function fillCounts() {
@@ -481,9 +481,10 @@ function fillConfusion() {
 function openCell(button, what, images) {
   for (const other of $("confusion-table").querySelectorAll("[aria-pressed=true]")) other.setAttribute("aria-pressed", "false");
   button.setAttribute("aria-pressed", "true");
-  const list = make("ul", { className: "tiles" });
-  fillTiles(list, images, (i) => [data.paths[i]]);
-  $("cell").replaceChildren(make("h3", {}, named(`${what}: ${number(images.length)} ${images.length === 1 ? "image" : "images"}`)), list);
+  $("cell-list").replaceChildren();
+  fillTiles($("cell-list"), images, (i) => [data.paths[i]]);
+  const title = `${what}: ${number(images.length)} ${images.length === 1 ? "image" : "images"}`;
+  $("cell-title").replaceChildren(make("h3", {}, named(title)));
 }
 
 // Labels: those that are given, and those that are chosen here.
