@@ -20,6 +20,7 @@ function make(tag, properties = {}, ...children) {
 }
 
 const named = (text) => make("bdi", { className: "name" }, text);
+const cut = (text) => make("span", { className: "cut", title: text }, named(text)); // a long name ends in an ellipsis
 const percent = (share) => `${Math.round(100 * share)}\u00a0%`;
 const labelOf = (i) => names[data.labels[i]] ?? "none";
 const predictionOf = (i) => `${names[data.predictions[i]]}, ${percent(data.probabilities[i])}`;
@@ -146,7 +147,7 @@ function colour() {
   const seen = new Set(member);
   $("legend").replaceChildren(
     ...groups.map((group, k) => {
-      const button = make("button", { type: "button", "aria-pressed": "true" }, sign(group), named(group.name));
+      const button = make("button", { type: "button", "aria-pressed": "true" }, sign(group), cut(group.name));
       button.onclick = () => {
         if (!hidden.delete(k)) hidden.add(k);
         button.setAttribute("aria-pressed", String(!hidden.has(k)));
@@ -457,7 +458,7 @@ function fillConfusion() {
     make(
       "tr",
       {},
-      make("th", { scope: "row" }, named(names[r])),
+      make("th", { scope: "row" }, cut(names[r])),
       ...columns.map((c) => {
         const found = cells.get(r * names.length + c);
         if (!found) return make("td", { className: "none" }, "0");
@@ -471,7 +472,7 @@ function fillConfusion() {
     ),
   );
   const axis = make("tr", {}, make("td"), make("th", { className: "axis", scope: "colgroup", colSpan: columns.length || 1 }, "predicted →"));
-  const heads = columns.map((c) => make("th", { scope: "col", className: turned }, make("span", {}, named(names[c]))));
+  const heads = columns.map((c) => make("th", { scope: "col", className: turned }, cut(names[c])));
   $("confusion-table").append(
     make("thead", {}, axis, make("tr", {}, make("th", { scope: "col", className: "axis" }, "label ↓"), ...heads)),
     make("tbody", {}, ...body),
