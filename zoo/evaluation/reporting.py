@@ -316,8 +316,8 @@ def _wrong(strange: Sequence[str]) -> str:
 def _calibration(error: float, labels: int) -> str:
     few = f", too few to trust the figure: {ENOUGH_LABELS} or more say something" if labels < ENOUGH_LABELS else ""
     return (
-        f"On average a probability is {100 * error:.0f} percentage points too high or too low (expected calibration error "
-        f"on {labels:,} labels{few})."
+        f"On average a probability is {100 * error:.0f} percentage points too high or too low (expected calibration "
+        f"error on {labels:,} labels{few})."
     )
 
 
