@@ -1,4 +1,4 @@
-"""The wheel alone, without the repository, lists, loads, verifies, probes, exports and publishes."""
+"""The wheel alone, without the repository, lists, loads, verifies, probes, exports, publishes and reports."""
 
 import json
 import os
@@ -52,3 +52,14 @@ def test_list_load_verify_probe_export_and_publish_without_the_repository(zoo, t
     assert (tmp_path / "encoder.onnx").stat().st_size > 100_000
     zoo("publish", NAME, "--to", str(tmp_path / "published"))
     assert zoo("show", str(tmp_path / "published"))["sha256"] == shown["sha256"]
+
+
+@pytest.mark.slow
+def test_a_page_is_written_without_the_repository(zoo, installed, tmp_path):
+    command = [sys.executable, "-m", "zoo", "data", "example", str(tmp_path / "photos")]
+    subprocess.run(command, env={**os.environ, "PYTHONPATH": str(installed)}, cwd=tmp_path, check=True)
+    zoo("fit", NAME, str(tmp_path / "photos"), "--out", str(tmp_path / "classifier"))
+    found = zoo(
+        "report", str(tmp_path / "classifier"), str(tmp_path / "photos"), "--out", str(tmp_path / "report.html")
+    )
+    assert found["judged"]["accuracy"] > 0.8 and (tmp_path / "report.html").stat().st_size > 100_000

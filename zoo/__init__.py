@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from zoo.evaluation.protocol import ProbeReport as ProbeReport
     from zoo.evaluation.protocol import evaluate as evaluate
     from zoo.evaluation.protocol import linear_probe as linear_probe
+    from zoo.evaluation.reporting import report as report
     from zoo.evaluation.reproducing import reproduce as reproduce
     from zoo.evaluation.selection import suggest as suggest
     from zoo.evaluation.verifying import verify as verify
@@ -45,6 +46,7 @@ _HOMES = {
     "ProbeReport": "evaluation.protocol",
     "evaluate": "evaluation.protocol",
     "linear_probe": "evaluation.protocol",
+    "report": "evaluation.reporting",
     "reproduce": "evaluation.reproducing",
     "suggest": "evaluation.selection",
     "verify": "evaluation.verifying",

@@ -28,6 +28,7 @@ _HOMES = {
     "suggest": "zoo.commands.labelling:suggest",
     "fit": "zoo.commands.labelling:fit",
     "predict": "zoo.commands.labelling:predict",
+    "report": "zoo.commands.labelling:report",
     "export": "zoo.commands.exporting:export",
     "publish": "zoo.commands.publishing:publish",
     "pull": "zoo.commands.publishing:pull",

@@ -1,5 +1,6 @@
-"""The commands for one's own images and a few labels: `zoo suggest`, `zoo fit`, `zoo predict`."""
+"""The commands for one's own images and a few labels: `zoo suggest`, `zoo fit`, `zoo predict`, `zoo report`."""
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -188,6 +189,57 @@ def predict(
         click.echo("\nleast sure, so worth a label next (path, class, probability, margin):")
         for i in least_sure:
             click.echo("  " + "  ".join(rows[i]))
+
+
+@click.command()
+@click.argument("classifier", type=click.Path(path_type=Path))
+@click.argument("photos")
+@labels_option
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="FILE.html", help="The page.")
+@click.option("--next", "following", default=20, show_default=True, help="How many images to suggest for a label.")
+@click.option("--map", "layout", default="tsne", show_default=True, help="tsne or umap.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the held-out labels and of the suggestions.")
+@skip_bad
+@code_option
+@threads_option
+@as_json
+def report(
+    classifier: Path,
+    photos: str,
+    labels: Path | None,
+    out: Path,
+    following: int,
+    layout: str,
+    seed: int,
+    skip_bad: bool,
+    code: str | None,
+    as_json: bool,
+) -> None:
+    """Write a page about PHOTOS and what a CLASSIFIER that `zoo fit` wrote says of them.
+
+    One HTML file that needs no network: a map of the images, class counts, accuracy, the errors with their images, the
+    least sure images, and a form to label more, which saves a CSV for `zoo fit`. Labels come from a CSV (--labels), or
+    from PHOTOS themselves; the accuracy is of labels that the classifier was not fitted to.
+    """
+    from zoo.evaluation.reporting import report as write_report
+
+    found = write_report(
+        classifier,
+        photos,
+        out,
+        labels=labels,
+        n=following,
+        layout=layout,
+        seed=seed,
+        skip_bad=skip_bad,
+        code=code,
+        say=functools.partial(click.echo, err=True),
+    )
+    if as_json:
+        print_json(found.to_dict())
+        return
+    click.echo(found)
+    click.echo(f"\n{printable(found.path)}: open it in a browser, look at the errors, and label more images there")
 
 
 def _photos_and_labels(

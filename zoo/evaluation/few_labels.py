@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from functional import neighbours, probes, random
@@ -36,7 +36,7 @@ _RIDGE_STRENGTH = 0.1
 _USUAL_TEMPERATURE = {"spread": 0.2, "logistic": 2.0}
 _CHANCE = 0.1  # the probability, by a sign test, below which spreading gives way
 _FEW, _FOLDS_OF_FEW, _FOLDS = 50, 10, 5
-_TOO_FEW = 10  # held-out labels, below which they say nothing
+TOO_FEW = 10  # held-out labels, below which they say nothing
 _TOO_WIDE = 0.2  # of an interval
 
 
@@ -124,7 +124,7 @@ class FitReport:
         if not self.unlabelled:
             return f"{made}; there are no unlabelled images, over which labels could spread"
         made += f" and {self.unlabelled:,} unlabelled images"
-        if self.held_out < _TOO_FEW:
+        if self.held_out < TOO_FEW:
             return f"{made}; too few labels to compare it with another classifier"
         counts = ", ".join(f"{IN_WORDS[method]} {right:,}" for method, right in self.right.items())
         return f"{made}; of {self.held_out:,} labels that were held out in turn, right: {counts}"
@@ -198,15 +198,14 @@ def fit_head(
     """
     key_folds, key_probe = random.split(key)
     part, unlabelled = folds(y, key_folds), len(x) - len(labelled)
-    heads = {"spread": spread_heads(prepare(x), labelled, y, part)} if unlabelled else {}
-    heads["logistic"] = logistic_heads(x[labelled], y, part, key_probe)
-    held_out = part >= 0
-    scores = {method: held_out_scores(found, x[labelled], part)[held_out] for method, found in heads.items()}
-    right = {method: found.argmax(1) == y[held_out] for method, found in scores.items()}
+    heads = {method: _heads(method, x, labelled, y, part, key_probe) for method in _possible(unlabelled)}
+    can = part >= 0
+    scores = {method: held_out_scores(found, x[labelled], part)[can] for method, found in heads.items()}
+    right = {method: found.argmax(1) == y[can] for method, found in scores.items()}
     method = better(right)
-    calibration = calibrate(scores[method], y[held_out], usual=_USUAL_TEMPERATURE[method])
-    whole, n = heads[method][-1], int(held_out.sum())
-    enough, count = n >= _TOO_FEW, {name: int(found.sum()) for name, found in right.items()}
+    calibration = calibrate(scores[method], y[can], usual=_USUAL_TEMPERATURE[method])
+    whole, n = heads[method][-1], int(can.sum())
+    enough, count = n >= TOO_FEW, {name: int(found.sum()) for name, found in right.items()}
     report = FitReport(
         method,
         dict(zip(map(str, classes), y.bincount().tolist(), strict=True)),
@@ -219,6 +218,34 @@ def fit_head(
     )
     t = calibration.temperature
     return Head(whole.weights / t, whole.bias / t), report
+
+
+def held_out(
+    x: Features, labelled: Int64[Tensor, " labels"], y: Int64[Tensor, " labels"], key: Key, *, method: str
+) -> tuple[Bool[Tensor, " labels"], Float[Tensor, "held_out classes"], Calibration]:
+    """What classifiers of one method say of the labels that they were fitted without.
+
+    With the key, the rows and the labels of `fit_head` these are the answers that its report counts.
+
+    Args:
+        x, labelled, y, key: as in `fit_head`.
+        method: `"spread"` or `"logistic"`; without unlabelled rows it is the latter, as in `fit_head`.
+
+    Returns:
+        Which labels can be held out, bool `[L]`; the scores of these n, `[n, K]`; and the calibration.
+
+    Example:
+        >>> x, y = torch.tensor([[0.0], [0.1], [0.2], [1.0], [1.1], [1.2], [9.0]]), torch.tensor([0, 0, 0, 1, 1, 1, 2])
+        >>> which, scores, _ = held_out(x, torch.arange(7), y, random.key(0), method="logistic")
+        >>> which.tolist(), (scores.argmax(1) == y[:6]).all()
+        ([True, True, True, True, True, True, False], tensor(True))
+    """
+    key_folds, key_probe = random.split(key)
+    part = folds(y, key_folds)
+    method = method if method in _possible(len(x) - len(labelled)) else "logistic"
+    heads = _heads(method, x, labelled, y, part, key_probe)
+    scores = held_out_scores(heads, x[labelled], part)[part >= 0]
+    return part >= 0, scores, calibrate(scores, y[part >= 0], usual=_USUAL_TEMPERATURE[method])
 
 
 def folds(y: Int64[Tensor, " rows"], key: Key) -> Int64[Tensor, " rows"]:
@@ -238,6 +265,18 @@ def folds(y: Int64[Tensor, " rows"], key: Key) -> Int64[Tensor, " rows"]:
     return part
 
 
+def _possible(unlabelled: int) -> tuple[str, ...]:
+    """The methods that there are, the default first: without unlabelled rows nothing can spread."""
+    return METHODS if unlabelled else ("logistic",)
+
+
+def _heads(method: str, x: Tensor, labelled: Tensor, y: Tensor, part: Tensor, key: Key) -> dict[int, Head]:
+    """The classifier without each fold, and at -1 the one of all labels."""
+    if method == "spread":
+        return spread_heads(prepare(x), labelled, y, part)
+    return logistic_heads(x[labelled], y, part, key)
+
+
 def _are_counts(value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(k, str) and type(n) is int for k, n in value.items())
 
@@ -254,7 +293,7 @@ def better(right: dict[str, Tensor]) -> str:
         ('logistic', 'spread')
     """
     first, last = next(iter(right)), next(reversed(right))
-    if len(right[first]) < _TOO_FEW:
+    if len(right[first]) < TOO_FEW:
         return first
     losses = int((right[last] & ~right[first]).sum())
     wins = int((right[first] & ~right[last]).sum())

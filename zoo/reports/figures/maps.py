@@ -95,7 +95,9 @@ def require_umap() -> None:
             warnings.simplefilter("ignore", ImportWarning)  # of a part that needs TensorFlow
             import umap  # noqa: F401
     except ImportError as error:
-        raise ZooError(f"UMAP: umap-learn is missing ({error}); run `pip install umap-learn`") from error
+        raise ZooError(
+            f"UMAP: umap-learn is missing ({error}); run `pip install umap-learn` (the extra `plot`)"
+        ) from error
 
 
 def feature_map(
