@@ -75,7 +75,7 @@ def suggest(
     for number, path in enumerate(paths, 1):
         click.echo(f"{number:>4}  {path}")
     click.echo(f"\n{', '.join(written)}: now fill in the column label, then")
-    click.echo(f"  zoo fit {model} {photos} --labels {out} --out classifier")
+    click.echo(f"  zoo fit {model} {photos} --labels {out} --out classifier{_again(skip_bad)}")
 
 
 @click.command()
@@ -132,7 +132,7 @@ def fit(
         return
     click.echo(classifier.report)
     click.echo(f"\n{printable(out)}; now")
-    click.echo(f"  zoo predict {printable(out)} {photos} --out predictions.csv")
+    click.echo(f"  zoo predict {printable(out)} {photos} --out predictions.csv{_again(skip_bad)}")
 
 
 @click.command()
@@ -255,6 +255,11 @@ def _photos_and_labels(
         paths, splits, names = (tuple(column[i] for i in kept) for column in found[1:])
         found = found._replace(images=found.images[kept], paths=paths, splits=splits, labels=names)
     return found, read_labels(labels, found.paths, files=files) if labels else {}, files
+
+
+def _again(skip_bad: bool) -> str:
+    """The option for the next command, which reads the same images."""
+    return " --skip-bad" if skip_bad else ""
 
 
 def _draw_sheet(sheet: Path, images: Sequence[Any], paths: Sequence[str], title: str) -> None:

@@ -175,6 +175,20 @@ ENTRIES: dict[str, Entry] = {
         config_sha256="c51c0535590996ba565c35df4050403ef44f7dc0b0cbc7e5e5cd0a461ad4c42c",
         licence="Apache-2.0",
     ),
+    "rotation-resnet8-fashion_mnist": Entry(
+        name="rotation-resnet8-fashion_mnist",
+        summary="Rotation prediction on Fashion-MNIST: 28x28 grey images -> 2,048 features, 86 thousand parameters",
+        sha256="3512c16c2035c0dbfbc47a117fe4ad202d40cece7b1db6f0e24077f728c74f4d",
+        config_sha256="e67f86f2ff2b8f3af783216d876a09b2865837aacab06922a7562bd9f01c6b9a",
+        licence="Apache-2.0",
+    ),
+    "denoising_autoencoder-resnet8-fashion_mnist": Entry(
+        name="denoising_autoencoder-resnet8-fashion_mnist",
+        summary="Denoising autoencoder on Fashion-MNIST: 28x28 grey images -> 2,048 features, 86 thousand parameters",
+        sha256="2ae0a05270d2b78b0c15f6a70e9cf16e8891fa83ee261d083e58433450bf8f53",
+        config_sha256="3c2cc678b3cbad6551ef1707670e00eb1c57fe0495dd9f0fe01d2cbd93dc48ec",
+        licence="Apache-2.0",
+    ),
 }
 
 

@@ -1,0 +1,52 @@
+"""The transcript in docs: its photos are what they should be, and its commands exist."""
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+from photos import BROKEN, CLASSES, write_photos
+from transcript import right, shortened
+
+from zoo.commands import main
+from zoo.data.datasets import load_dataset
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "own_photos.md"
+
+
+def test_the_photos_are_of_all_formats_and_three_are_broken(tmp_path):
+    table = write_photos(tmp_path / "photos", 52, seed=0)
+    data = load_dataset(table, size=32)
+    assert data.classes == CLASSES and data.train.labels.bincount().tolist() == [13] * 4
+    endings = {path.suffix for path in (tmp_path / "photos").iterdir() if path.name not in BROKEN}
+    assert {".jpg", ".jpeg", ".png", ".webp", ".tiff", ".bmp", ".gif"} >= endings and len(endings) >= 5
+    with pytest.warns(UserWarning, match="3 of 55 files cannot be used"):
+        assert len(load_dataset(tmp_path / "photos", size=32, skip_bad=True).train.images) == 52
+    again = write_photos(tmp_path / "again" / "photos", 52, seed=0)
+    assert load_dataset(again, size=32).digest == data.digest
+
+
+def test_every_command_of_the_page_exists_with_its_options():
+    commands = re.findall(r"^\$ zoo (.*)$", PAGE.read_text(), re.MULTILINE)
+    names = [command.split()[0] for command in commands]
+    assert names == ["pretrain", "pretrain", "pretrain", "suggest", "fit", "predict", "report"]
+    for text in commands:
+        name, *words = shlex.split(text)
+        command = main.get_command(click.Context(main), name)
+        command.make_context(name, words)  # an error for an option that there is not
+
+
+def test_predictions_of_photos_without_a_label_are_counted(tmp_path):
+    (tmp_path / "labels.csv").write_text("path,label\na,x\n")
+    (tmp_path / "predictions.csv").write_text("path,class,probability,margin\na,x,1,1\nb,x,1,1\nc,y,1,1\nd,y,1,1\n")
+    found = right(tmp_path / "predictions.csv", tmp_path / "labels.csv", {"a": "x", "b": "y", "c": "y", "d": "y"})
+    assert found == pytest.approx(200 / 3)
+
+
+def test_lines_of_one_kind_are_shortened_in_their_middle():
+    lines = [f"epoch {i}/9  loss" for i in range(1, 10)]
+    assert shortened("\n".join(["first", *lines, "last"])).splitlines() == [
+        *("first", *lines[:2], "...", *lines[-2:], "last"),
+    ]
