@@ -241,6 +241,7 @@ def test_a_broken_photo(photos, tmp_path):
     assert "004.png" in refused("suggest", MODEL, "some", "-n", 3, "--out", "a.csv")
     result = run("suggest", MODEL, "some", "-n", 3, "--out", "a.csv", "--skip-bad")
     assert "3 of 29 images" in result.stdout and "004.png" in result.stderr
+    assert result.stdout.endswith("--labels a.csv --out classifier --skip-bad\n")
     write("labels.csv", [["some/004.png", "a"], ["some/001.bmp", "b"]])
     line = run("fit", MODEL, "some", "--labels", "labels.csv", "--out", "c", "--skip-bad", code=2).stderr
     assert "1 of 2 labelled images are not among the images, or cannot be read: some/004.png" in line
