@@ -23,7 +23,7 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 CORES = os.cpu_count() or 1
-PARTS = ("views", "step", "precision", "probes", "neighbours", "startup", "memory", "scaling", "gpu")
+PARTS = ("views", "photos", "step", "precision", "probes", "neighbours", "startup", "memory", "scaling", "gpu")
 
 
 def main() -> int:

@@ -266,6 +266,7 @@ def luma(images: Images) -> Float[Tensor, "batch 1 height width"]:
 
 # The functions below work on colour planes, one tensor [B, H, W] per colour. Each operation on an image is then a loop
 # over its pixels, and a compiler fuses them into one loop over the images, in which an image stays in the cache.
+# Without a compiler every new tensor is a pass over memory, so one that is no longer needed is changed in place.
 Planes = tuple[Float[Tensor, "batch height width"], ...]
 
 
@@ -279,7 +280,7 @@ def _gray(planes: Planes) -> Tensor:
     if len(planes) == 1:
         return planes[0]
     red, green, blue = planes
-    return (0.2989 * red).add(green, alpha=0.587).add(blue, alpha=0.114)
+    return (0.2989 * red).add_(green, alpha=0.587).add_(blue, alpha=0.114)
 
 
 def _adjust_one(planes: Planes, factors: Tensor, which: Tensor, active: Tensor) -> Planes:
@@ -291,9 +292,10 @@ def _adjust_one(planes: Planes, factors: Tensor, which: Tensor, active: Tensor) 
     factor = torch.where(active, factors.gather(-1, which[:, None])[:, 0], 1).to(gray.dtype)
     of_mean = torch.where(which == _CONTRAST, 1 - factor, 0) * gray.mean((-2, -1))
     of_gray = torch.where(which == _SATURATION, 1 - factor, 0)
-    other = torch.addcmul(of_mean[:, None, None], of_gray[:, None, None], gray)
+    # One number per image is copied to all pixels, because torch's loop over two such operands is not vectorised.
+    other = torch.addcmul(of_mean[:, None, None].expand_as(gray).contiguous(), of_gray[:, None, None], gray)
     adjusted = [torch.addcmul(other, factor[:, None, None], plane) for plane in planes]
-    return tuple(F.hardtanh(plane, 0.0, 1.0, inplace=True) for plane in adjusted)  # clamped in place, as it is new
+    return tuple(F.hardtanh(plane, 0.0, 1.0, inplace=True) for plane in adjusted)
 
 
 def _turn_hue(planes: Planes, shift: Tensor) -> Planes:
@@ -301,11 +303,11 @@ def _turn_hue(planes: Planes, shift: Tensor) -> Planes:
         return planes
     red, green, blue = planes
     low, high = torch.minimum(torch.minimum(red, green), blue), torch.maximum(torch.maximum(red, green), blue)
-    span = high - low
-    divisor = torch.where(span > 0, span, 1)
-    side = (blue - green) / divisor
+    span = high.sub_(low)
+    divisor = span.clamp_min(torch.finfo(span.dtype).tiny)  # a pixel without a hue is divided by it: 0 stays 0
+    side = (blue - green).div_(divisor)
     turn = torch.copysign(side.new_full((), 3.0), side).sub(side, alpha=2)
-    hue = torch.addcmul(side, (red - low) / divisor, turn) + 6 * shift.to(side.dtype)[:, None, None]
-    hue = hue.sub((hue / 6).round(), alpha=6)
-    weights = (hue.abs() - 1, 2 - (hue + 1).abs(), 2 - (hue - 1).abs())
+    hue = torch.addcmul(side, (red - low).div_(divisor), turn) + 6 * shift.to(side.dtype)[:, None, None]
+    hue = hue.sub_((hue / 6).round_(), alpha=6)
+    weights = (hue.abs().sub_(1), (hue + 1).abs_().neg_().add_(2), (hue - 1).abs_().neg_().add_(2))
     return tuple(torch.addcmul(low, span, weight.clamp(0, 1)) for weight in weights)

@@ -1,8 +1,4 @@
-r"""Filters and noise: Gaussian blur, sharpness, Gaussian noise.
-
-The blur is two convolutions, down the columns and along the rows, with one group per image: every image has its own
-width at the cost of one.
-"""
+"""Filters and noise: Gaussian blur, sharpness, Gaussian noise."""
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +9,7 @@ from functional import random
 from functional.augmentations._shared import blend, per_image
 from functional.base import Images, Key
 from functional.checks import check_between, check_images, check_interval, check_keys, check_per_image
-from functional.numerics import promote_half
+from functional.kernels import separable_blur
 
 
 def gaussian_blur(
@@ -92,14 +88,7 @@ def apply_blur(images: Images, sigma: Float[Tensor, " batch"], *, kernel_size: i
         raise ValueError(
             f"kernel_size: expected an odd number below twice the side of {height} x {width} images, got {kernel_size}"
         )
-    radius = kernel_size // 2
-    offsets = torch.arange(-radius, radius + 1, device=images.device) / promote_half(sigma).clamp_min(1e-3)[:, None]
-    bell = torch.softmax(-0.5 * offsets.square(), dim=-1).to(images.dtype)
-    kernels = bell.repeat_interleave(images.shape[1], dim=0)[:, None, None]  # [B C, 1, 1, taps]
-    planes = F.pad(images, 4 * (radius,), mode="reflect").flatten(0, 1)[None]  # [1, B C, H + 2 radius, W + 2 radius]
-    for kernel in (kernels.mT, kernels):
-        planes = F.conv2d(planes, kernel, groups=len(kernels))
-    return planes.reshape(images.shape)
+    return separable_blur(images, sigma, kernel_size // 2)
 
 
 def adjust_sharpness(images: Images, factor: Float[Tensor, " batch"]) -> Images:

@@ -9,6 +9,7 @@ a workaround for a processor's kernel. The result is always that of the plain op
     tensor([[[[4.]]]])
 """
 
+from functional.kernels.blurring import separable_blur as separable_blur
 from functional.kernels.convolution import conv2d as conv2d
 from functional.kernels.pooling import max_pool2d as max_pool2d
 from functional.kernels.products import inner_products as inner_products

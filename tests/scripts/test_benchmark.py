@@ -79,7 +79,7 @@ def test_quick_parts_write_what_they_measured_and_keep_the_other_parts(tmp_path)
 @pytest.mark.slow
 def test_quick_views_and_steps_are_measured_beside_their_peers(tmp_path):
     out = tmp_path / "machine.json"
-    benchmark("--quick", "--profile", "--only", "views,step,precision,scaling", "--out", out)
+    benchmark("--quick", "--profile", "--only", "views,photos,step,precision,scaling", "--out", out)
     record = json.loads(out.read_text())
     for part in record["parts"].values():
         check_rows(part)
@@ -90,11 +90,14 @@ def test_quick_views_and_steps_are_measured_beside_their_peers(tmp_path):
         >= {("32x32 colour, eager", "torchvision"): 3, ("32x32 colour, compiled", "torchvision"): 10}.items()
     )
     assert {row["peer"].partition(",")[0] for row in views} >= {"torchvision", "lightly"}
+    has_lightly = importlib.util.find_spec("lightly") is not None
     for package in ("kornia", "lightly"):
         absent = [row["name"] for row in record["parts"]["views"]["rows"] if "not installed" in row.get("not_run", "")]
         there = importlib.util.find_spec(package) is not None
         assert there == any(row["peer"].startswith(package) for row in views)
         assert there != any(name.endswith(package) for name in absent)
+    photos = record["parts"]["photos"]["rows"]
+    assert [row["floor"] for row in photos if row.get("floor")] == ([1.5, 8.0, 1.5, 4.0] if has_lightly else 2 * [1.5])
     steps = [row for row in record["parts"]["step"]["rows"] if row.get("floor")]
     assert [row["floor"] for row in steps] == ([1.4, 1.4, 4.0, 1.0, 2.5] if has_bfloat16() else [1.4, 4.0, 1.0])
     assert ("convolutions of a bfloat16 step" in record["parts"]["step"]["rows"][-2]["name"]) == has_bfloat16()
