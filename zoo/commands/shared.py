@@ -20,7 +20,9 @@ from zoo.errors import ZooError, error_line, exit_on_bad_input, printable, unkno
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
 skip_bad = click.option("--skip-bad", is_flag=True, help="Skip unreadable or truncated images.")
 data_option = click.option(
-    "--data", metavar="NAME|PATH", help="Dataset name, folder, .csv, .npz or .safetensors [default: the recipe's]."
+    "--data",
+    metavar="NAME|PATH",
+    help="Dataset name, folder, .csv, .parquet, .npz or .safetensors [default: the recipe's].",
 )
 baselines_option = click.option(
     "--baselines", default="pixels,untrained", show_default=True, help="Baselines, comma-separated; '' for none."
