@@ -76,34 +76,40 @@ def read_source(sources: Sequence[str | Path], shape: tuple[int, int, int], *, s
     )
 
 
-def labelled_dataset(source: str | Path, shape: tuple[int, int, int], *, skip_bad: bool = False) -> tuple[Dataset, int]:
+def labelled_dataset(
+    source: str | Path, shape: tuple[int, int, int], *, skip_bad: bool = False, or_all: bool = False
+) -> tuple[Dataset, int]:
     """A dataset to probe an encoder with, and the number of images skipped because they have no label.
 
     Args:
         source: a dataset name, a file of arrays, a folder, a CSV, or a parquet file.
         shape: `(C, H, W)`, as for `read_source`.
         skip_bad: whether to skip unreadable or truncated images, with a warning.
+        or_all: whether to take all images, without labels, where no training image has one.
 
     Raises:
-        ZooError: as in `read_source`, and if no training image has a label.
+        ZooError: as in `read_source`, and if no training image has a label, unless `or_all` is given.
     """
     if (images := images_in(source)) is None:
         return _fitted(load_dataset(source), shape), 0
     path, table = expanded(source), images if isinstance(images, Table) else None
     found = _of_table(table, shape, skip_bad) if table else read_source([path], shape, skip_bad=skip_bad)
-    arrays = {}
-    for split in ("train", "test"):
-        members = [i for i, label in enumerate(found.labels) if label is not None and found.splits[i] == split]
-        if members:
-            arrays[f"{split}_images"] = found.images[members].numpy()
-            arrays[f"{split}_labels"] = np.array([found.labels[i] for i in members])
-    if "train_images" not in arrays:
+    rows = list(zip(found.labels, found.splits, strict=True))
+    labelled = any(label is not None for label, split in rows if split == "train")
+    if not labelled and not or_all:
         raise ZooError(
             f"{printable(path)}: none of the {len(found.labels)} images has a label to train on; put them into one "
             "folder per class, or name their classes in a CSV with the columns path and label"
         )
+    arrays = {}
+    for part in ("train", "test"):
+        members = [i for i, (label, split) in enumerate(rows) if split == part and (label is not None or not labelled)]
+        if members:
+            arrays[f"{part}_images"] = found.images[members].numpy()
+            if labelled:
+                arrays[f"{part}_labels"] = np.array([found.labels[i] for i in members])
     arrays = table.with_numbers(arrays) if table else arrays
-    return dataset_of_arrays(str(path), arrays), found.labels.count(None)
+    return dataset_of_arrays(str(path), arrays), found.labels.count(None) if labelled else 0
 
 
 def are_files(source: str | Path) -> bool:
