@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 _SHOWN = 80  # characters of a value in a message
+_NAMED = 5  # names that a message lists
 
 
 class ZooError(ValueError):
@@ -97,6 +98,18 @@ def shortened(value: object) -> str:
     """
     text = repr(value)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def first_few(names: Iterable[str], prefix: str = "") -> str:
+    """The first few of many names, and how many more there are.
+
+    Example:
+        >>> first_few("abcdefgh")
+        'a, b, c, d, e and 3 more'
+    """
+    names = list(names)
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(prefix + name for name in names[:_NAMED]) + more
 
 
 def _or(names: list[str]) -> str:

@@ -75,7 +75,7 @@ def fetch_command(names: tuple[str, ...], as_json: bool) -> None:
 @skip_bad
 @as_json
 def import_command(path: Path, out: Path, size: int | None, skip_bad: bool, as_json: bool) -> None:
-    """Convert a folder, CSV or .npz to one file.
+    """Convert a folder, CSV, .parquet or .npz to one file.
 
     The .safetensors file holds the images of PATH and loads at once. An import that was stopped goes on when the
     command is repeated. When images were added, changed or removed later, only those are decoded again.
@@ -180,7 +180,9 @@ data_group = Group(
 
 
 def _say_the_rule(path: Path, size: int | None, dataset: Any) -> None:
-    if size is None and (path.is_dir() or path.suffix.lower() == ".csv"):
+    from zoo.data.parquet import is_table
+
+    if size is None and (path.is_dir() or path.suffix.lower() == ".csv" or is_table(path)):
         side = dataset.train.images.shape[-1]
         click.echo(f"resized to {side}x{side}, the median shorter side, at most 224; change it with --size", err=True)
 

@@ -1,7 +1,8 @@
 """The command that draws: `zoo plot`.
 
-What is drawn depends on what there is: metrics, an encoder, a decoder, labels to probe with. The names of all figures
-are known before anything is computed; models, data and features are then loaded and computed as they are needed.
+What is drawn depends on what there is: metrics, an encoder, a decoder, labels to probe with and to colour by. The names
+of all figures are known before anything is computed; models, data and features are then loaded and computed as they are
+needed.
 """
 
 from collections.abc import Callable, Sequence
@@ -52,9 +53,9 @@ def plot(
 ) -> None:
     """Plot losses, features, errors and reconstructions.
 
-    A run gets its loss curve. A model, or a finished run, gets a t-SNE of its features, coloured by class. A model with
-    a decoder gets reconstructions and the plane of its latents. A linear probe on all training labels gives the
-    confusion matrix and a grid of images with predictions.
+    A run gets its loss curve. A model, or a finished run, gets a t-SNE of its features, coloured by class if the images
+    have labels. A model with a decoder gets reconstructions and the plane of its latents. A linear probe on all
+    training labels gives the confusion matrix and a grid of images with predictions.
     """
     from zoo.reports.figures import loss_curve
     from zoo.reports.figures.maps import require_umap
@@ -95,16 +96,13 @@ class _Subject:
 
     @cached_property
     def data(self) -> Any:
-        return model_and_data(self.target, self.source, self.skip_bad, self.code)[1]
+        return model_and_data(self.target, self.source, self.skip_bad, self.code, or_all=True)[1]
 
     @cached_property
     def judged(self) -> Any:
-        """The labelled images that are mapped, and that a probe predicts: those of the test split, if there are any."""
+        """The images that are mapped, and that a probe predicts: those of the test split, if it has labels."""
         data = self.data
-        split = data.train if data.test is None or data.test.labels is None else data.test
-        if split.labels is None:
-            raise ZooError(f"{data.name}: has no labels to colour the features by; pass labelled --data")
-        return split
+        return data.train if data.test is None or data.test.labels is None else data.test
 
     @property
     def kind(self) -> str:
@@ -113,17 +111,17 @@ class _Subject:
 
     @cached_property
     def shown(self) -> tuple[Any, Any]:
-        """The features `[N, D]` and labels `[N]` of evenly spaced images."""
+        """The features `[N, D]` and labels `[N]`, or None for no labels, of evenly spaced images."""
         import torch
 
         images, labels = self.judged
         n = min(len(images), _POINTS)
         index = torch.arange(n) * len(images) // n
-        return self.model.features(self.data.rows(images, index)), labels[index]
+        return self.model.features(self.data.rows(images, index)), None if labels is None else labels[index]
 
     def titled(self, what: str) -> str:
         """The title of a figure of the shown images, in two lines."""
-        return f"{self.model.name}\n{what} of {len(self.shown[1]):,} {self.kind} of {self.data.name}"
+        return f"{self.model.name}\n{what} of {len(self.shown[0]):,} {self.kind} of {self.data.name}"
 
 
 def _map_figures(subject: _Subject, kinds: Sequence[str], dimensions: Sequence[int]) -> Figures:
@@ -191,11 +189,13 @@ def _reconstructions(subject: _Subject, directory: Path | None) -> tuple[Any, di
 
 
 def _probe_figures(subject: _Subject) -> Figures:
-    """The figures of a linear probe; none, and a message, if the labels are too few for one."""
+    """The figures of a linear probe; none, and a message, if there are no labels, or too few for one."""
     from zoo.evaluation.protocol import probe_dataset
     from zoo.reports.figures import confusion_matrix, predictions_grid
 
     try:
+        if subject.judged.labels is None:
+            raise ZooError(f"{subject.data.name}: has no labels to fit a probe to")
         report = probe_dataset(subject.model, subject.data)
     except ZooError as error:
         click.echo(f"{' and '.join(_PROBE_FIGURES)} are left out: {error}", err=True)

@@ -20,7 +20,9 @@ from zoo.errors import ZooError, error_line, exit_on_bad_input, printable, unkno
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
 skip_bad = click.option("--skip-bad", is_flag=True, help="Skip unreadable or truncated images.")
 data_option = click.option(
-    "--data", metavar="NAME|PATH", help="Dataset name, folder, .csv, .npz or .safetensors [default: the recipe's]."
+    "--data",
+    metavar="NAME|PATH",
+    help="Dataset name, folder, .csv, .parquet, .npz or .safetensors [default: the recipe's].",
 )
 baselines_option = click.option(
     "--baselines", default="pixels,untrained", show_default=True, help="Baselines, comma-separated; '' for none."
@@ -135,16 +137,25 @@ class LazyGroup(Group):
 
 
 def model_and_data(
-    model: str, data: str | None, skip_bad: bool, code: str | None = None, *, quiet: bool = False
+    model: str,
+    data: str | None,
+    skip_bad: bool,
+    code: str | None = None,
+    *,
+    quiet: bool = False,
+    or_all: bool = False,
 ) -> tuple[Any, Any, int]:
-    """The encoder, the data to probe it with, and the number of images skipped for lack of a label."""
+    """The encoder, the data to probe it with, and the number of images skipped for lack of a label.
+
+    With `or_all`, images of which none has a label are all taken.
+    """
     from zoo.data.sources import labelled_dataset
     from zoo.models.loading import load
 
     loaded = load(model_argument(model), code=code)
     _one_thread_where_two_do_not_pay(loaded.input_shape)
     dataset, left_out = labelled_dataset(
-        data or loaded.config["recipe"]["dataset"], loaded.input_shape, skip_bad=skip_bad
+        data or loaded.config["recipe"]["dataset"], loaded.input_shape, skip_bad=skip_bad, or_all=or_all
     )
     if left_out and not quiet:
         click.echo(f"{dataset.name}: skipped {left_out:,} images without a label", err=True)

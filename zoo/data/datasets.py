@@ -2,6 +2,7 @@
 
 `digits` comes with scikit-learn. Other named datasets are read from the dataset cache, and downloaded to it if missing
 (`zoo.data.downloads`). A folder or a CSV of your own images follows the rules of `zoo.data.listing` and
+`zoo.data.images`; images in parquet files, and datasets of Hugging Face's library, those of `zoo.data.parquet` and
 `zoo.data.images`. A file of arrays is a `.npz` or `.safetensors` file that holds
 
     train_images  uint8 [N, C, H, W] or [N, H, W]       test_images  the same, optional
@@ -25,11 +26,12 @@ from torch import Tensor
 
 from zoo.data.archives import read_npz
 from zoo.data.downloads import fetch, write_dataset
-from zoo.data.images import first_few, read_images
+from zoo.data.images import read_images
 from zoo.data.mapping import MappedFile
 from zoo.data.names import CLASSES, NAMES, SUBSETS
 from zoo.data.official import DIFFERENT_TEST_IMAGES, OFFICIAL, is_remembered, remember
-from zoo.errors import ZooError, shortened, unknown
+from zoo.data.parquet import Table, is_hub_dataset, is_table, read_table, table_of_hub_dataset
+from zoo.errors import ZooError, first_few, shortened, unknown
 from zoo.files import expanded, printable
 
 _PARTS = ("train_images", "train_labels", "test_images", "test_labels", "classes")
@@ -104,14 +106,15 @@ class Dataset(NamedTuple):
             self.file.require_unchanged()
 
 
-def load_dataset(name: str | Path, *, size: int | None = None, skip_bad: bool = False) -> Dataset:
-    """Load a dataset by name, or from a folder, a `.csv`, a `.npz` or a `.safetensors` file.
+def load_dataset(name: str | Path | Any, *, size: int | None = None, skip_bad: bool = False) -> Dataset:
+    """Load a dataset by name, or from a folder, a `.csv`, a `.parquet`, a `.npz` or a `.safetensors` file.
 
     Args:
-        name: a name in `zoo.data.names.NAMES` or `SUBSETS`, or a path.
-        size: side in pixels to which the images of a folder or CSV are resized; None for the default of
+        name: a name in `zoo.data.names.NAMES` or `SUBSETS`, a path, or a `datasets.Dataset` of Hugging Face's library
+            (or a `datasets.DatasetDict` with the splits train and test), whose name here is "dataset".
+        size: side in pixels to which the images are resized, except those of arrays; None for the default of
             `zoo.data.images`.
-        skip_bad: whether to skip unreadable or truncated images of a folder or CSV, with a warning that names them.
+        skip_bad: whether to skip unreadable or truncated images, with a warning that names them.
 
     Raises:
         ZooError: if there is no such name or path, if it is both, if its arrays do not have the form above, or if an
@@ -121,35 +124,52 @@ def load_dataset(name: str | Path, *, size: int | None = None, skip_bad: bool = 
         >>> load_dataset("digits").train.images.shape
         torch.Size([1297, 1, 8, 8])
     """
+    if is_hub_dataset(name):
+        table = table_of_hub_dataset(name)
+        return dataset_of_arrays(str(table.path), read_images(table, size=size, skip_bad=skip_bad))
     path = expanded(name)
     is_name = isinstance(name, str) and name in (*NAMES, *SUBSETS)
     if is_name and path.exists():
         raise ZooError(
             f"{name!r} is both a dataset's name and a path here; write './{name}' for the path, or rename it"
         )
-    if is_listing(name):
-        return dataset_of_arrays(str(path), read_images(path, size=size, skip_bad=skip_bad))
+    if (source := images_in(name)) is not None:
+        return dataset_of_arrays(str(path), read_images(source, size=size, skip_bad=skip_bad))
     data = _read_named(str(name)) if is_name else _read_file(path)
     if size is not None:
         raise ZooError(
-            f"size: applies only to a folder or CSV of images; {printable(name)} holds arrays of a fixed size"
+            f"size: applies only to a folder or CSV of images, or a .parquet; {printable(name)} holds arrays of a "
+            "fixed size"
         )
     return data
 
 
 def is_listing(source: str | Path) -> bool:
-    """Whether a source is a folder or a CSV, and not the name of a dataset or a file of arrays."""
+    """Whether a source is a folder of image files or a CSV, and not a dataset's name or a file with the images."""
     if isinstance(source, str) and source in (*NAMES, *SUBSETS):
         return False  # load_dataset reports a folder of the same name
     path = expanded(source)
-    return path.is_dir() or path.suffix.lower() == ".csv"
+    return (path.is_dir() and not is_table(path)) or path.suffix.lower() == ".csv"
+
+
+def images_in(source: str | Path) -> Path | Table | None:
+    """The folder or CSV, or the table of parquet files, with images to be decoded; None for any other source.
+
+    Raises:
+        ZooError: as in `zoo.data.parquet.read_table`.
+    """
+    if is_listing(source):
+        return expanded(source)
+    is_name = isinstance(source, str) and source in (*NAMES, *SUBSETS)
+    return read_table(expanded(source)) if not is_name and is_table(expanded(source)) else None
 
 
 def as_dataset(data: Any) -> Dataset:
     """Make a dataset of arrays in memory. It is named `arrays`, and all its images are training images.
 
     Args:
-        data: a `Dataset`, which is returned unchanged; images, uint8 `[N, C, H, W]` or `[N, H, W]`, as a tensor or an
+        data: a `Dataset`, which is returned unchanged; a `datasets.Dataset` or `DatasetDict`, as `load_dataset` takes
+            it; images, uint8 `[N, C, H, W]` or `[N, H, W]`, as a tensor or an
             array; or a pair (images, labels), with an integer or a string for each image, or None for no labels.
 
     Raises:
@@ -162,6 +182,8 @@ def as_dataset(data: Any) -> Dataset:
     """
     if isinstance(data, Dataset):
         return data
+    if is_hub_dataset(data):
+        return load_dataset(data)
     images, labels = data if isinstance(data, tuple | list) and len(data) == 2 else (data, None)
     if not isinstance(images, Tensor | np.ndarray):
         hint = "; zoo.load_dataset reads a name or a path" if isinstance(data, str | Path) else ""
@@ -290,10 +312,14 @@ def _digits() -> dict[str, np.ndarray]:
 def _read_file(path: Path) -> Dataset:
     if path.suffix not in (".npz", ".safetensors"):
         if path.exists():
-            raise ZooError(f"{printable(path)}: expected a folder, or a file ending in .csv, .npz or .safetensors")
+            raise ZooError(
+                f"{printable(path)}: expected a folder, or a file ending in .csv, .parquet, .npz or .safetensors"
+            )
         if len(path.parts) > 1:
             raise ZooError(f"{printable(path)}: no such file or folder")
-        raise unknown("dataset", path, [*NAMES, *SUBSETS, "FOLDER", "FILE.csv", "FILE.npz", "FILE.safetensors"])
+        raise unknown(
+            "dataset", path, [*NAMES, *SUBSETS, "FOLDER", "FILE.csv", "FILE.parquet", "FILE.npz", "FILE.safetensors"]
+        )
     if not path.is_file():
         raise ZooError(f"{printable(path)}: no such file")
     return dataset_of_arrays(str(path), read_npz(path)) if path.suffix == ".npz" else _read_safetensors(path, str(path))

@@ -15,6 +15,8 @@ many threads there are.
 import collections
 import contextlib
 import ctypes
+import io
+import itertools
 import math
 import os
 import statistics
@@ -30,8 +32,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
 from zoo.data.listing import ListedFile, list_images
+from zoo.data.parquet import Table
 from zoo.data.png import fault_of
-from zoo.errors import ZooError, shortened
+from zoo.errors import ZooError, first_few, shortened
 from zoo.files import printable
 
 LARGEST_DEFAULT = 224
@@ -42,8 +45,9 @@ _IN_WORDS = {"train": "training", "test": "test"}
 _ORIENTATION = 0x0112  # a tag of EXIF
 _TOO_LARGE = f"of which at most {LARGEST_PIXELS:,} are decoded; make it smaller"
 _LARGE = 4_000_000  # pixels of an image whose memory is worth returning, which takes about 5 ms
-_NAMED = 5  # bad files that a message names
 _AHEAD = 128  # images that are decoded before the first of them is taken
+_BYTES_AHEAD = 32  # the same, for images whose files are in memory
+_Content = str | Path | bytes | None  # of a file: its path or its bytes; None for a row without an image
 _SPARE = 1.5  # times the pixels needed, in each direction, that a JPEG keeps where it is decoded at a part of its size
 
 
@@ -78,28 +82,44 @@ class _Header(NamedTuple):
 
 
 class ImagePlan(NamedTuple):
-    """Files to be decoded, those of the split train first, and the `(C, H, W)` of all images."""
+    """Files to be decoded, those of the split train first, and the `(C, H, W)` of all images.
+
+    The files of a table are its rows.
+    """
 
     files: list[ListedFile]
     shape: tuple[int, int, int]
+    table: Table | None = None
+
+    @property
+    def ahead(self) -> int:
+        """How many items may be in memory: those of a table have the bytes of their images."""
+        return _BYTES_AHEAD if self.table else _AHEAD
+
+    def items(self) -> Iterator[tuple[ListedFile, "_Content"]]:
+        """The files, each with what is to be decoded: its path, or the bytes in a row of a table; or None."""
+        contents = self.table.contents() if self.table else (file.path for file in self.files)
+        return zip(self.files, contents, strict=True)
 
 
-def read_images(path: Path, *, size: int | None = None, skip_bad: bool = False) -> dict[str, np.ndarray]:
-    """Read the images of a folder or a CSV.
+def read_images(source: Path | Table, *, size: int | None = None, skip_bad: bool = False) -> dict[str, np.ndarray]:
+    """Read the images of a folder, a CSV or a table.
 
     Args:
-        path: the path of the folder or CSV.
+        source: the path of the folder or CSV, or the table.
         size: side of the square images in pixels, >= 1; None for the default above.
         skip_bad: whether to skip unreadable or truncated images with a warning, instead of raising an error.
 
     Returns:
         `train_images`, uint8 `[N, C, size, size]`; `test_images` if there are any; `train_labels` and `test_labels`,
-        strings `[N]`, if every image of the split has a label. If only some have one, a warning counts them.
+        strings `[N]`, if every image of the split has a label. If only some have one, a warning counts them. For a
+        table, labels are integers, and `classes` has their names.
 
     Raises:
         ZooError: if there are no training images, if one is unreadable or truncated, or as in `list_images`.
     """
-    plan = plan_images(path, size)
+    plan = plan_images(source, size)
+    path = source.path if isinstance(source, Table) else source
     shape = (len(plan.files), *plan.shape)
     try:
         images = np.zeros(shape, np.uint8)
@@ -114,14 +134,14 @@ def read_images(path: Path, *, size: int | None = None, skip_bad: bool = False) 
             faults[i] = pixels
         else:
             images[i] = pixels
-    refuse_or_warn(path, files, faults, skip_bad)
+    refuse_or_warn(path, plan, faults, skip_bad)
     arrays = {}
     for split, kept in kept_by_split(path, files, faults).items():
         whole = kept == list(range(kept[0], kept[-1] + 1))
         arrays[f"{split}_images"] = images[kept[0] : kept[-1] + 1] if whole else images[kept]
         if (labels := labels_of(path, split, [files[i] for i in kept])) is not None:
             arrays[f"{split}_labels"] = labels
-    return arrays
+    return plan.table.with_numbers(arrays) if plan.table else arrays
 
 
 def kept_by_split(path: Path, files: Sequence[ListedFile], faults: Sequence[str]) -> dict[str, list[int]]:
@@ -153,11 +173,11 @@ def labels_of(path: Path, split: str, files: Sequence[ListedFile]) -> np.ndarray
     return np.array(labels) if len(labels) == len(files) else None
 
 
-def plan_images(path: Path, size: int | None = None) -> ImagePlan:
-    """Which files of a folder or CSV to decode, and to which shape.
+def plan_images(source: Path | Table, size: int | None = None) -> ImagePlan:
+    """Which files of a folder, CSV or table to decode, and to which shape.
 
     Args:
-        path: the path of the folder or CSV.
+        source: the path of the folder or CSV, or the table.
         size: as in `read_images`; None reads the header of every file, a size only until one is in colour.
 
     Raises:
@@ -167,32 +187,38 @@ def plan_images(path: Path, size: int | None = None) -> ImagePlan:
         raise ZooError(f"size: expected 1 pixel or more, got {shortened(size)}")
     if size is not None and size**2 > LARGEST_PIXELS:
         raise ZooError(f"size: expected {math.isqrt(LARGEST_PIXELS):,} pixels or fewer, got {shortened(size)}")
-    files = sorted(list_images(path), key=lambda file: file.split != "train")  # stable: the splits stay in order
+    table = source if isinstance(source, Table) else None
+    files = source.files if isinstance(source, Table) else list_images(source)
+    plan = ImagePlan(sorted(files, key=lambda file: file.split != "train"), (0, 0, 0), table)  # stable
     if size is not None:
-        grey = all(_header(file).grey for file in files)
+        grey = all(_header(item).grey for item in plan.items())
     else:
-        headers = list(each(_header, files, "look"))
+        headers = list(each(_header, plan.items(), "look", len(files), plan.ahead))
         sides = [header.shorter_side for header in headers if header.shorter_side]
         size = min(statistics.median_low(sides or [1]), LARGEST_DEFAULT)
         grey = all(header.grey for header in headers)
-    return ImagePlan(files, (1 if grey else 3, size, size))
+    return plan._replace(shape=(1 if grey else 3, size, size))
 
 
 def decoded(plan: ImagePlan, positions: Sequence[int]) -> Iterator[np.ndarray | str]:
-    """The images of some files of a plan, uint8 `[C, H, W]`, or what is wrong with a file."""
+    """The images of some files of a plan, in ascending order, uint8 `[C, H, W]`, or what is wrong with a file."""
 
-    def decode(i: int) -> np.ndarray | str:
-        file = plan.files[i]
+    def decode(item: tuple[ListedFile, _Content]) -> np.ndarray | str:
+        file, content = item
         if file.fault:
             return file.fault
-        if not os.path.exists(file.path):
+        if content is None:
+            return "no image"
+        if not isinstance(content, bytes) and not os.path.exists(content):
             return "no such file"
         try:
-            return _read(file.path, plan.shape)
+            return _read(content, plan.shape)
         except Exception as error:  # Pillow passes on its decoders' errors: OS, syntax, value, struct and zlib
             return _reason(error)
 
-    return each(decode, positions, "read")
+    chosen = set(positions)
+    items = (item for i, item in enumerate(plan.items()) if i in chosen)
+    return each(decode, items, "read", len(positions), plan.ahead)
 
 
 def read_image(image: str | Path | Image.Image, shape: tuple[int, int, int]) -> np.ndarray:
@@ -237,57 +263,69 @@ def fit_images(images: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
         pixels = images[i, 0] if images.shape[1] == 1 else images[i].transpose(1, 2, 0)
         fitted[i] = _fit(Image.fromarray(pixels), shape)
 
-    for _ in each(fit, range(len(images)), "resize"):
+    for _ in each(fit, range(len(images)), "resize", len(images)):
         pass
     return fitted
 
 
-def each(function: Callable[[Any], Any], items: Sequence[Any], doing: str) -> Iterator[Any]:
-    """Map over threads, in order, a few items ahead; Pillow decodes without the GIL. A slow map has a progress bar."""
+def each(
+    function: Callable[[Any], Any], items: Iterable[Any], doing: str, n: int, ahead: int = _AHEAD
+) -> Iterator[Any]:
+    """Map over threads, in order, a few items ahead; Pillow decodes without the GIL. A slow map has a progress bar.
+
+    Args:
+        function: the function of an item.
+        items: the items, each taken when its turn comes.
+        doing: a verb, for the progress bar.
+        n: the number of items.
+        ahead: how many items are taken before the first result is.
+    """
     pool = ThreadPoolExecutor()
-    bar = tqdm(total=len(items), desc=doing, unit=" images", delay=2, disable=None)
+    bar = tqdm(total=n, desc=doing, unit=" images", delay=2, disable=None)
     with warnings.catch_warnings(), bar:
         # Pillow warns of images above a limit of its own; they are refused, which is enough.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:
-            running = collections.deque(pool.submit(function, item) for item in items[:_AHEAD])
-            for n in range(len(items)):
+            left = iter(items)
+            running = collections.deque(pool.submit(function, item) for item in itertools.islice(left, ahead))
+            while running:
                 found = running.popleft().result()
-                if n + _AHEAD < len(items):
-                    running.append(pool.submit(function, items[n + _AHEAD]))
+                running += (pool.submit(function, item) for item in itertools.islice(left, 1))
                 bar.update()
                 yield found
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-def _header(file: ListedFile) -> _Header:
-    if file.fault:
+def _header(item: tuple[ListedFile, _Content]) -> _Header:
+    file, content = item
+    if file.fault or content is None:
         return _Header()
     try:
-        with _opened(file.path) as image:
+        with _opened(content) as image:
             return _Header(min(image.size), image.mode in _GREY)
     except Exception:  # as in `decoded`, which says what is wrong
         return _Header()
 
 
 @contextlib.contextmanager
-def _opened(path: str | Path) -> Iterator[Image.Image]:
-    """An image file whose header was read and is fit to be decoded."""
-    if os.path.exists(path) and not os.path.isfile(path):  # opening a pipe would wait for ever
-        raise ValueError("not a regular file")
-    with open(path, "rb") as file, Image.open(file) as image:
+def _opened(content: str | Path | bytes) -> Iterator[Image.Image]:
+    """An image file, or its bytes, whose header was read and is fit to be decoded."""
+    if not isinstance(content, bytes) and os.path.exists(content) and not os.path.isfile(content):
+        raise ValueError("not a regular file")  # opening a pipe would wait for ever
+    opened = io.BytesIO(content) if isinstance(content, bytes) else open(content, "rb")
+    with opened as file, Image.open(file) as image:
         if image.format not in FORMATS:
             raise ValueError(f"the format is {image.format}; convert it to one of {', '.join(FORMATS)}")
         _require_fit(image)
         yield image
 
 
-def _read(path: str | Path, shape: tuple[int, ...]) -> np.ndarray:
-    with _opened(path) as image, _ROOM.of(_shrunk(image, shape)):
+def _read(content: str | Path | bytes, shape: tuple[int, ...]) -> np.ndarray:
+    with _opened(content) as image, _ROOM.of(_shrunk(image, shape)):
         try:
             image.load()
-            if image.format == "PNG" and (fault := fault_of(path, image)):
+            if image.format == "PNG" and (fault := fault_of(content, image)):
                 raise ValueError(fault)
             return _fit(image, shape)
         finally:
@@ -344,24 +382,18 @@ def _reason(error: Exception) -> str:
     return printable(text.splitlines()[0])
 
 
-def refuse_or_warn(root: Path, files: Sequence[ListedFile], faults: Sequence[str], skip_bad: bool) -> None:
+def refuse_or_warn(root: Path, plan: ImagePlan, faults: Sequence[str], skip_bad: bool) -> None:
     """Raise an error that names the files with a fault, or warn of them."""
     folder = root if root.is_dir() else root.parent
-    bad = [
-        f"{printable(os.path.relpath(file.path, folder))} ({fault})"
-        for file, fault in zip(files, faults, strict=True)
-        if fault
-    ]
+
+    def named(file: ListedFile) -> str:
+        return printable(file.path if plan.table else os.path.relpath(file.path, folder))
+
+    bad = [f"{named(file)} ({fault})" for file, fault in zip(plan.files, faults, strict=True) if fault]
     if not bad:
         return
-    found = f"{printable(root)}: {len(bad)} of {len(files)} files cannot be used: {first_few(bad)}"
+    what = "images" if plan.table else "files"
+    found = f"{printable(root)}: {len(bad)} of {len(plan.files)} {what} cannot be used: {first_few(bad)}"
     if not skip_bad:
         raise ZooError(f"{found}; repair or remove them, or skip them with --skip-bad (skip_bad=True)")
     warnings.warn(f"{found}; skipped", stacklevel=4)
-
-
-def first_few(names: Iterable[str], prefix: str = "") -> str:
-    """The first few of many names, and how many more there are."""
-    names = list(names)
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(prefix + name for name in names[:_NAMED]) + more

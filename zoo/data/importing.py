@@ -108,7 +108,7 @@ def import_images(path: str | Path, out: str | Path, *, size: int | None = None,
                 else:
                     unfinished.add(entries[i], pixels.tobytes())
             unfinished.flush()
-            refuse_or_warn(path, plan.files, faults, skip_bad)
+            refuse_or_warn(path, plan, faults, skip_bad)
             kept = kept_by_split(path, plan.files, faults)
             form = _form(path, plan, kept)
             images = {split: [entries[i] for i in members] for split, members in kept.items()}

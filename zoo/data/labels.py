@@ -10,9 +10,8 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from zoo.data.images import first_few
 from zoo.data.listing import list_images
-from zoo.errors import ZooError, printable
+from zoo.errors import ZooError, first_few, printable
 from zoo.files import expanded, write_atomically
 
 

@@ -14,13 +14,13 @@ _Chunk = tuple[bytes, bytes, int | None]  # name, content, checksum: None where 
 _PIECE = 1_000_000  # bytes that are decompressed at once
 
 
-def fault_of(path: str | Path, image: Image.Image) -> str:
-    """What is wrong with the file of an image that was read; "" if nothing is.
+def fault_of(file: str | Path | bytes, image: Image.Image) -> str:
+    """What is wrong with the file of an image that was read, given by its path or bytes; "" if nothing is.
 
     The decoder does not check the checksums of the pixels: a flipped bit gives another image. Where the data end early,
     it leaves the other rows black.
     """
-    chunks = list(_chunks(Path(path).read_bytes()))
+    chunks = list(_chunks(file if isinstance(file, bytes) else Path(file).read_bytes()))
     if any(zlib.crc32(data, zlib.crc32(name)) != checksum for name, data, checksum in chunks if checksum is not None):
         return "modified: a checksum is wrong"
     if any(name == b"IDAT" and checksum is None for name, _, checksum in chunks):

@@ -25,10 +25,9 @@ import torch
 from torch import Tensor
 
 from functional import neighbours, random
-from zoo.data.images import first_few
 from zoo.data.labels import read_labels, require_new
 from zoo.data.sources import Source, are_files, read_source
-from zoo.errors import ZooError, printable, unknown
+from zoo.errors import ZooError, first_few, printable, unknown
 from zoo.evaluation.calibration import ENOUGH_LABELS, calibration_error
 from zoo.evaluation.few_labels import IN_WORDS, TOO_FEW, held_out
 from zoo.evaluation.intervals import wilson

@@ -6,10 +6,9 @@ start: its recipe file, in the run directory, is there to be changed.
 
 from pathlib import Path
 
-from zoo.data.datasets import is_listing, load_dataset
+from zoo.data.datasets import images_in, load_dataset
 from zoo.data.images import plan_images
 from zoo.errors import ZooError, printable
-from zoo.files import expanded
 from zoo.models.options import Options
 from zoo.training.recipe import Recipe
 
@@ -29,7 +28,8 @@ def default_recipe(data: str | Path, *, device: str = "cpu") -> Recipe:
             folder's default of `zoo.data.images`.
 
     Returns:
-        The recipe. Images of a folder or CSV are resized to `LARGEST_ON_CPU` or less; arrays keep their size.
+        The recipe. Images of a folder, CSV or parquet file are resized to `LARGEST_ON_CPU` or less; arrays keep their
+        size.
 
     Raises:
         ZooError: if there are fewer than 16 images, or as in `zoo.load_dataset`.
@@ -40,8 +40,8 @@ def default_recipe(data: str | Path, *, device: str = "cpu") -> Recipe:
         ('simclr', 'resnet8', 100, 256)
     """
     small, side = device == "cpu", None
-    if is_listing(data):
-        plan = plan_images(expanded(data))
+    if (source := images_in(data)) is not None:
+        plan = plan_images(source)
         n, (channels, height, width) = sum(file.split == "train" for file in plan.files), plan.shape
         side = height = width = min(height, LARGEST_ON_CPU) if small else height
     else:

@@ -226,9 +226,37 @@ def test_two_images_are_too_few(folder):
     assert "t-SNE: expected 3 images or more, got 2" in refused(MODEL, "--data", few("a", "b"))
 
 
-def test_images_without_labels_are_refused(run):
-    shutil.copytree(run, "run")
-    assert "few.npz: has no labels to colour the features by; pass labelled --data" in refused(
-        "run", "--data", few("", "", "")
-    )
-    assert Path("run/loss.png").is_file() and not Path("run/tsne.png").exists()
+def test_images_without_labels_are_mapped_in_one_colour(photos, drawn):
+    Path("flat").mkdir()
+    for path in Path(photos).rglob("*.png"):
+        path.rename(Path("flat", path.name))
+    for data, n in (("flat", 40), (few("", "", "", ""), 4)):
+        result = zoo_command("plot", MODEL, "--data", data, "--three-d", "--out", f"plots of {data}")
+        assert result.exit_code == 0, result.stderr
+        assert result.stdout == f"plots of {data}/tsne.png\nplots of {data}/tsne_3d.png\n"
+        message = f"confusion.png and predictions.png are left out: {data}: has no labels to fit a probe to\n"
+        assert result.stderr == message
+        flat, deep = drawn[-2:]
+        assert titles([flat]) == [f"{MODEL}\nt-SNE of {n} images of {data}"]
+        for figure in (flat, deep):
+            dots = figure.axes[0].collections[0]
+            assert not figure.legends and len(np.unique(dots.get_facecolors(), axis=0)) == 1
+
+
+def test_of_partly_labelled_images_the_labelled_ones_are_mapped(photos, drawn):
+    lines = [
+        f"{path},{path.parent.name if i % 2 else ''}" for i, path in enumerate(sorted(Path(photos).rglob("*.png")))
+    ]
+    Path("labels.csv").write_text("path,label\n" + "\n".join(lines))
+    result = zoo_command("plot", MODEL, "--data", "labels.csv")
+    assert result.exit_code == 0 and result.stderr == "labels.csv: skipped 20 images without a label\n"
+    assert titles(drawn)[0] == f"{MODEL}\nt-SNE of 20 images of labels.csv" and drawn[0].legends
+
+
+def test_latents_of_images_without_labels_are_drawn(decoding_run, bars, drawn):
+    np.savez("bars.npz", images=bars.train.images.numpy())
+    out = "plots"
+    result = zoo_command("plot", decoding_run / "encoder", "--data", "bars.npz", "--out", out)
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.split() == [f"{out}/{name}" for name in ("tsne.png", *LATENTS)]
+    assert not drawn[-1].legends and "has no labels" in result.stderr

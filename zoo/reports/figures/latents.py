@@ -104,7 +104,7 @@ def latent_plane(images: Tensor, plane: LatentPlane, title: str, path: str | Pat
 
 
 def latent_scatter(
-    latents: Float[Tensor, "rows dim"], labels: Tensor, classes: Sequence[str], title: str, path: str | Path
+    latents: Float[Tensor, "rows dim"], labels: Tensor | None, classes: Sequence[str], title: str, path: str | Path
 ) -> Path:
     """Plot latents `[N, D]`, D >= 2, as points of their plane (`LatentPlane.of`), coloured by class, as PNG.
 

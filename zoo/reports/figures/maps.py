@@ -1,4 +1,4 @@
-"""Maps of features: t-SNE and UMAP in two or three dimensions, coloured by class."""
+"""Maps of features: t-SNE and UMAP in two or three dimensions, coloured by class where there are labels."""
 
 import warnings
 from collections.abc import Sequence
@@ -102,7 +102,7 @@ def require_umap() -> None:
 
 def feature_map(
     points: Float[np.ndarray, "rows dimensions"],
-    labels: Tensor,
+    labels: Tensor | None,
     classes: Sequence[str],
     title: str,
     path: str | Path,
@@ -113,13 +113,14 @@ def feature_map(
 
     Args:
         points: `[N, 2]` or `[N, 3]`, such as a t-SNE.
-        labels: int64 `[N]`.
+        labels: int64 `[N]`; None for points of one colour and no legend.
         classes: the class names; for more than 32 there is no legend.
         title: the title of the figure.
         path: the path of the PNG.
         axis_labels: what two axes show; None for axes without a meaning, which have no numbers.
     """
-    colours = np.array(palette(len(classes)))[labels.numpy()]
+    colours = np.array(palette(1) if labels is None else palette(len(classes)))
+    colours = colours[np.zeros(len(points), int) if labels is None else labels.numpy()]
     size = min(max(8 * (2000 / len(points)) ** 0.75, 8), 150)
     # All classes at once: later ones do not cover earlier ones, and dots in front cover those behind.
     dots = {"s": size, "c": colours, "linewidths": 0}
@@ -139,7 +140,8 @@ def feature_map(
             axes.set_ylabel(axis_labels[1], fontsize=11)
         else:
             axes.set(xticks=[], yticks=[])
-    class_legend(figure, classes)
+    if labels is not None:
+        class_legend(figure, classes)
     return write(figure, path)
 
 

@@ -68,7 +68,7 @@ def make_tiles(images: Tensor, paths: Sequence[str] | None, largest: int) -> Til
 
     at_once = _COLUMNS**2
     starts = range(0, len(images), at_once)
-    drawn = each(tile, range(len(images)), "thumbnails")
+    drawn = each(tile, range(len(images)), "thumbnails", len(images))
     sheets = tuple(_sheet([next(drawn) for _ in range(min(at_once, len(images) - start))], side) for start in starts)
     return Tiles(side, _COLUMNS, sheets)
 
