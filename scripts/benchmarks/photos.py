@@ -22,7 +22,8 @@ from torchvision.transforms import v2
 from benchmarks.measuring import Check, Options, alternate, failed, line, missing, not_run
 from benchmarks.views import COLOUR_224, WORKERS, Setting, in_workers, lightly_transform, two_views, zoo_views
 from functional import random
-from zoo.data.datasets import load_dataset, save_dataset
+from zoo.data.datasets import load_dataset
+from zoo.data.importing import import_images
 
 PHOTOS, CLASSES = 5_000, 10
 WIDTH, HEIGHT = 500, 375
@@ -58,11 +59,6 @@ def write_photos(folder: Path, n: int) -> None:
         down, right = (int(torch.randint(side, (), generator=generator)) for side in (HEIGHT, WIDTH))
         photo = _waves(label, generator) + noise[:, down : down + HEIGHT, right : right + WIDTH]
         write_jpeg(photo.clamp(0, 255).byte(), str(path), quality=90)
-
-
-def import_photos(folder: Path, file: Path, size: int) -> None:
-    """What `zoo data import FOLDER --out FILE --size SIZE` does."""
-    save_dataset(load_dataset(folder, size=size), file, source="benchmark")
 
 
 class Resized(Dataset):
@@ -110,7 +106,7 @@ def _compare_imports(photos: Path, file: Path, size: int, options: Options) -> I
 
     def ours() -> None:
         file.unlink(missing_ok=True)
-        import_photos(photos, file, size)
+        import_images(photos, file, size=size)
 
     runs = alternate(f"photos, import {size}", {"ours": ours, peer: partial(list, loader)}, options.repeats)
     imported, theirs = load_dataset(file).train.images[:64].float(), next(iter(loader)).float()
