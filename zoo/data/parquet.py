@@ -72,6 +72,21 @@ class _Part(NamedTuple):
     schema: "Schema"
     batches: Callable[[str], Iterator[list[Any]]]  # the values of a column
 
+    def values(self, column: str) -> Iterator[Any]:
+        """The values of a column, one for each row.
+
+        Raises:
+            ZooError: if there are more or fewer, as in a damaged file, or one that was written to.
+        """
+        n = 0
+        for values in self.batches(column):
+            n += len(values)
+            yield from values if n <= self.rows else ()
+        if n != self.rows:
+            raise ZooError(
+                f"{self.name}: {column}: expected {self.rows:,} rows, got {n:,}; the file is damaged, or changed"
+            )
+
 
 def is_table(path: Path) -> bool:
     """Whether a path is that of a parquet file, or of a folder of them."""
@@ -97,9 +112,8 @@ def read_table(path: Path) -> Table:
     """
     require_packages("a .parquet", "parquet", "pyarrow")
     shards = _shards(path) if path.is_dir() else {"train": [path]}
-    return _table(
-        path, [_part_of_file(shard, split) for split, files in shards.items() for shard in files], follow=False
-    )
+    parts = [_part_of_file(shard, split) for split, files in shards.items() for shard in files]
+    return _table(path, parts, follow=False)
 
 
 def is_hub_dataset(data: object) -> bool:
@@ -144,8 +158,7 @@ def _table(path: Path, parts: Sequence[_Part], *, follow: bool) -> Table:
 
     def contents() -> Iterator[bytes | Path | None]:
         for part, image in zip(parts, images, strict=True):
-            for values in part.batches(image):
-                yield from (_content(value, follow) for value in values)
+            yield from (_content(value, follow) for value in part.values(image))
 
     return Table(path, files, classes, contents)
 
@@ -158,20 +171,19 @@ def _shards(folder: Path) -> dict[str, list[Path]]:
     """
     for place in (folder, folder / "data"):
         found: dict[str, list[Path]] = {}
-        for name in sorted(os.listdir(place) if place.is_dir() else (), key=os.fsencode):
-            if match := _SHARD.fullmatch(name):
-                found.setdefault(match[1], []).append(place / name)
+        for match in filter(None, map(_SHARD.fullmatch, os.listdir(place) if place.is_dir() else ())):
+            found.setdefault(match[1], []).append(place / match[0])
         if "train" in found:
             _refuse_other_splits(place, found)
-            return {split: found[split] for split in SPLITS if split in found}
+            return {split: sorted(found[split], key=os.fsencode) for split in SPLITS if split in found}
     return {}
 
 
 def _refuse_other_splits(name: str | Path, splits: Iterable[str]) -> None:
     if set(splits) - set(SPLITS):
+        found = ", ".join(map(printable, sorted(splits)))
         raise ZooError(
-            f"{printable(name)}: has the splits {', '.join(map(printable, splits))}; only train and test are read, so "
-            "rename or move the others"
+            f"{printable(name)}: has the splits {found}; only train and test are read, so rename or move the others"
         )
 
 
@@ -259,7 +271,7 @@ def _labels(part: _Part, column: str | None) -> _Labels:
         return _Labels([None] * part.rows)
     kind = part.schema.field(column).type
     kind = kind.value_type if types.is_dictionary(kind) else kind
-    values = chain.from_iterable(part.batches(column))
+    values = part.values(column)
     if types.is_string(kind) or types.is_large_string(kind):
         return _Labels([printable(value or "") or None for value in values])
     if not types.is_integer(kind) and not types.is_null(kind):

@@ -97,10 +97,9 @@ def labelled_dataset(
     rows = list(zip(found.labels, found.splits, strict=True))
     labelled = any(label is not None for label, split in rows if split == "train")
     if not labelled and not or_all:
-        raise ZooError(
-            f"{printable(path)}: none of the {len(found.labels)} images has a label to train on; put them into one "
-            "folder per class, or name their classes in a CSV with the columns path and label"
-        )
+        csv = "put them into one folder per class, or name their classes in a CSV with the columns path and label"
+        hint = "name their classes in a column label" if table else csv
+        raise ZooError(f"{printable(path)}: none of the {len(found.labels)} images has a label to train on; {hint}")
     arrays = {}
     for part in ("train", "test"):
         members = [i for i, (label, split) in enumerate(rows) if split == part and (label is not None or not labelled)]

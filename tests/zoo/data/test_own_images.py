@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from PIL import Image
+from PIL import Image, features
 
 import zoo
 from zoo.commands import main
 from zoo.data.datasets import load_dataset
+from zoo.data.images import FORMATS
 
 RNG = np.random.default_rng(0)
 
@@ -122,6 +123,31 @@ def test_channels_are_read_from_the_files(tmp_path):
     picture(tmp_path / "cmyk.jpg", mode="CMYK")
     picture(tmp_path / "transparent.png", mode="P", transparency=b"\x00\x80")
     assert load_dataset(tmp_path).train.images.shape == (7, 3, 8, 8)
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow was built without AVIF")
+def test_every_format_is_read_at_any_depth_by_its_content(tmp_path):
+    shown, hidden = Image.new("RGB", (16, 12), (250, 10, 120)), Image.new("RGB", (16, 12), "lime")
+    for depth, name in enumerate(FORMATS):
+        path = tmp_path / "cat" / "/".join(depth * ["deep"]) / f"{name}.img"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        frames = {"save_all": True, "append_images": [hidden]} if name in ("AVIF", "GIF", "MPO", "PNG", "WEBP") else {}
+        shown.save(path, name, **frames)
+        with Image.open(path) as image:
+            assert image.format == name
+    data = load_dataset(tmp_path)
+    assert data.classes == ("cat",) and data.train.images.shape == (len(FORMATS), 3, 12, 12)
+    assert (data.train.images.int() - torch.tensor([250, 10, 120]).view(3, 1, 1)).abs().max() <= 8
+
+
+def test_grey_and_sixteen_bit_and_transparent_images_among_colour_ones(tmp_path):
+    for name in ("a.png", "b.tiff"):
+        Image.fromarray(np.full((8, 8), 0x80FF, np.uint16)).save(tmp_path / name)
+    Image.new("L", (8, 8), 7).save(tmp_path / "c.png")
+    Image.new("RGBA", (8, 8), (1, 2, 3, 100)).save(tmp_path / "d.png")
+    images = load_dataset(tmp_path).train.images
+    assert images[..., 0, 0].tolist() == [[128] * 3, [128] * 3, [7] * 3, [1, 2, 3]]
+    assert images.flatten(2).unique(dim=2).shape == (4, 3, 1)
 
 
 def test_exif_orientation_is_applied(tmp_path):

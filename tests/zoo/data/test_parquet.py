@@ -16,6 +16,8 @@ from pyarrow import parquet
 import zoo
 from zoo.commands import main
 from zoo.data.datasets import as_dataset, load_dataset
+from zoo.data.images import decoded, plan_images, read_images
+from zoo.data.parquet import read_table
 from zoo.data.sources import labelled_dataset, read_source
 
 RNG = np.random.default_rng(0)
@@ -145,6 +147,41 @@ def test_images_that_are_none_are_named_and_skipped_on_request(tmp_path):
     assert found.paths == ("train/0", "train/5") and found.labels == ("a", "f")
     with pytest.warns(UserWarning), pytest.raises(zoo.ZooError, match="none of the 1"):
         load_dataset(write(tmp_path / "all.parquet", [None]), skip_bad=True)
+
+
+def test_probes_need_labels(tmp_path):
+    file = write(tmp_path / "photos.parquet", [image_bytes() for _ in range(4)])
+    with pytest.raises(zoo.ZooError, match="none of the 4 images has a label to train on; name their classes in a col"):
+        labelled_dataset(file, (1, 8, 8))
+    data, skipped = labelled_dataset(file, (1, 8, 8), or_all=True)
+    assert data.train.images.shape == (4, 1, 8, 8) and data.train.labels is None and skipped == 0
+
+
+def test_a_file_that_is_written_to_while_it_is_read_is_an_error(tmp_path):
+    file = write(tmp_path / "photos.parquet", [image_bytes() for _ in range(4)])
+    table = read_table(file)
+    for n in (3, 40):
+        write(file, [image_bytes() for _ in range(n)])
+        with pytest.raises(
+            zoo.ZooError, match=f"photos.parquet: image: expected 4 rows, got {n}; the file is damaged,"
+        ):
+            read_images(table)
+
+
+def test_memory_is_that_of_a_few_images(tmp_path):
+    """Rows are taken as they are decoded: of 400 at most the batch and the images ahead of it."""
+    table, taken = read_table(write(tmp_path / "many.parquet", [image_bytes(size=(8, 8))] * 400)), []
+
+    def noted(content):
+        taken.append(content)
+        return content
+
+    plan = plan_images(table._replace(contents=lambda: map(noted, table.contents())))
+    assert len(taken) == 400
+    taken.clear()
+    images = decoded(plan, range(400))
+    next(images)
+    assert 1 <= len(taken) <= 34 and sum(1 for _ in images) == 399 and len(taken) == 400
 
 
 def test_a_path_in_a_file_is_not_followed(tmp_path):
