@@ -146,6 +146,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="an empty folder to work in, which is kept")
     parser.add_argument("--quick", action="store_true", help="60 photos, 4 epochs")
     given = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # where it is ignored, the commands would ignore it, too
     given.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
         images, epochs = (60, 4) if given.quick else (600, None)

@@ -1,6 +1,11 @@
 """Rotation prediction on Fashion-MNIST with the small network of the README's table of methods.
 
 python scripts/recipes/rotation_resnet8_fashion_mnist.py [--out OUT]      # all options of `zoo pretrain`
+
+Result: 17.1 minutes per seed on AMD EPYC, threads: 1. Linear probe, accuracy in % on the 10,000 test images of
+fashion_mnist, mean +- standard deviation over seeds and draws: 75.6 +- 1.6 with 100 labels (n = 5), 83.1 +- 0.2 with
+1,000 labels (n = 5), 87.0 +- 0.1 with 10,000 labels (n = 5), 89.1 with 60,000 labels (n = 1). Measured by `python
+scripts/release.py scripts/recipes/rotation_resnet8_fashion_mnist.py --seeds 1`.
 """
 
 import sys

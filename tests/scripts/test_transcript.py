@@ -1,19 +1,10 @@
-"""The transcript in docs: its photos are what they should be, and its commands exist."""
+"""The transcript of a new user: its photos are what they should be, and it is shortened and counted rightly."""
 
-import re
-import shlex
-from pathlib import Path
-
-import click
 import pytest
 from photos import BROKEN, CLASSES, write_photos
 from transcript import right, shortened
 
-from zoo.commands import main
 from zoo.data.datasets import load_dataset
-
-ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "own_photos.md"
 
 
 def test_the_photos_are_of_all_formats_and_three_are_broken(tmp_path):
@@ -26,16 +17,6 @@ def test_the_photos_are_of_all_formats_and_three_are_broken(tmp_path):
         assert len(load_dataset(tmp_path / "photos", size=32, skip_bad=True).train.images) == 52
     again = write_photos(tmp_path / "again" / "photos", 52, seed=0)
     assert load_dataset(again, size=32).digest == data.digest
-
-
-def test_every_command_of_the_page_exists_with_its_options():
-    commands = re.findall(r"^\$ zoo (.*)$", PAGE.read_text(), re.MULTILINE)
-    names = [command.split()[0] for command in commands]
-    assert names == ["pretrain", "pretrain", "pretrain", "suggest", "fit", "predict", "report"]
-    for text in commands:
-        name, *words = shlex.split(text)
-        command = main.get_command(click.Context(main), name)
-        command.make_context(name, words)  # an error for an option that there is not
 
 
 def test_predictions_of_photos_without_a_label_are_counted(tmp_path):
