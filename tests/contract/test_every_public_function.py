@@ -316,6 +316,7 @@ CASES = {
     ),
     "kernels.max_pool2d": adjusted(kernels.max_pool2d, kernel=2),
     "kernels.bilinear_sample": adjusted(kernels.bilinear_sample, places)._replace(half=None),
+    "kernels.separable_blur": adjusted(kernels.separable_blur, factor, radius=2),
     "streams.view_keys": keyed(lambda key, index: streams.view_keys(key, index, 2), torch.arange(3)),
     "streams.image_keys": keyed(
         lambda key, index: streams.image_keys(key, streams.Stream.ENCODER, index, 2), torch.arange(3)
