@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from zoo.commands.shared import Group, as_json, print_json, skip_bad
-from zoo.errors import ZooError
+from zoo.errors import ZooError, error_line
 
 size_option = click.option(
     "--size", type=int, metavar="N", help="Resize to NxN pixels [default: the median shorter side, at most 224]."
@@ -91,7 +91,8 @@ def import_command(path: Path, out: Path, size: int | None, skip_bad: bool, as_j
         try:
             dataset, decoded, unchanged = import_images(path, out, size=size, skip_bad=skip_bad)
         except KeyboardInterrupt:
-            click.echo("\nstopped; what was decoded is kept: repeat the command to go on", err=True)
+            stopped = "stopped; what was decoded is kept: repeat the command to go on"
+            click.echo(error_line(stopped, as_json=True) if as_json else f"\n{stopped}", err=True)
             sys.exit(1)
         counts = {"decoded": decoded, "unchanged": unchanged}
     else:

@@ -6,7 +6,7 @@ shorter side is `size`, and cropped to its centre. The default size is the media
 unreadable or truncated image raises an error that names it, or is skipped on request.
 
 A large JPEG is decoded at a half, a quarter or an eighth of its size, as long as one and a half times the pixels that
-are needed are left in each direction: a photo of 12 megapixels takes a third of the time.
+are needed are left in each direction: photos of many megapixels take a fraction of the time.
 
 Memory is bounded: no image of more than `LARGEST_PIXELS` is decoded, and no more pixels than that at a time, however
 many threads there are.
@@ -96,7 +96,7 @@ class ImagePlan(NamedTuple):
         """How many items may be in memory: those of a table have the bytes of their images."""
         return _BYTES_AHEAD if self.table else _AHEAD
 
-    def items(self) -> Iterator[tuple[ListedFile, "_Content"]]:
+    def items(self) -> Iterator[tuple[ListedFile, _Content]]:
         """The files, each with what is to be decoded: its path, or the bytes in a row of a table; or None."""
         contents = self.table.contents() if self.table else (file.path for file in self.files)
         return zip(self.files, contents, strict=True)

@@ -86,6 +86,16 @@ def import_images(path: str | Path, out: str | Path, *, size: int | None = None,
         ZooError: as in `load_dataset`; if `out` is another file; if the disk has no room for the images; if another
             process is importing into the same file.
         OSError: if the file cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> from zoo.data.example import write_example
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     photos, _ = write_example(Path(folder, "photos"))
+        ...     import_images(photos, f"{folder}/photos.safetensors")[1:]
+        ...     import_images(photos, f"{folder}/photos.safetensors")[1:]
+        (400, 0)
+        (0, 400)
     """
     path, out = expanded(path), expanded(out)
     require_utf8(out)
@@ -130,31 +140,24 @@ def _write_dataset(
         pixels: the pixels of the images of a split, in order.
         source: as in `save_dataset`.
     """
-    labels, shapes = {}, {}
-    for split, content in (("train", form.train), ("test", form.test)):
-        if content is not None:
-            shapes[f"{split}_images"] = [len(content.images), *shape]
-            if content.labels is not None:
-                labels[f"{split}_labels"] = content.labels
+    splits = {name: split for name, split in (("train", form.train), ("test", form.test)) if split is not None}
+    labels = {f"{name}_labels": split.labels.numpy() for name, split in splits.items() if split.labels is not None}
+    shapes = {f"{name}_images": [len(split.images), *shape] for name, split in splits.items()}
     layout, end = {}, 0
     for name in (*sorted(labels), *sorted(shapes)):  # labels first: all is aligned
-        dtype, dimensions, size = (
-            ("I64", list(labels[name].shape), labels[name].nbytes)
-            if name in labels
-            else ("U8", shapes[name], math.prod(shapes[name]))
-        )
-        layout[name] = {"dtype": dtype, "shape": dimensions, "data_offsets": [end, end + size]}
-        end += size
+        dtype, dimensions = ("I64", list(labels[name].shape)) if name in labels else ("U8", shapes[name])
+        start, end = end, end + math.prod(dimensions) * (8 if name in labels else 1)
+        layout[name] = {"dtype": dtype, "shape": dimensions, "data_offsets": [start, end]}
     metadata = {"name": out.stem, "classes": json.dumps(list(form.classes)), "source": source}
     sha = hashlib.sha256()
     with writing_atomically(out) as file:
         file.write(_header(layout, {**metadata, "digest": "0" * 64}))
         for name in sorted(labels):
-            file.write(labels[name].numpy().tobytes())
+            file.write(labels[name].tobytes())
         for name in sorted((*labels, *shapes)):  # the order of `Dataset.digest`
             if name in labels:
                 sha.update(f"{name} torch.int64 {list(labels[name].shape)}\n".encode())
-                sha.update(labels[name].numpy().tobytes())
+                sha.update(labels[name].tobytes())
                 continue
             sha.update(f"{name} torch.uint8 {shapes[name]}\n".encode())
             for data in pixels(name.partition("_")[0]):
@@ -314,8 +317,8 @@ def _is_up_to_date(earlier: _Rows, form: Dataset, images: Mapping[str, Sequence[
     def same(one: Split | None, other: Split | None) -> bool:
         if one is None or other is None:
             return one is other
-        if one.labels is None or other.labels is None:
-            return one.labels is other.labels
+        if len(one.images) != len(other.images) or one.labels is None or other.labels is None:
+            return len(one.images) == len(other.images) and one.labels is other.labels
         return torch.equal(one.labels, other.labels)
 
     return (

@@ -12,7 +12,7 @@ from zoo.errors import ZooError, printable
 from zoo.models.options import Options
 from zoo.training.recipe import Recipe
 
-LARGEST_ON_CPU = 96  # pixels: an epoch at 224 takes five times as long
+LARGEST_ON_CPU = 96  # pixels: an image of 224 has five times as many
 _FEWEST = 16  # images
 _SEEN = 200_000  # images that are seen in a run, if its number of epochs allows it
 _EPOCHS = (10, 100)

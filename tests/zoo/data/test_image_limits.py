@@ -11,7 +11,7 @@ import zlib
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 
 import zoo
 from zoo.data.datasets import load_dataset
@@ -81,6 +81,32 @@ def test_the_bits_are_what_they_always_were(tmp_path):
                 sha.update(np.ascontiguousarray(pixels).data)
     # Of the code before there were limits, with the same files.
     assert sha.hexdigest() == "fb850ff5deaae11cc950ccd16f536f5b814b23851345b545385dee3bb88b2bb1"
+
+
+@pytest.mark.parametrize("form", ["JPEG", "MPO"])
+@pytest.mark.parametrize(
+    "options", [{}, {"progressive": True}, {"exif": turned()}], ids=["plain", "progressive", "turned"]
+)
+def test_a_large_photo_is_decoded_at_a_part_of_its_size(tmp_path, monkeypatch, form, options):
+    """The pixels are nearly those of the whole, in each direction 1.5 times those needed or more are decoded."""
+    data = encoded(SMOOTH.resize((700, 480)), form, quality=95, **options)
+    (tmp_path / "a.jpg").write_bytes(data)
+    sizes, load = [], ImageFile.ImageFile.load
+
+    def noted(image):
+        sizes.append(image.size)
+        return load(image)
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", noted)
+    for side, decoded in ((80, (175, 120)), (81, (350, 240)), (160, (350, 240)), (161, (700, 480))):
+        sizes.clear()
+        pixels = read_image(tmp_path / "a.jpg", (3, side, side))
+        assert sizes[0] == decoded, side
+        difference = np.abs(pixels.astype(int) - as_before(data, (3, side, side)))
+        assert difference.mean() < 1.0 and (difference == 0).all() == (decoded == (700, 480))
+    (tmp_path / "a.jpg").write_bytes(data[: len(data) // 2])
+    with pytest.raises(zoo.ZooError, match="a.jpg"):
+        read_image(tmp_path / "a.jpg", (3, 32, 32))
 
 
 @pytest.mark.parametrize("name", FILES)

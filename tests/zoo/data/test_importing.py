@@ -103,6 +103,15 @@ def test_other_labels_in_a_csv_decode_nothing(photos, tmp_path):
     assert import_images(table, out).dataset.train.labels is None
 
 
+def test_an_image_that_moves_to_the_test_split_is_moved(photos, tmp_path):
+    table, out = photos / "table.csv", tmp_path / "a.safetensors"
+    names = [f"train/cat/{i}.png" for i in range(5)]
+    for tests in (1, 2):  # without labels, and in the same order
+        rows = [f"{name},{'train' if i < 5 - tests else 'test'}\n" for i, name in enumerate(names)]
+        table.write_text("path,split\n" + "".join(rows))
+        assert_same(import_images(table, out).dataset, table)
+
+
 def test_the_first_colour_among_grey_images_decodes_all_again(tmp_path):
     folder, out = tmp_path / "photos", tmp_path / "a.safetensors"
     for i in range(3):
@@ -146,6 +155,26 @@ def test_a_stopped_import_goes_on(photos, tmp_path, number):
     assert decoded + unchanged == 73 and unchanged >= 11
     assert_same(dataset, photos, size=16)
     assert left_over(out) == ["a.safetensors", "a.safetensors.index"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends SIGINT")
+@pytest.mark.parametrize("json", [[], ["--json"]])
+def test_a_stopped_command_says_how_to_go_on(photos, tmp_path, json):
+    slow = PROGRAM.partition("importing.import_images")[0] + "from zoo.commands import main; main(sys.argv[1:])"
+    for i in range(60):
+        write(photos / "train" / "ant" / f"{i}.png")
+    out = tmp_path / "a.safetensors"
+    arguments = ["data", "import", photos, "--out", out, *json]
+    process = subprocess.Popen([sys.executable, "-c", slow, *arguments], stderr=subprocess.PIPE, text=True)
+    while not out.with_name("a.safetensors.unfinished").exists():
+        time.sleep(0.01)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    line = process.communicate()[1].strip().splitlines()[-1]
+    assert process.returncode == 1
+    assert "stopped; what was decoded is kept: repeat the command to go on" in line and ('"error"' in line) == bool(
+        json
+    )
 
 
 def test_bad_files_are_named_and_what_was_decoded_is_kept(photos, tmp_path):

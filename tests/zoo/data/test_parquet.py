@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 
+import datasets
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -264,48 +265,36 @@ def test_damage_is_one_clear_error(photos, tmp_path):
     with pytest.raises(zoo.ZooError, match="nowhere.parquet: no such file"):
         load_dataset(tmp_path / "nowhere.parquet")
     rng = np.random.default_rng(1)
-    for _ in range(
-        60
-    ):  # a byte of the images is another image or an error; one of the table is an error, or has no say
-        position = int(rng.integers(len(whole) - 3000, len(whole)))
-        file.write_bytes(
-            whole[:position] + bytes([whole[position] ^ (1 << int(rng.integers(8)))]) + whole[position + 1 :]
-        )
+    for _ in range(60):  # a bit of the images gives another image or an error; one of the table an error, or no change
+        damaged = bytearray(whole)
+        damaged[int(rng.integers(len(whole) - 3000, len(whole)))] ^= 1 << int(rng.integers(8))
+        file.write_bytes(damaged)
         try:
             load_dataset(file, size=4)
         except zoo.ZooError as error:
             assert str(error).isprintable()
 
 
-class HubDataset:
-    """What is used of a `datasets.Dataset`; its rows may be a choice of those of its table."""
-
-    def __init__(self, table, rows=None):
-        self.table = table if rows is None else table.take(rows)
-        self.features = type("Features", (), {"arrow_schema": table.schema})
-
-    def __len__(self):
-        return len(self.table)
-
-    def select_columns(self, column):
-        return HubDataset(self.table.select([column]))
-
-    def with_format(self, name):
-        assert name == "arrow"
-        return self
-
-    def iter(self, batch_size):
-        return (pa.Table.from_batches([batch]) for batch in self.table.to_batches(batch_size))
+def hub_dataset(images, labels):
+    """A `datasets.Dataset`; an image is the bytes of a file, or its path."""
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["blue", "red"])})
+    kinds = ["path" if isinstance(image, str) else "bytes" for image in images]
+    rows = [{"bytes": None, "path": None, kind: image} for kind, image in zip(kinds, images, strict=True)]
+    return datasets.Dataset.from_dict({"image": rows, "label": labels}, features=features)
 
 
 def test_a_dataset_of_the_library_datasets(photos, tmp_path):
     folder, images, labels = photos
-    table = parquet.read_table(write(tmp_path / "photos.parquet", images, labels, ["blue", "red"]))
-    data, expected = as_dataset(HubDataset(table)), load_dataset(folder)
+    whole, expected = hub_dataset(images, labels), load_dataset(folder)
+    data = as_dataset(whole)
     assert data.digest == expected.digest and data.classes == expected.classes and data.name == "dataset"
-    chosen = as_dataset(HubDataset(table, [39, 0]))
+    whole.to_parquet(str(tmp_path / "photos.parquet"))
+    assert load_dataset(tmp_path / "photos.parquet").digest == expected.digest
+    chosen = as_dataset(whole.select([39, 0]))
     assert chosen.train.labels.tolist() == [1, 0] and len(chosen.train.images) == 2
-    splits = {"test": HubDataset(table, [0, 1]), "train": HubDataset(table, [*range(2, 40)])}
+    shuffled = whole.shuffle(seed=0).select(range(9))
+    assert as_dataset(shuffled).train.labels.tolist() == shuffled["label"][:]
+    splits = datasets.DatasetDict({"test": whole.select([0, 1]), "train": whole.select(range(2, 40))})
     data = load_dataset(splits, size=8)
     assert data.train.images.shape == (38, 3, 8, 8) and data.test.labels.tolist() == [0, 0]
     with pytest.raises(zoo.ZooError, match="dataset: has the splits train, validation; only train and test are read"):
@@ -315,25 +304,10 @@ def test_a_dataset_of_the_library_datasets(photos, tmp_path):
 def test_the_library_keeps_some_images_as_paths(photos):
     folder, _, _ = photos
     paths = [str(path) for path in sorted(folder.rglob("*.img"))]
-    rows = pa.array([{"bytes": None, "path": path} for path in paths], STRUCT)
     expected = load_dataset(folder).train.images
-    assert torch.equal(as_dataset(HubDataset(pa.table({"image": rows}))).train.images, expected)
-    rows = pa.array([{"bytes": None, "path": "nowhere.png"}], STRUCT)
+    assert torch.equal(as_dataset(hub_dataset(paths, [0] * len(paths))).train.images, expected)
     with pytest.raises(zoo.ZooError, match=r"train/0 \(no such file\)"):
-        as_dataset(HubDataset(pa.table({"image": rows})))
-
-
-def test_the_real_library_gives_the_same(photos, tmp_path):
-    datasets = pytest.importorskip("datasets")
-    folder, images, labels = photos
-    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["blue", "red"])})
-    rows = {"image": [{"bytes": data, "path": None} for data in images], "label": labels}
-    data = datasets.Dataset.from_dict(rows, features=features)
-    assert as_dataset(data).digest == load_dataset(folder).digest
-    data.to_parquet(str(tmp_path / "photos.parquet"))
-    assert load_dataset(tmp_path / "photos.parquet").digest == load_dataset(folder).digest
-    chosen = data.shuffle(seed=0).select(range(9))
-    assert as_dataset(chosen).train.labels.tolist() == chosen["label"][:]
+        as_dataset(hub_dataset(["nowhere.png"], [0]))
 
 
 def test_without_pyarrow_the_extra_is_named(tmp_path):
