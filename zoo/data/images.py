@@ -47,6 +47,7 @@ _TOO_LARGE = f"of which at most {LARGEST_PIXELS:,} are decoded; make it smaller"
 _LARGE = 4_000_000  # pixels of an image whose memory is worth returning, which takes about 5 ms
 _AHEAD = 128  # images that are decoded before the first of them is taken
 _BYTES_AHEAD = 32  # the same, for images whose files are in memory
+_LARGEST_AHEAD = 256_000_000  # bytes of these images, however large they are
 _Content = str | Path | bytes | None  # of a file: its path or its bytes; None for a row without an image
 _SPARE = 1.5  # times the pixels needed, in each direction, that a JPEG keeps where it is decoded at a part of its size
 
@@ -93,8 +94,9 @@ class ImagePlan(NamedTuple):
 
     @property
     def ahead(self) -> int:
-        """How many items may be in memory: those of a table have the bytes of their images."""
-        return _BYTES_AHEAD if self.table else _AHEAD
+        """How many images may be in memory; those of a table with the bytes of their files."""
+        most = _LARGEST_AHEAD // max(1, math.prod(self.shape))
+        return max(1, min(most, _BYTES_AHEAD if self.table else _AHEAD))
 
     def items(self) -> Iterator[tuple[ListedFile, _Content]]:
         """The files, each with what is to be decoded: its path, or the bytes in a row of a table; or None."""

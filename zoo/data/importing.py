@@ -317,8 +317,10 @@ def _is_up_to_date(earlier: _Rows, form: Dataset, images: Mapping[str, Sequence[
     def same(one: Split | None, other: Split | None) -> bool:
         if one is None or other is None:
             return one is other
-        if len(one.images) != len(other.images) or one.labels is None or other.labels is None:
-            return len(one.images) == len(other.images) and one.labels is other.labels
+        if len(one.images) != len(other.images):
+            return False
+        if one.labels is None or other.labels is None:
+            return one.labels is other.labels
         return torch.equal(one.labels, other.labels)
 
     return (

@@ -15,7 +15,7 @@ from PIL import Image, ImageFile, ImageOps
 
 import zoo
 from zoo.data.datasets import load_dataset
-from zoo.data.images import LARGEST_PIXELS, fit_images, read_image
+from zoo.data.images import LARGEST_PIXELS, ImagePlan, fit_images, read_image
 
 RNG = np.random.default_rng(0)
 SMOOTH = Image.fromarray(RNG.integers(0, 256, (6, 7, 3), dtype=np.uint8)).resize((35, 24), Image.Resampling.BICUBIC)
@@ -233,6 +233,11 @@ def test_few_pixels_are_decoded_at_a_time_whatever_the_threads(tmp_path):
     grown = int(subprocess.run([sys.executable, "-c", PROGRAM, tmp_path], capture_output=True, check=True).stdout)
     # Beside the two, glibc keeps up to 32 MiB at the top of the heap of each thread, which malloc_trim does not return.
     assert grown < 5 * 4 * side**2, f"{grown:,} bytes"
+
+
+def test_few_images_are_decoded_ahead_if_they_are_large():
+    ahead = [ImagePlan([], (3, side, side)).ahead for side in (32, 224, 1_000, 4_000, 16_000)]
+    assert ahead == [128, 128, 85, 5, 1]
 
 
 def test_arrays_are_fitted_as_files_are(tmp_path):
