@@ -220,9 +220,8 @@ def _counter(shape: tuple[int, ...], key: Tensor) -> Tensor:
 
 
 def _unit(random_bits: Tensor) -> Tensor:
-    """Random bits to [0, 1): 23 of them become the mantissa of a float in [1, 2)."""
-    mantissa = (random_bits >> 9) & 0x7FFFFF
-    return (mantissa | 0x3F800000).view(torch.float32) - 1
+    """Random bits to [0, 1): the highest 23 of them, in steps of 2**-23."""
+    return ((random_bits >> 9) & 0x7FFFFF).float() * 2**-23
 
 
 def _to_int32(x: Tensor) -> Tensor:

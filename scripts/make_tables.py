@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.data.names import whole_dataset
+from zoo.environment import machine_of
 from zoo.files import write_atomically
 from zoo.models.entries import SHIPPED_LICENCE
 from zoo.reports.cards import render_card
@@ -92,7 +93,8 @@ def with_result(source: str, ledger: Mapping[str, Any]) -> str:
 def _result_in_words(ledger: Mapping[str, Any]) -> str:
     """The cost per seed, and the accuracy of the encoder for each number of labels."""
     minutes = statistics.fmean(ledger["training_seconds"]) / 60
-    here, rows = ledger["environment"], [row for row in ledger["results"] if row["features"] == "encoder"]
+    here = ledger.get("trained_on") or machine_of(ledger["environment"])
+    rows = [row for row in ledger["results"] if row["features"] == "encoder"]
     accuracies = [
         f"{in_percent(row['linear'])} with {row['labels']:,} labels (n = {len(row['linear']['values'])})"
         for row in rows
@@ -100,7 +102,7 @@ def _result_in_words(ledger: Mapping[str, Any]) -> str:
     tests = {whole_dataset(row["data"]): f"{row['test_images']:,}" for row in rows}
     on = " and ".join(f"the {n} test images of {data}" for data, n in tests.items())
     return (
-        f"Result: {minutes:.1f} minutes per seed on {here['processor']}, threads: {here['threads']}. Linear probe, "
+        f"Result: {minutes:.1f} minutes per seed on {here}. Linear probe, "
         f"accuracy in % on {on}, mean +- standard deviation over seeds and draws: {', '.join(accuracies)}. "
         f"Measured by `{ledger['command']}`."
     )

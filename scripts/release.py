@@ -16,7 +16,8 @@ long as the code that measures them stays the same.
 
 The weights ship in bfloat16, half the size, where this moves the accuracy with the most labels by .1 percentage points
 at most. Everything is measured on the encoders as they ship. The ledger also has the losses of the first steps of the
-first seed, which `zoo reproduce NAME --steps N` repeats.
+first seed, which `zoo reproduce NAME --steps N` repeats; not those of runs that were trained on another device and
+copied here, to which `scripts/reproduce.py --record --device cuda` adds them on a machine with a GPU.
 """
 
 import argparse
@@ -31,7 +32,7 @@ from typing import Any
 
 import zoo
 from zoo.data.datasets import Dataset
-from zoo.environment import environment, using_threads
+from zoo.environment import environment, last_environment, machine_of, using_threads
 from zoo.errors import exit_on_bad_input
 from zoo.evaluation.clustering import SCORES, cluster
 from zoo.evaluation.protocol import BASELINES, pooled, spread
@@ -55,24 +56,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--device", default="cpu", help="device to train on [default: cpu]")
     parser.add_argument("--clusters", action="store_true", help="also measure k-means and Gaussian mixtures")
     parser.add_argument("--runs", type=Path, default=Path("runs/release"))
     arguments = parser.parse_args()
     recipe = read_recipe(arguments.recipe)
     probes = read_probes(arguments.recipe, recipe)
     runs = {seed: arguments.runs / f"{recipe.name}-seed{seed}" for seed in range(arguments.seeds)}
+    options = {"device": arguments.device, "progress": True}
     models = {
-        seed: named(zoo.pretrain(recipe.replace(seed=seed), out=out, progress=True), recipe.name)
+        seed: named(zoo.pretrain(recipe.replace(seed=seed), out=out, **options), recipe.name)
         for seed, out in runs.items()
     }
     kept = arguments.runs / "baselines"
     weights, records = choose_weights(models[0], probes, kept)
     models = {seed: rounded(model, weights["dtype"]) for seed, model in models.items()}
     records += [record for seed, model in models.items() if seed for record in measure(model, probes, seed, kept)]
-    options = f"--seeds {arguments.seeds}" + (" --clusters" if arguments.clusters else "")
+    trained = last_environment(models[0].config)
+    flags = [f"--seeds {arguments.seeds}"]
+    flags += [f"--device {trained['device']}"] if trained["device"] != "cpu" else []
+    flags += ["--clusters"] if arguments.clusters else []
     ledger = {
         "model": recipe.name,
-        "command": f"python scripts/release.py {arguments.recipe.as_posix()} {options}",
+        "command": f"python scripts/release.py {arguments.recipe.as_posix()} {' '.join(flags)}",
         "commit": subprocess.check_output(["git", "rev-parse", "HEAD"], text=True, cwd=Path(__file__).parent).strip(),
         "dataset": models[0].config["dataset"]["name"],
         "dataset_digest": models[0].config["dataset"]["digest"],
@@ -81,14 +87,18 @@ def main() -> None:
         "seeds": list(runs),
         "training_seconds": [sum(line["seconds"] for line in read_metrics(out)) for out in runs.values()],
         "peak_memory_bytes": [model.config["training"].get("peak_memory_bytes") for model in models.values()],
+        "trained_on": machine_of(trained),
         "environment": environment(),
         "recipe": recipe.to_dict(),
         "results": pooled(row for record in records for row in record["results"]),
         "report": report_of_the_most_labels(records),
         "weights": weights,
     }
-    with using_threads(models[0].config["environment"]["threads"]):  # those of its run
-        ledger["trajectory"] = record_trajectory(Recipe.from_record(models[0].config["recipe"]))
+    if arguments.device == trained["device"]:  # else the run came from a machine with a GPU, which this one lacks
+        with using_threads(trained["threads"]):
+            ledger["trajectory"] = record_trajectory(
+                Recipe.from_record(models[0].config["recipe"]), device=arguments.device
+            )
     if models[0].has_decoder:
         ledger["reconstruction"] = reconstruction(list(models.values()), zoo.load_dataset(recipe.dataset))
     if arguments.clusters:

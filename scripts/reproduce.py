@@ -1,6 +1,6 @@
 """Repeat what models of the zoo claim: `zoo verify --metrics` and `zoo reproduce --steps` for each, in one table.
 
-    python scripts/reproduce.py [NAME ...] [--steps 200] [--record] [--json]
+    python scripts/reproduce.py [NAME ...] [--steps 200] [--record] [--device cuda] [--json]
 
 All models of the zoo by default. The exit code is 1 if one of them does not verify or is not reproduced. `--record`
 trains the first steps of models whose ledger in model_cards/results has no losses yet, and adds them; `make tables`
@@ -29,6 +29,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="model of the zoo [default: all]")
     parser.add_argument("--steps", type=int, default=STEPS, help="steps to train [default: %(default)s]")
     parser.add_argument("--record", action="store_true", help="add the first losses to ledgers that have none")
+    parser.add_argument("--device", default="cpu", help="device to train on [default: %(default)s]")
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     arguments = parser.parse_args()
     if arguments.steps < 1:
@@ -36,13 +37,13 @@ def main() -> None:
     names = [zoo.entry(name).name for name in arguments.names] or zoo.list_models()
     if arguments.record:
         for name in names:
-            if record(name, arguments.steps):
+            if record(name, arguments.steps, arguments.device):
                 print(f"{name}: recorded; `make tables` copies it to the weights", file=sys.stderr)
         return
     reports = []
     for name in names:
         print(name, file=sys.stderr)
-        reports.append(repeated(name, arguments.steps))
+        reports.append(repeated(name, arguments.steps, arguments.device))
         if not arguments.json:
             print(*reports[-1]["words"], sep="\n", flush=True)
     if arguments.json:
@@ -50,12 +51,12 @@ def main() -> None:
     sys.exit(any(not report["reproduced"] for report in reports))
 
 
-def repeated(name: str, steps: int) -> dict[str, Any]:
+def repeated(name: str, steps: int, device: str = "cpu") -> dict[str, Any]:
     """What `zoo verify` and `zoo reproduce` say of a model; one that cannot be trained here has an error in it."""
     verified = zoo.verify(name, metrics=True)
     report = {"model": name, "verified": verified.to_dict()}
     try:
-        trained = zoo.reproduce(name, steps=steps)
+        trained = zoo.reproduce(name, steps=steps, device=device)
     except ZooError as error:
         return {**report, "reproduced": False, "error": str(error), "words": [str(verified), f"  {error}"]}
     reproduced = verified.verified and trained.reproduced
@@ -63,7 +64,7 @@ def repeated(name: str, steps: int) -> dict[str, Any]:
     return {**report, "reproduced": reproduced, "trained": trained.to_dict(), "words": words}
 
 
-def record(name: str, steps: int) -> bool:
+def record(name: str, steps: int, device: str = "cpu") -> bool:
     """Add the first losses to the ledger of a model, with the threads of its run; False if it has them already.
 
     Raises:
@@ -76,7 +77,7 @@ def record(name: str, steps: int) -> bool:
     if "trajectory" in ledger:
         return False
     with using_threads(config["environment"]["threads"]):
-        ledger["trajectory"] = record_trajectory(Recipe.from_record(config["recipe"]), steps)
+        ledger["trajectory"] = record_trajectory(Recipe.from_record(config["recipe"]), steps, device)
     write_atomically(path, (json.dumps(ledger, indent=2) + "\n").encode())
     return True
 

@@ -140,7 +140,7 @@ def test_the_ledger_has_the_first_losses_of_the_shipped_encoders_run(released):
     model = zoo.load(root / "zoo" / "weights" / "simclr-resnet8-digits")
     losses = ledger["trajectory"]["losses"]
     assert len(losses) == model.config["training"]["steps"] == 5
-    assert ledger["trajectory"]["environment"] == ledger["environment"]
+    assert ledger["trajectory"]["environment"] == {**ledger["environment"], "device": "cpu"}
     (line,) = read_metrics(root / "runs" / "simclr-resnet8-digits-seed0")
     assert sum(losses) / 5 == pytest.approx(line["loss"], rel=1e-6)
 

@@ -45,6 +45,26 @@ def environment() -> dict[str, Any]:
     }
 
 
+def last_environment(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The environment that a run ended in and its device, by the configuration of its encoder."""
+    *_, last = config.get("environments") or [{}]  # versions without a record of environments had no GPU
+    return {**config["environment"], "device": last.get("device", "cpu")}
+
+
+def machine_of(environment: Mapping[str, Any]) -> str:
+    """What computed, in words: the GPU, or the processor and its threads.
+
+    Example:
+        >>> machine_of({"processor": "Abacus", "threads": 2, "accelerator": "Loom"})
+        'Abacus, threads: 2'
+        >>> machine_of({"processor": "Abacus", "threads": 2, "accelerator": "Loom", "device": "cuda"})
+        'Loom'
+    """
+    if environment.get("device", "cpu") != "cpu":
+        return environment["accelerator"]
+    return f"{environment['processor']}, threads: {environment['threads']}"
+
+
 def what_differs(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """What decides the bits and is not the same in two environments, in words; "" if nothing is.
 

@@ -29,8 +29,9 @@ def show(model: str, code: str | None, as_json: bool) -> None:
     """Show the configuration of MODEL and its results.
 
     MODEL is a name or a directory. The configuration has the architecture, recipe and digests, and what the bits of the
-    weights need: the processor and its instructions, threads, and torch.
+    weights need: the GPU, if they were trained on one, the processor and its instructions, threads, and torch.
     """
+    from zoo.environment import last_environment
     from zoo.evaluation.verifying import read_results
     from zoo.models.loading import load, located
     from zoo.reports.cards import bits_need
@@ -45,7 +46,7 @@ def show(model: str, code: str | None, as_json: bool) -> None:
     click.echo(repr(loaded))
     click.echo(f"data      {config['dataset']['name']}, {config['dataset']['images']:,} images")
     click.echo(f"training  {config['training']['steps']:,} steps, {config['training']['seconds']:,.0f} s")
-    click.echo(f"machine   {bits_need(config['environment'])}")
+    click.echo(f"machine   {bits_need(last_environment(config))}")
     click.echo(f"sha256    {config['sha256']}")
     if "source" in config:
         click.echo(f"source    {config['source']}")

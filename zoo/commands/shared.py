@@ -65,6 +65,10 @@ def _one_thread_where_two_do_not_pay(shape: tuple[int, int, int]) -> None:
         _set_threads(ctx, 1)
 
 
+device_option = click.option(
+    "--device", default="cpu", show_default=True, metavar="cpu|cuda", help="Device to train on."
+)
+
 threads_option = click.option(
     "--threads",
     type=int,

@@ -10,12 +10,8 @@ from typing import Any
 
 import click
 
-from zoo.commands.shared import as_json, code_option, data_option, print_json, skip_bad, threads_option
+from zoo.commands.shared import as_json, code_option, data_option, device_option, print_json, skip_bad, threads_option
 from zoo.errors import ZooError, error_line
-
-device_option = click.option(
-    "--device", default="cpu", show_default=True, metavar="cpu|cuda", help="Device to train on."
-)
 
 log_option = click.option(
     "--log", metavar="tensorboard|trackio", help="Show the metrics there as well; each is an extra of this package."

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from zoo.commands.shared import as_json, code_option, model_argument, print_json
+from zoo.commands.shared import as_json, code_option, device_option, model_argument, print_json
 
 
 @click.command()
@@ -40,9 +40,10 @@ def verify(models: tuple[str, ...], metrics: bool | None, code: str | None, as_j
 @click.argument("model")
 @click.option("--steps", type=int, metavar="N", help="Train the first N steps alone, and compare their losses.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="RUN", help="Keep the run here, and resume it.")
+@device_option
 @code_option
 @as_json
-def reproduce(model: str, steps: int | None, out: Path | None, code: str | None, as_json: bool) -> None:
+def reproduce(model: str, steps: int | None, out: Path | None, device: str, code: str | None, as_json: bool) -> None:
     """Train MODEL again by its own configuration, and compare.
 
     Either the bits are identical, or the largest difference is printed, what differs between the machines, and whether
@@ -50,7 +51,7 @@ def reproduce(model: str, steps: int | None, out: Path | None, code: str | None,
     """
     from zoo.evaluation.reproducing import reproduce
 
-    report = reproduce(model_argument(model), steps=steps, out=out, code=code, progress=True)
+    report = reproduce(model_argument(model), steps=steps, out=out, code=code, device=device, progress=True)
     if as_json:
         print_json(report.to_dict())
     else:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from functional import tree
 from zoo.data.datasets import load_dataset
-from zoo.environment import environment, using_threads, what_differs
+from zoo.environment import environment, last_environment, using_threads, what_differs
 from zoo.errors import ZooError
 from zoo.evaluation.protocol import evaluate
 from zoo.evaluation.verifying import read_results, threads_of
@@ -125,6 +125,7 @@ def reproduce(
     steps: int | None = None,
     out: str | Path | None = None,
     code: Code | str | Path | None = None,
+    device: str = "cpu",
     progress: bool = False,
 ) -> Reproduction:
     """Train a model again by the recipe in its own configuration, with the threads that it was trained with.
@@ -135,6 +136,7 @@ def reproduce(
             is compared by its weights.
         out: a run directory, in which a training that was stopped is resumed; None for a temporary one.
         code: as for `zoo.load`.
+        device: the device to train on, as for `zoo.pretrain`.
         progress: whether to show the progress of the whole training.
 
     Raises:
@@ -148,9 +150,9 @@ def reproduce(
     model = load(name, code=code)
     recipe, ledger = Recipe.from_record(model.config["recipe"]), read_results(located(name)[0])
     if steps is not None:
-        return _by_losses(str(name), recipe, ledger, steps)
+        return _by_losses(str(name), recipe, ledger, steps, device)
     with _directory(out) as directory, using_threads(threads_of(model.config)):
-        again = pretrain(recipe, out=directory, code=code, progress=progress)
+        again = pretrain(recipe, out=directory, code=code, device=device, progress=progress)
         if again.config["dataset"]["digest"] != (digest := model.config["dataset"]["digest"]):
             raise ZooError(f"{recipe.dataset}: has other images than {name} was trained on, of digest {digest[:12]}...")
         again = rounded(again, model.config["dtype"])
@@ -187,12 +189,13 @@ def band_of(what: str, found: float, seeds: Sequence[float]) -> Band:
     return Band(what, found, min(seeds), max(seeds), f"the range of {len(seeds)} training seeds")
 
 
-def _by_losses(name: str, recipe: Recipe, ledger: Mapping[str, Any] | None, steps: int) -> Reproduction:
+def _by_losses(name: str, recipe: Recipe, ledger: Mapping[str, Any] | None, steps: int, device: str) -> Reproduction:
     recorded = (ledger or {}).get("trajectory")
     if not recorded:
         raise ZooError(f"{name}: has no results.json with the losses of its first steps; leave out --steps")
     with using_threads(threads_of(recorded)):
-        losses, here = first_losses(recipe, min(steps, len(recorded["losses"]))), environment()
+        losses = first_losses(recipe, min(steps, len(recorded["losses"])), device=device)
+        here = {**environment(), "device": device}
     found = compare(losses, recorded, here)
     return Reproduction(
         model=name,
@@ -201,7 +204,7 @@ def _by_losses(name: str, recipe: Recipe, ledger: Mapping[str, Any] | None, step
         identical=found.identical,
         largest_difference=found.largest_difference,
         close_steps=found.close_steps,
-        differs=what_differs(recorded["environment"], here),
+        differs=what_differs({"device": "cpu", **recorded["environment"]}, here),
         band=None,
     )
 
@@ -227,7 +230,7 @@ def _band(model: PretrainedEncoder, ledger: Mapping[str, Any]) -> Band:
 
 def _differs(config: Mapping[str, Any], again: Mapping[str, Any]) -> str:
     several = len(config.get("environments") or ()) > 1
-    changed = what_differs(config["environment"], again["environment"])
+    changed = what_differs(last_environment(config), last_environment(again))
     return ", ".join(filter(None, (changed, "it was trained in several environments" if several else "")))
 
 

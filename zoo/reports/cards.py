@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from zoo.data.names import SUBSETS, whole_dataset
 from zoo.data.provenance import provenance
+from zoo.environment import last_environment, machine_of
 from zoo.reports.card_metadata import LIBRARY, PIPELINE, read_card, to_front_matter
 from zoo.reports.from_scratch import from_scratch_in_words, with_from_scratch
 from zoo.reports.shipped import shipped_rows, with_shipped
@@ -130,10 +131,9 @@ def metadata(
 
 def bits_need(environment: Mapping[str, Any]) -> str:
     """What decides the bits of a training, in words."""
-    return (
-        f"{environment['processor']}, instructions {environment['cpu_capability']}, threads: {environment['threads']}, "
-        f"torch {environment['torch']}"
-    )
+    gpu = f"{machine_of(environment)}, " if environment.get("device", "cpu") != "cpu" else ""
+    processor = f"{environment['processor']}, instructions {environment['cpu_capability']}"
+    return f"{gpu}{processor}, threads: {environment['threads']}, torch {environment['torch']}"
 
 
 def results_section(ledger: Mapping[str, Any]) -> str:
@@ -208,12 +208,12 @@ def _measured_sections(ledger: Mapping[str, Any] | None) -> list[str]:
 
 
 def _training_section(config: Mapping[str, Any], ledger: Mapping[str, Any] | None, source: str) -> list[str]:
-    here, training = config["environment"], config["training"]
+    here, training = last_environment(config), config["training"]
     again = f"`zoo reproduce {source}` trains it again from its configuration and compares the bits"
     if ledger is not None:
         again += f"; `{ledger['command']}` makes the whole release, all training seeds and their figures"
     return [
-        f"{training['steps']:,} steps in {_cost(training)} on {here['processor']}, threads: {here['threads']}, final "
+        f"{training['steps']:,} steps in {_cost(training)} on {machine_of(here)}, final "
         f"loss {training['loss']:.3f}. {again}. The recipe:",
         f"```json\n{json.dumps(config['recipe'], indent=2)}\n```",
         *_several_environments(config.get("environments") or ()),

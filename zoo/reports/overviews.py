@@ -8,6 +8,7 @@ import statistics
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from zoo.environment import machine_of
 from zoo.reports.from_scratch import with_from_scratch
 from zoo.reports.tables import in_percent, in_units, markdown, n_in_words
 
@@ -225,7 +226,7 @@ def _minutes(ledger: Ledger) -> float:
 
 
 def _machine(ledger: Ledger) -> str:
-    return f"{ledger['environment']['processor']}, threads: {ledger['environment']['threads']}"
+    return ledger.get("trained_on") or machine_of(ledger["environment"])
 
 
 def _linked(name: str) -> str:

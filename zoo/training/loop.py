@@ -31,7 +31,7 @@ from zoo.training.catalogue import catalogue, check_names
 from zoo.training.health import require_finite, require_finite_state, warn_of_collapse, watch
 from zoo.training.memory import keep_freed_memory, peak_memory_bytes
 from zoo.training.naming import name_of_run
-from zoo.training.plan import Plan, decide_precision, make_plan, updates
+from zoo.training.plan import Plan, decide_precision, make_plan, read_behind, updates
 from zoo.training.progress import Progress
 from zoo.training.recipe import Recipe, read_recipe, recipe_of
 from zoo.training.run_directory import (
@@ -112,8 +112,11 @@ def pretrain(
     recipe = decide_precision(recipe, device)  # once: it is recorded in the run directory and the encoder
     keep_freed_memory()
     record = kept_start(recipe, out)
-    plan = make_plan(recipe, data=given, code=functions, device=device, start_record=record, skip_bad=skip_bad)
-    if not (encoder := out / "encoder" / "config.json").is_file():
+    encoder = out / "encoder" / "config.json"
+    finished = encoder.is_file()
+    options = {"device": device, "start_record": record, "skip_bad": skip_bad, "trial": not finished}
+    plan = make_plan(recipe, data=given, code=functions, **options)
+    if not finished:
         with training_alone(out):
             own_recipe(out, recipe)  # again: another process may have started its run here since
             if not encoder.is_file():  # or finished it
@@ -229,7 +232,7 @@ def _train(
         for epoch in range(first_epoch, recipe.epochs):
             infos: list[dict[str, Tensor]] = []
             started = time.perf_counter()
-            for state, info in islice(remaining, steps):
+            for state, info in read_behind(islice(remaining, steps)):
                 require_finite(info, state, epoch, out)
                 infos.append(info)
                 shown.step(epoch, info["loss"].item())

@@ -117,6 +117,7 @@ def make_plan(
     device: str = "cpu",
     start_record: dict[str, Any] | None = None,
     skip_bad: bool = False,
+    trial: bool = True,
 ) -> Plan:
     """Read the data of a recipe and build its functions.
 
@@ -127,6 +128,7 @@ def make_plan(
         device: the device for the images, keys and training state.
         start_record: the record of a resumed run's start; its starting weights are not read again.
         skip_bad: whether to skip unreadable or truncated images, with a warning.
+        trial: whether to make a step, which finds what cannot be trained; of no use for a run that is finished.
 
     Raises:
         ZooError: if the data cannot be read, or the recipe cannot be trained on them.
@@ -164,7 +166,8 @@ def make_plan(
         return training.init(method, optimizer, key_init)
 
     step = training.make_train_step(method.loss, optimizer)
-    _try_a_step(recipe, data, init, step, key_views, own_code=code != NO_CODE)
+    if trial:
+        _try_a_step(recipe, data, init, step, key_views, own_code=code != NO_CODE)
     return Plan(
         recipe=recipe,
         data=data,
@@ -206,6 +209,31 @@ def updates(plan: Plan, state: TrainState) -> Iterator[tuple[TrainState, dict[st
             batch = Batch(plan.data.rows(images, index), None if labels is None else labels[index], index)
             state, info = plan.step(state, key_epoch, batch)
             yield state, info
+
+
+def read_behind(
+    made: Iterator[tuple[TrainState, dict[str, Tensor]]],
+) -> Iterator[tuple[TrainState, dict[str, Tensor]]]:
+    """The same updates, whose infos can be read without waiting: on a GPU, each when the next one is under way.
+
+    To read a number waits for the step that computes it. A GPU that has no other step in its queue would then do
+    nothing until the next one is prepared.
+    """
+    behind: tuple[TrainState, dict[str, Tensor], torch.cuda.Event] | None = None
+    for state, info in made:
+        if not state.step.is_cuda:
+            yield state, info
+            continue
+        info = {name: x.to("cpu", non_blocking=True) for name, x in info.items()}
+        copied = torch.cuda.Event()
+        copied.record()
+        if behind is not None:
+            behind[2].synchronize()
+            yield behind[:2]
+        behind = state, info, copied
+    if behind is not None:
+        behind[2].synchronize()
+        yield behind[:2]
 
 
 def build_views(

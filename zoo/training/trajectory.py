@@ -28,13 +28,14 @@ STEPS_ELSEWHERE = 10  # in this many steps
 _DECIDES_BITS = ("processor", "cpu_capability", "threads", "torch")
 
 
-def first_losses(recipe: Recipe, steps: int = STEPS, data: Dataset | None = None) -> list[float]:
-    """The losses of the first steps of a run on the CPU, with the plan and the step of `zoo.pretrain`.
+def first_losses(recipe: Recipe, steps: int = STEPS, data: Dataset | None = None, device: str = "cpu") -> list[float]:
+    """The losses of the first steps of a run, with the plan and the step of `zoo.pretrain`.
 
     Args:
         recipe: what to train.
         steps: how many, 1 or more; a shorter run gives all of its losses.
         data: data in memory, instead of the recipe's.
+        device: the device to train on.
 
     Raises:
         ZooError: for an invalid recipe, data that it cannot be trained on, or no steps.
@@ -51,14 +52,14 @@ def first_losses(recipe: Recipe, steps: int = STEPS, data: Dataset | None = None
     if recipe.compile:
         torch.compiler.reset()  # after eight runs, torch would stop compiling what it has compiled for others
     keep_freed_memory()
-    plan = make_plan(decide_precision(recipe), data=data)
+    plan = make_plan(decide_precision(recipe, device), data=data, device=device)
     made = tqdm(islice(updates(plan, plan.init()), steps), desc="train", unit=" steps", delay=2, disable=None)
     return [info["loss"].item() for _, info in made]
 
 
-def record_trajectory(recipe: Recipe, steps: int = STEPS) -> dict[str, Any]:
+def record_trajectory(recipe: Recipe, steps: int = STEPS, device: str = "cpu") -> dict[str, Any]:
     """The first losses of a recipe and the machine that made them, as a ledger holds them."""
-    return {"losses": first_losses(recipe, steps), "environment": environment()}
+    return {"losses": first_losses(recipe, steps, device=device), "environment": {**environment(), "device": device}}
 
 
 class Agreement(NamedTuple):
@@ -106,5 +107,8 @@ def compare(losses: Sequence[float], trajectory: Mapping[str, Any], here: Mappin
 
 
 def same_machine(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> bool:
-    """Whether one machine repeats another's bits: same processor, instructions, threads and version of torch."""
-    return all(recorded[name] == here[name] for name in _DECIDES_BITS)
+    """Whether one machine repeats another's bits: same device, processor, instructions, threads and torch."""
+    machines = recorded, here
+    device, other = (each.get("device", "cpu") for each in machines)  # earlier records have none
+    gpu, other_gpu = ("" if device == "cpu" else each["accelerator"] for each in machines)
+    return (device, gpu) == (other, other_gpu) and all(recorded[name] == here[name] for name in _DECIDES_BITS)

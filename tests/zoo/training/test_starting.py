@@ -332,7 +332,9 @@ def test_a_run_from_torchvisions_weights(network, torchvisions, imagenet_recipe,
     still = {"views": views, "optimizer": "sgd", "optimizer_options": {}, "learning_rate": 1e-30}
     recipe = imagenet_recipe.replace(dataset=str(tmp_path / "d.npz"), **still)
     model = zoo.pretrain(recipe, out=tmp_path / "run")
-    assert torch.equal(model.params["layer4"]["1"]["conv2"]["weight"], network.state_dict()["layer4.1.conv2.weight"])
+    ours, theirs = model.params["layer4"]["1"]["conv2"]["weight"], network.state_dict()["layer4.1.conv2.weight"]
+    # Among millions of random weights one can be 0, which a gradient times any learning rate changes.
+    torch.testing.assert_close(ours, theirs, atol=1e-25, rtol=0)
     assert model.config["start"]["source"] == "torchvision:resnet18"
     if channels == 3:
         assert [model.config["mean"], model.config["std"]] == list(IMAGENET)

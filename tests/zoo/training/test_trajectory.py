@@ -33,7 +33,7 @@ def test_data_in_memory_and_no_steps(recipe, digits):
 
 def test_a_record_has_the_losses_and_the_machine(recipe):
     trajectory = record_trajectory(recipe, 3)
-    assert trajectory == {"losses": first_losses(recipe, 3), "environment": HERE}
+    assert trajectory == {"losses": first_losses(recipe, 3), "environment": {**HERE, "device": "cpu"}}
     found = compare(trajectory["losses"], trajectory, HERE)
     assert found.same_machine and found.identical and found.reproduced and found.steps == found.close_steps == 3
 
@@ -43,6 +43,15 @@ def test_what_decides_the_bits(name):
     trajectory = {"losses": [1.0], "environment": {**HERE, name: "another"}}
     assert not compare([1.0], trajectory, HERE).same_machine
     assert compare([1.0], {**trajectory, "environment": {**HERE, "python": "another"}}, HERE).same_machine
+
+
+def test_a_gpu_repeats_the_bits_of_its_own_kind():
+    gpu = {**HERE, "device": "cuda", "accelerator": "Loom"}
+    trajectory = {"losses": [1.0], "environment": gpu}
+    assert compare([1.0], trajectory, gpu).same_machine
+    assert not compare([1.0], trajectory, {**gpu, "accelerator": "Spindle"}).same_machine
+    assert not compare([1.0], trajectory, {**gpu, "device": "cpu"}).same_machine
+    assert compare([1.0], {"losses": [1.0], "environment": HERE}, {**HERE, "device": "cpu"}).same_machine
 
 
 def test_the_same_machine_repeats_bits_and_another_the_first_steps_to_a_thousandth():
