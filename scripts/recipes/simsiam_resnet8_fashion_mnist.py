@@ -1,6 +1,11 @@
 """SimSiam on Fashion-MNIST with the small network of the README's table of methods.
 
 python scripts/recipes/simsiam_resnet8_fashion_mnist.py [--out OUT]      # all options of `zoo pretrain`
+
+Result: 64.8 minutes per seed on AMD EPYC, threads: 1. Linear probe, accuracy in % on the 10,000 test images of
+fashion_mnist, mean +- standard deviation over seeds and draws: 73.0 +- 1.1 with 100 labels (n = 5), 82.3 +- 0.4 with
+1,000 labels (n = 5), 87.0 +- 0.2 with 10,000 labels (n = 5), 88.9 with 60,000 labels (n = 1), 82.5 with 1,000 labels (n
+= 1). Measured by `python scripts/release.py scripts/recipes/simsiam_resnet8_fashion_mnist.py --seeds 1`.
 """
 
 import sys

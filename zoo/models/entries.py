@@ -189,6 +189,20 @@ ENTRIES: dict[str, Entry] = {
         config_sha256="3c2cc678b3cbad6551ef1707670e00eb1c57fe0495dd9f0fe01d2cbd93dc48ec",
         licence="Apache-2.0",
     ),
+    "simsiam-resnet8-fashion_mnist": Entry(
+        name="simsiam-resnet8-fashion_mnist",
+        summary="SimSiam on Fashion-MNIST: 28x28 grey images -> 2,048 features, 86 thousand parameters",
+        sha256="1ef63422574b3776cbe933ec521b0bd04ea852ab1904eb350182a0ce29c30ecb",
+        config_sha256="0cb8f0798c5818c358c8a4dd7b888fa1045cbc49670e0cf315fb12896786e019",
+        licence="Apache-2.0",
+    ),
+    "triplet-resnet8-fashion_mnist": Entry(
+        name="triplet-resnet8-fashion_mnist",
+        summary="Triplet loss on Fashion-MNIST: 28x28 grey images -> 2,048 features, 86 thousand parameters",
+        sha256="e2763a094658bc1af0bfc235a2f64b6021ecdd15da11ded84cff8638a7b0ef4a",
+        config_sha256="8b174589de496f5bbe9f94e9f84b36d581869c809602edbdb962c956cd423638",
+        licence="Apache-2.0",
+    ),
 }
 
 

@@ -136,7 +136,8 @@ def make_plan(
     names = catalogue(code)
     start = None if recipe.start == "random" or start_record else read_start(recipe)
     where = find_device(device)
-    _warn_of_slow_precision(recipe.precision, where)
+    if trial:
+        _warn_of_slow_precision(recipe.precision, where)
     data = data or load_dataset(recipe.dataset, size=recipe.image_size, skip_bad=skip_bad)
     images = data.train.images
     encoder = build_encoder(recipe.encoder, images.shape[1], recipe.encoder_options, code)
