@@ -1,10 +1,21 @@
 """The transcript of a new user: its photos are what they should be, and it is shortened and counted rightly."""
 
+import shlex
+
 import pytest
 from photos import BROKEN, CLASSES, write_photos
-from transcript import right, shortened
+from transcript import ROOT, right, shortened
 
+from zoo.commands import main
 from zoo.data.datasets import load_dataset
+
+
+def test_the_commands_of_the_transcript_are_those_of_today():
+    text = (ROOT / "docs" / "own_photos.md").read_text()
+    commands = [shlex.split(line)[2:] for line in text.splitlines() if line.startswith("$ zoo ")]
+    assert [name for name, *_ in commands] == [*3 * ["pretrain"], "suggest", "fit", "predict", "report"]
+    for name, *arguments in commands:
+        main.commands[name].make_context(name, arguments).close()
 
 
 def test_the_photos_are_of_all_formats_and_three_are_broken(tmp_path):
