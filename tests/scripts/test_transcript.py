@@ -2,6 +2,7 @@
 
 import shlex
 
+import click
 import pytest
 from photos import BROKEN, CLASSES, write_photos
 from transcript import ROOT, right, shortened
@@ -15,7 +16,9 @@ def test_the_commands_of_the_transcript_are_those_of_today():
     commands = [shlex.split(line)[2:] for line in text.splitlines() if line.startswith("$ zoo ")]
     assert [name for name, *_ in commands] == [*3 * ["pretrain"], "suggest", "fit", "predict", "report"]
     for name, *arguments in commands:
-        main.commands[name].make_context(name, arguments).close()
+        command = main.get_command(click.Context(main), name)
+        assert command is not None
+        command.make_context(name, arguments).close()
 
 
 def test_the_photos_are_of_all_formats_and_three_are_broken(tmp_path):
