@@ -1,6 +1,7 @@
 """Plans: the times of a recipe become steps, its groups optimizers, its views functions; and the kinds of data."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import zoo
 from functional import optimizers, random, schedules, tree
 from zoo.errors import ZooError
 from zoo.training.catalogue import catalogue
-from zoo.training.plan import Clock, build_method, build_optimizer, build_views, make_plan
+from zoo.training.plan import Clock, build_method, build_optimizer, build_views, make_plan, read_behind
 
 CLOCK = Clock(steps_per_epoch=10, epochs=6)
 
@@ -214,6 +215,35 @@ def test_a_run_keeps_its_precision_when_it_is_resumed_with_auto(recipe, tmp_path
         zoo.pretrain(recipe.replace(precision="float32"), out=out, on_epoch=stop)
     model = zoo.pretrain(recipe.replace(precision="auto"), out=out)
     assert model.config["recipe"]["precision"] == "float32"
+
+
+@pytest.mark.parametrize("on_gpu,made_at_each", [(False, [1, 2, 3]), (True, [2, 3, 3])])
+def test_an_update_is_read_when_the_next_one_is_under_way_on_a_gpu(on_gpu, made_at_each, monkeypatch):
+    made, waited = [], []
+
+    class Event:  # of torch.cuda, which needs a GPU
+        def record(self):
+            self.after = len(made)
+
+        def synchronize(self):
+            waited.append(self.after)
+
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+
+    def updates():
+        for step in (1, 2, 3):
+            made.append(step)
+            yield SimpleNamespace(step=SimpleNamespace(is_cuda=on_gpu), number=step), {"loss": torch.tensor(step)}
+
+    seen = [(state.number, int(info["loss"]), len(made)) for state, info in read_behind(updates())]
+    assert seen == [(step, step, at) for step, at in zip((1, 2, 3), made_at_each, strict=True)]
+    assert waited == ([1, 2, 3] if on_gpu else [])
+
+
+def test_a_finished_run_is_loaded_without_a_step(recipe, tmp_path, monkeypatch):
+    first = zoo.pretrain(recipe.replace(epochs=1, warmup_epochs=0), out=tmp_path / "run")
+    monkeypatch.setattr("zoo.training.plan._try_a_step", None)
+    assert zoo.pretrain(recipe.replace(epochs=1, warmup_epochs=0), out=tmp_path / "run").config == first.config
 
 
 def test_a_run_that_is_resumed_on_another_device_warns(recipe, tmp_path):
