@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.data.names import whole_dataset
+from zoo.data.official import edition_in_words
 from zoo.environment import machine_of
 from zoo.files import write_atomically
 from zoo.models.entries import SHIPPED_LICENCE
@@ -31,7 +32,7 @@ from zoo.reports.overviews import System, few_labels_overview, methods_overview,
 from zoo.reports.tables import in_percent
 
 ROOT = Path(__file__).parent.parent
-MARKS = re.compile(r"(<!-- (methods|minutes|systems|few labels):? ?(\w*) -->\n).*?(<!-- end -->)", re.DOTALL)
+MARKS = re.compile(r"(<!-- (methods|minutes|systems|few labels):? ?(\w*) ?(\w*) -->\n).*?(<!-- end -->)", re.DOTALL)
 BENCHMARKS = re.compile(r"(<!-- benchmark: (\S+)\s([^>]*)-->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -69,12 +70,14 @@ def generated(root: Path) -> dict[Path, str]:
 
     def overview(mark: re.Match[str]) -> str:
         table = {
-            "methods": lambda: methods_overview(mark[3], ledgers, from_scratch.values(), labelled),
+            "methods": lambda: methods_overview(
+                mark[3], ledgers, from_scratch.values(), labelled, encoder=mark[4] or "resnet8"
+            ),
             "minutes": lambda: minutes_overview(mark[3], ledgers),
             "few labels": lambda: few_labels_overview(few_labels),
             "systems": lambda: systems_overview(_systems(root), ledgers, from_scratch.values()),
         }[mark[2]]
-        return f"{mark[1]}\n{table()}\n\n{mark[4]}"
+        return f"{mark[1]}\n{table()}\n\n{mark[5]}"
 
     readme = root / "README.md"
     texts[readme] = MARKS.sub(overview, readme.read_text())
@@ -101,11 +104,14 @@ def _result_in_words(ledger: Mapping[str, Any]) -> str:
     ]
     tests = {whole_dataset(row["data"]): f"{row['test_images']:,}" for row in rows}
     on = " and ".join(f"the {n} test images of {data}" for data, n in tests.items())
-    return (
-        f"Result: {minutes:.1f} minutes per seed on {here}. Linear probe, "
-        f"accuracy in % on {on}, mean +- standard deviation over seeds and draws: {', '.join(accuracies)}. "
-        f"Measured by `{ledger['command']}`."
+    sentences = (
+        f"Result: {minutes:.1f} minutes per seed on {here}.",
+        f"Linear probe, accuracy in % on {on}, mean +- standard deviation over seeds and draws: "
+        f"{', '.join(accuracies)}.",
+        edition_in_words(ledger.get("probes", {}).values()),
+        f"Measured by `{ledger['command']}`.",
     )
+    return " ".join(filter(None, sentences))
 
 
 def benchmark_table(parts: Mapping[str, Any], *, everything: bool = False) -> str:

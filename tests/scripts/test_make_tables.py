@@ -130,9 +130,11 @@ def test_the_table_of_few_labels(make_tables, root):
         for labels in (20, 10)
     ]
     here = {"processor": "a processor", "threads": 2}
-    ledger = {"command": "a command", "seeds": [0, 1], "environment": here, "results": rows}
+    ledger = {"command": "a command", "data": {"mnist": "0"}, "seeds": [0, 1], "environment": here, "results": rows}
+    rows[0]["fit"] = {"mean": 0.25, "std": 0.01, "values": [0.25]}  # of random images
     (root / "model_cards" / "few_labels.json").write_text(json.dumps(ledger))
     lines = make_tables.generated(root)[root / "README.md"].splitlines()
     assert any(line.startswith("| labels in all ") and line.split("|")[2].strip() == "10" for line in lines)
-    assert sum("75.0 +- 1.0 | 75.0 +- 1.0" in line for line in lines) == 3
+    assert sum("75.0 +- 1.0 | 75.0 +- 1.0" in line for line in lines) == 2  # the two classifiers: fit takes the second
+    assert [line.split("|")[3].strip() for line in lines if "`zoo.fit`" in line and line[0] == "|"] == ["25.0 +- 1.0"]
     assert any("(n = 2)" in line and "`a command` on a processor, threads: 2." in line for line in lines)

@@ -7,6 +7,7 @@ the file is checked again.
 
 import contextlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from zoo.data.mapping import MappedFile
@@ -28,6 +29,22 @@ DIFFERENT_TEST_IMAGES = {
         "0868588593e7a875df1ee9d988f2e47438d45980b8d879289663710eca476c0c",
     )
 }
+
+
+# Digests of data whose test images are those of that edition: of cifar10, and of cifar10_labels_20k.
+_WITH_JPEG_COPIES = {OFFICIAL["cifar10"], "9f73fc421026b4a574d39d6f738889fe4b3a4e540db6025ea95818fc6651ee90"}
+
+
+def edition_in_words(digests: Iterable[str]) -> str:
+    """What is to be said beside figures on the test images of data with these digests; "" if nothing is.
+
+    Example:
+        >>> edition_in_words([OFFICIAL["mnist"]])
+        ''
+    """
+    if not _WITH_JPEG_COPIES.intersection(digests):
+        return ""
+    return "Of the test images of cifar10, 20 are JPEG copies, which can move an accuracy by .2 points."
 
 
 def is_remembered(file: MappedFile, digest: str) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from zoo.data.names import SUBSETS, whole_dataset
+from zoo.data.official import edition_in_words
 from zoo.data.provenance import provenance
 from zoo.environment import last_environment, machine_of
 from zoo.reports.card_metadata import LIBRARY, PIPELINE, read_card, to_front_matter
@@ -148,7 +149,8 @@ def results_section(ledger: Mapping[str, Any]) -> str:
     on = " and ".join(f"the {n:,} test images of {data}" for data, n in test_images.items())
     if sources != list(test_images):
         on += f", with labels of {' and '.join(sources)}"
-    measured = " ".join(filter(None, (f"Measured by `{ledger['command']}`.", from_scratch_in_words(ledger))))
+    edition = edition_in_words(ledger.get("probes", {}).values())
+    measured = " ".join(filter(None, (edition, f"Measured by `{ledger['command']}`.", from_scratch_in_words(ledger))))
     return (
         f"Accuracy in % on {on}: linear probe on frozen features, {_spread_in_words(ledger)} "
         f"{measured}\n\n{results_table(with_shipped(ledger))}"

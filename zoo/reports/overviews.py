@@ -8,6 +8,7 @@ import statistics
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from zoo.data.official import edition_in_words
 from zoo.environment import machine_of
 from zoo.reports.from_scratch import with_from_scratch
 from zoo.reports.tables import in_percent, in_units, markdown, n_in_words
@@ -66,7 +67,7 @@ def methods_overview(
         ledgers: the ledgers of models by name.
         from_scratch: the ledgers from scratch.
         labelled: the names of the models whose methods learn from labels.
-        encoder: the encoder of all rows.
+        encoder: the encoder of all rows, "resnet8" or "resnet18".
 
     Raises:
         ValueError: if the encoders of two models differ in their options.
@@ -89,11 +90,12 @@ def methods_overview(
     unusual = "; ".join(f"{_plain(title)}: {n}" for title, n in counts.items() if n != usual)
     return "\n\n".join(
         [
-            f"Linear probe on the features of one small encoder, `{encoder}`: accuracy in % on the "
+            f"Linear probe on the features of one encoder, `{encoder}`: accuracy in % on the "
             f"{first['results'][0]['test_images']:,} test images of {dataset}, mean +- standard deviation over "
             f"training seeds and draws of the labels ({usual}).",
             markdown(header, lines),
             *([f"{unusual}."] if unusual else []),
+            *filter(None, [edition_in_words(first.get("probes", {}).values())]),
             *(["\\* Learned from all labels before the probe."] if set(found) & set(labelled) else []),
         ]
     )
@@ -148,13 +150,14 @@ def systems_overview(systems: Iterable[System], ledgers: Mapping[str, Ledger], f
         lines.append([title, _MEASURES[system.measure], system.outcome, *both, *baselines])
     if not lines:
         return NOTHING
+    edition = edition_in_words(digest for ledger in ledgers.values() for digest in ledger.get("probes", {}).values())
     header = ["system", "measured by", "published", "its network", "small", "from scratch", "untrained", "pixels"]
     return (
         "Each published system under its own protocol, with its network and with a small encoder: accuracy or macro F1 "
         "of a linear probe, or accuracy of 10 nearest neighbours (kNN), in %; or squared error per pixel in 0..1; mean "
         "+- standard deviation over training seeds. The last three columns are baselines of the first of the two "
         "networks that is there: trained from scratch on just those labels, untrained, and raw pixels."
-        f"\n\n{markdown(header, lines)}"
+        f"\n\n{markdown(header, lines)}" + (f"\n\n{edition}" if edition else "")
     )
 
 
@@ -168,17 +171,23 @@ def few_labels_overview(ledger: Ledger | None) -> str:
     lines = []
     for data in dict.fromkeys(row["data"] for row in rows):
         for images in dict.fromkeys(row["images"] for row in rows):
-            for classifier, words in _CLASSIFIERS.items():
-                found = [in_percent(cells[data, images, n][classifier]) for n in counts]
-                lines.append([f"{data}, {images} images, {words}", *found])
-    here, table = ledger["environment"], markdown(["labels in all", *map(str, counts)], lines)
-    return (
+            found = {x: [in_percent(cells[data, images, n][x]) for n in counts] for x in _CLASSIFIERS}
+            lines += [
+                [f"{data}, {images} images, {words}", *found[classifier]]
+                for classifier, words in _CLASSIFIERS.items()
+                if classifier != "fit" or found["fit"] != found["spread"]
+            ]
+    sentences = (
         "Accuracy in % on the official test images, mean +- standard deviation over draws of the images "
-        f"(n = {len(ledger['seeds'])}), features of the encoders that ship. Labels are those of all classes together; "
-        "images are drawn, or suggested, without a look at any label. `zoo.fit` takes one of the two classifiers, by "
-        f"cross-validation on the labels that it was given. Measured by `{ledger['command']}` on {here['processor']}, "
-        f"threads: {here['threads']}.\n\n{table}"
+        f"(n = {len(ledger['seeds'])}), features of the encoders that ship.",
+        "Labels are those of all classes together; images are drawn, or suggested, without a look at any label.",
+        "`zoo.fit` takes one of the two classifiers, by cross-validation on the labels that it was given; where it has "
+        "no row, it always took label spreading.",
+        edition_in_words(ledger["data"].values()),
+        f"Measured by `{ledger['command']}` on {machine_of(ledger['environment'])}.",
     )
+    table = markdown(["labels in all", *map(str, counts)], lines)
+    return f"{' '.join(filter(None, sentences))}\n\n{table}"
 
 
 def _of_methods(dataset: str, ledgers: Mapping[str, Ledger], encoder: str) -> dict[str, Ledger]:

@@ -3,6 +3,7 @@
 import pytest
 from ledgers import from_scratch, ledger, of_method, row
 
+from zoo.data.official import OFFICIAL
 from zoo.evaluation.protocol import spread
 from zoo.reports.overviews import NOTHING, System, methods_overview, minutes_overview, systems_overview
 
@@ -122,3 +123,13 @@ def test_earlier_ledgers_have_no_macro_f1_and_no_row():
     del old["results"][0]["macro_f1"]
     system = System("S4a", "supervised", old["model"], "", "mnist", "macro_f1")
     assert systems_overview([system], named(old), []) == NOTHING
+
+
+def test_figures_on_cifar10_say_that_some_test_images_are_copies():
+    known = {"probes": {"cifar10": OFFICIAL["cifar10"]}}
+    ledgers = named(of_method("simclr", 0.9, data="cifar10", **known))
+    assert "20 are JPEG copies" in methods_overview("cifar10", ledgers, [], set())
+    system = System("S", "a system", "", "simclr-resnet8-cifar10", "cifar10", "linear")
+    assert systems_overview([system], ledgers, []).endswith("which can move an accuracy by .2 points.")
+    ledgers = named(of_method("simclr", 0.9, data="cifar10"))
+    assert "JPEG" not in methods_overview("cifar10", ledgers, [], set()) + systems_overview([system], ledgers, [])
