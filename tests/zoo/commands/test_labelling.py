@@ -7,27 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from command_line import refused, run
 from PIL import Image
 
 import zoo
-from zoo.commands import main
 
 MODEL = "simclr-resnet8-digits"
 ENDINGS = ("png", "bmp", "webp", "tif")
-
-
-def run(*arguments, code=0):
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
-    assert result.exit_code == code, result.stderr
-    return result
-
-
-def refused(*arguments):
-    """The one line that a command prints for bad input."""
-    result = run(*arguments, code=2)
-    assert result.stdout == "" and result.stderr.count("\n") == 1, result.stderr
-    return result.stderr
 
 
 @pytest.fixture(scope="module")

@@ -9,30 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from command_line import refused, run
 from PIL import Image
 
 import zoo
-from zoo.commands import main
 from zoo.evaluation.few_labels import held_out
 from zoo.evaluation.prediction import load_classifier
 from zoo.evaluation.reporting import report
 
 MODEL = "simclr-resnet8-digits"
 HOSTILE = "</script><img src=x onerror=alert(1)> \"quoted\", 'too' \u202e𝓍 &amp;"
-
-
-def run(*arguments, code=0):
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
-    assert result.exit_code == code, result.stderr
-    return result
-
-
-def refused(*arguments):
-    """The one line that a command prints for bad input."""
-    result = run(*arguments, code=2)
-    assert result.stdout == "" and result.stderr.count("\n") == 1, result.stderr
-    return result.stderr
 
 
 def write(path, rows, header=("path", "label")):

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
+from command_line import run
 from PIL import Image
 from selenium.webdriver import ActionChains, Chrome, ChromeOptions, Keys
 from selenium.webdriver.chrome.service import Service
@@ -19,7 +19,6 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 import zoo
-from zoo.commands import main
 from zoo.data.labels import read_labels
 from zoo.evaluation.reporting import report
 from zoo.reports.page import write_page
@@ -58,12 +57,6 @@ UNNAMED = """
 const controls = [...document.querySelectorAll("select, input, button")];
 return controls.filter((e) => !e.ariaLabel && !e.labels?.length && !e.textContent.trim()).length;
 """
-
-
-def run(*arguments):
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
-    assert result.exit_code == 0, result.stderr
-    return result
 
 
 def write(path, rows):
