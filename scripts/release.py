@@ -30,6 +30,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 import zoo
 from zoo.data.datasets import Dataset
 from zoo.environment import environment, last_environment, machine_of, using_threads
@@ -94,7 +96,9 @@ def main() -> None:
         "report": report_of_the_most_labels(records),
         "weights": weights,
     }
-    if arguments.device == trained["device"]:  # else the run came from a machine with a GPU, which this one lacks
+    if (
+        torch.device(arguments.device).type == trained["device"]
+    ):  # else the run came from a machine with a GPU, which this one lacks
         with using_threads(trained["threads"]):
             ledger["trajectory"] = record_trajectory(
                 Recipe.from_record(models[0].config["recipe"]), device=arguments.device

@@ -4,8 +4,8 @@
 
 The settings are those of the strongest published SimCLR on CIFAR-10 (dkobak/simclr-cifar10: 91.9 % after 1,000 epochs):
 crops of 20 to 100 % of the image, grey in one of ten, no blur, temperature .5, no batch norm in the head; and its
-learning rate for short runs, .06 per 256 images. The batch is twice as large, with which a step takes as long on the
-GPU as Python takes to start it.
+learning rate for short runs, .06 per 256 images. Its batches of 512 are computed faster by a large GPU than Python can
+start their steps, so these are twice as large.
 """
 
 import sys

@@ -195,7 +195,7 @@ def _by_losses(name: str, recipe: Recipe, ledger: Mapping[str, Any] | None, step
         raise ZooError(f"{name}: has no results.json with the losses of its first steps; leave out --steps")
     with using_threads(threads_of(recorded)):
         losses = first_losses(recipe, min(steps, len(recorded["losses"])), device=device)
-        here = {**environment(), "device": device}
+        here = {**environment(), "device": torch.device(device).type}
     found = compare(losses, recorded, here)
     return Reproduction(
         model=name,

@@ -211,7 +211,8 @@ def _measured_sections(ledger: Mapping[str, Any] | None) -> list[str]:
 
 def _training_section(config: Mapping[str, Any], ledger: Mapping[str, Any] | None, source: str) -> list[str]:
     here, training = last_environment(config), config["training"]
-    again = f"`zoo reproduce {source}` trains it again from its configuration and compares the bits"
+    where = "" if here["device"] == "cpu" else f" --device {here['device']}"
+    again = f"`zoo reproduce {source}{where}` trains it again from its configuration and compares the bits"
     if ledger is not None:
         again += f"; `{ledger['command']}` makes the whole release, all training seeds and their figures"
     return [

@@ -59,7 +59,8 @@ def first_losses(recipe: Recipe, steps: int = STEPS, data: Dataset | None = None
 
 def record_trajectory(recipe: Recipe, steps: int = STEPS, device: str = "cpu") -> dict[str, Any]:
     """The first losses of a recipe and the machine that made them, as a ledger holds them."""
-    return {"losses": first_losses(recipe, steps, device=device), "environment": {**environment(), "device": device}}
+    losses = first_losses(recipe, steps, device=device)
+    return {"losses": losses, "environment": {**environment(), "device": torch.device(device).type}}
 
 
 class Agreement(NamedTuple):

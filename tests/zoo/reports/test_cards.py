@@ -123,6 +123,7 @@ def test_the_card_says_what_the_bits_need_where_the_data_come_from_and_how_to_do
     on_a_gpu = {**config, "environments": [{"first_epoch": 1, "device": "cuda", **gpu}], "environment": gpu}
     assert " on Loom 80GB, final" in render_card(on_a_gpu)
     assert "The same bits need Loom 80GB, " in render_card(on_a_gpu)
+    assert f"`zoo reproduce {config['name']} --device cuda`" in render_card(on_a_gpu, source=config["name"])
     own = {**config, "dataset": {"name": "photos/mine", "images": 12, "digest": "0" * 64}}
     assert "12 training images of `photos/mine`, data of whoever trained it" in render_card(own)
     assert "datasets" not in read_card(render_card(own), "README.md")[0]
