@@ -69,20 +69,25 @@ def main() -> int:
     record = {"machine": machine, "cores": CORES, "environment": here, "parts": kept_parts(out, here)}
     command = " ".join(["python scripts/benchmark.py", *sys.argv[1:]])
     for part in (part for part in PARTS if part in chosen):
-        rows = list(importlib.import_module(f"benchmarks.{part}").measure(options))
-        date = datetime.datetime.now(datetime.UTC).date().isoformat()
-        cores = usable_cores()
-        if cores < CORES:
-            print(
-                f"{part}: this process may use {cores} of {CORES} cores; measure it again with all cores",
-                file=sys.stderr,
-            )
-        measured = {"command": command, "date": date, "repeats": options.repeats, "load_before": load}
-        record["parts"][part] = {**measured, "usable_cores": cores, "rows": rows}
-        record["parts"] = {name: record["parts"][name] for name in PARTS if name in record["parts"]}
-        if out is not None:  # after each part, so that an interruption loses only one
-            out.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(out, (json.dumps(record, indent=2) + "\n").encode())
+        rows: list[dict[str, Any]] = []
+        earlier = record["parts"].get(part)
+        try:
+            rows += importlib.import_module(f"benchmarks.{part}").measure(options)
+            earlier = None
+        finally:  # an interruption loses no line that was measured, unless the part was complete before
+            cores = usable_cores()
+            if cores < CORES:
+                print(
+                    f"{part}: this process may use {cores} of {CORES} cores; measure it again with all cores",
+                    file=sys.stderr,
+                )
+            date = datetime.datetime.now(datetime.UTC).date().isoformat()
+            measured = {"command": command, "date": date, "repeats": options.repeats, "load_before": load}
+            record["parts"][part] = earlier or {**measured, "usable_cores": cores, "rows": rows}
+            record["parts"] = {name: record["parts"][name] for name in PARTS if name in record["parts"]}
+            if out is not None:
+                out.parent.mkdir(parents=True, exist_ok=True)
+                write_atomically(out, (json.dumps(record, indent=2) + "\n").encode())
     print(benchmark_table(record["parts"], everything=True))
     failures = [
         row for part in chosen for row in record["parts"][part]["rows"] if "check failed" in row.get("not_run", "")

@@ -57,6 +57,34 @@ def check_rows(part):
             assert row["ratio"] == pytest.approx(expected, rel=2e-3)  # four digits are kept
 
 
+INTERRUPTED = """
+import sys
+from types import SimpleNamespace
+import benchmark
+
+def measure(options):
+    yield {"name": "first", "not_run": sys.argv[-1]}
+    raise RuntimeError("out of memory")
+
+sys.modules["benchmarks.startup"] = SimpleNamespace(measure=measure)
+benchmark.main()
+"""
+
+
+def test_a_part_that_fails_keeps_its_lines_and_replaces_no_complete_part(tmp_path):
+    out = tmp_path / "machine.json"
+    command = [sys.executable, "-c", INTERRUPTED, "--quick", "--threads", "1", "--only", "startup", "--out", out]
+    done = subprocess.run(command, cwd=SCRIPTS, capture_output=True, text=True)
+    assert done.returncode == 1 and "out of memory" in done.stderr
+    record = json.loads(out.read_text())
+    (line,) = record["parts"]["startup"]["rows"]
+    assert line["name"] == "first"
+    line["not_run"] = "by an earlier run"
+    out.write_text(json.dumps(record))
+    subprocess.run(command, cwd=SCRIPTS, capture_output=True)
+    assert json.loads(out.read_text()) == record
+
+
 def test_quick_parts_write_what_they_measured_and_keep_the_other_parts(tmp_path):
     out = tmp_path / "results" / "machine.json"
     printed = benchmark("--quick", "--only", "startup,gpu", "--out", out).stdout
