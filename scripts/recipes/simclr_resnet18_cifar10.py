@@ -6,6 +6,12 @@ The settings are those of the strongest published SimCLR on CIFAR-10 (dkobak/sim
 crops of 20 to 100 % of the image, grey in one of ten, no blur, temperature .5, no batch norm in the head; and its
 learning rate for short runs, .06 per 256 images. Its batches of 512 are computed faster by a large GPU than Python can
 start their steps, so these are twice as large.
+
+Result: 5.8 minutes per seed on NVIDIA H100 80GB HBM3. Linear probe, accuracy in % on the 10,000 test images of cifar10,
+mean +- standard deviation over seeds and draws: 78.5 +- 1.3 with 100 labels (n = 5), 85.1 +- 0.4 with 1,000 labels (n =
+5), 87.6 +- 0.1 with 10,000 labels (n = 5), 89.0 with 50,000 labels (n = 1). Of the test images of cifar10, 20 are JPEG
+copies, which can move an accuracy by .2 points. Measured by `python scripts/release.py
+scripts/recipes/simclr_resnet18_cifar10.py --seeds 1 --device cuda`.
 """
 
 import sys

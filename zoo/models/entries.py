@@ -203,6 +203,13 @@ ENTRIES: dict[str, Entry] = {
         config_sha256="8b174589de496f5bbe9f94e9f84b36d581869c809602edbdb962c956cd423638",
         licence="Apache-2.0",
     ),
+    "simclr-resnet18-cifar10": Entry(
+        name="simclr-resnet18-cifar10",
+        summary="SimCLR on CIFAR-10, trained on a GPU: 32x32 colour images -> 512 features, 11.2 million parameters",
+        sha256="0542bc2119ab20ad624424364fff12894c09fe30325f60e111e0cea8a4c24b8d",
+        config_sha256="e286337b11cc536977c5c274c023c2f3630c609814a173dd6dc672404a8e5346",
+        licence="Apache-2.0",
+    ),
 }
 
 
