@@ -68,4 +68,4 @@ def test_a_model_that_cannot_be_repeated_has_its_error_and_the_exit_code_is_1(sc
         script.main()
     (report,) = json.loads(capsys.readouterr().out)
     assert stopped.value.code == 1 and not report["reproduced"] and not report["verified"]["verified"]
-    assert "has no results.json with the losses of its first steps" in report["error"]
+    assert "no losses of its first steps are in its results.json" in report["error"]

@@ -192,7 +192,7 @@ def band_of(what: str, found: float, seeds: Sequence[float]) -> Band:
 def _by_losses(name: str, recipe: Recipe, ledger: Mapping[str, Any] | None, steps: int, device: str) -> Reproduction:
     recorded = (ledger or {}).get("trajectory")
     if not recorded:
-        raise ZooError(f"{name}: has no results.json with the losses of its first steps; leave out --steps")
+        raise ZooError(f"{name}: no losses of its first steps are in its results.json; leave out --steps")
     with using_threads(threads_of(recorded)):
         losses = first_losses(recipe, min(steps, len(recorded["losses"])), device=device)
         here = {**environment(), "device": torch.device(device).type}

@@ -88,7 +88,7 @@ def test_the_losses_of_a_shipped_model_are_reproduced():
 
 def test_what_cannot_be_compared_is_said_before_anything_is_trained(directory):
     (directory / "results.json").unlink()
-    with pytest.raises(ZooError, match="has no results.json with the losses of its first steps; leave out --steps"):
+    with pytest.raises(ZooError, match="no losses of its first steps are in its results.json; leave out --steps"):
         reproduce(directory, steps=3)
     edit(directory / "config.json", lambda config: config["dataset"].update(digest="0" * 64))
     with pytest.raises(ZooError, match="digits: has other images than .* was trained on, of digest 000000000000"):
