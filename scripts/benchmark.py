@@ -81,13 +81,14 @@ def main() -> int:
                     f"{part}: this process may use {cores} of {CORES} cores; measure it again with all cores",
                     file=sys.stderr,
                 )
-            date = datetime.datetime.now(datetime.UTC).date().isoformat()
-            measured = {"command": command, "date": date, "repeats": options.repeats, "load_before": load}
-            record["parts"][part] = earlier or {**measured, "usable_cores": cores, "rows": rows}
-            record["parts"] = {name: record["parts"][name] for name in PARTS if name in record["parts"]}
-            if out is not None:
-                out.parent.mkdir(parents=True, exist_ok=True)
-                write_atomically(out, (json.dumps(record, indent=2) + "\n").encode())
+            if rows and earlier is None:
+                date = datetime.datetime.now(datetime.UTC).date().isoformat()
+                measured = {"command": command, "date": date, "repeats": options.repeats, "load_before": load}
+                record["parts"][part] = {**measured, "usable_cores": cores, "rows": rows}
+                record["parts"] = {name: record["parts"][name] for name in PARTS if name in record["parts"]}
+                if out is not None:
+                    out.parent.mkdir(parents=True, exist_ok=True)
+                    write_atomically(out, (json.dumps(record, indent=2) + "\n").encode())
     print(benchmark_table(record["parts"], everything=True))
     failures = [
         row for part in chosen for row in record["parts"][part]["rows"] if "check failed" in row.get("not_run", "")

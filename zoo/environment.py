@@ -47,7 +47,7 @@ def environment() -> dict[str, Any]:
 
 def last_environment(config: Mapping[str, Any]) -> dict[str, Any]:
     """The environment that a run ended in and its device, by the configuration of its encoder."""
-    *_, last = config.get("environments") or [{}]  # versions without a record of environments had no GPU
+    *_, last = config.get("environments") or [{}]  # earlier versions recorded no device
     return {**config["environment"], "device": last.get("device", "cpu")}
 
 

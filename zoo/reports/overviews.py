@@ -182,7 +182,7 @@ def few_labels_overview(ledger: Ledger | None) -> str:
         f"(n = {len(ledger['seeds'])}), features of the encoders that ship.",
         "Labels are those of all classes together; images are drawn, or suggested, without a look at any label.",
         "`zoo.fit` takes one of the two classifiers, by cross-validation on the labels that it was given; where it has "
-        "no row, it always took label spreading.",
+        "no row, its figures are those of label spreading.",
         edition_in_words(ledger["data"].values()),
         f"Measured by `{ledger['command']}` on {machine_of(ledger['environment'])}.",
     )

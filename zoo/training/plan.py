@@ -136,8 +136,6 @@ def make_plan(
     names = catalogue(code)
     start = None if recipe.start == "random" or start_record else read_start(recipe)
     where = find_device(device)
-    if trial:
-        _warn_of_slow_precision(recipe.precision, where)
     data = data or load_dataset(recipe.dataset, size=recipe.image_size, skip_bad=skip_bad)
     images = data.train.images
     encoder = build_encoder(recipe.encoder, images.shape[1], recipe.encoder_options, code)
@@ -168,6 +166,7 @@ def make_plan(
 
     step = training.make_train_step(method.loss, optimizer)
     if trial:
+        _warn_of_slow_precision(recipe.precision, where)
         _try_a_step(recipe, data, init, step, key_views, own_code=code != NO_CODE)
     return Plan(
         recipe=recipe,

@@ -5,6 +5,7 @@ import torch
 
 from functional import random
 from functional.kernels import separable_blur
+from functional.kernels.blurring import _by_convolution, _by_shifts
 
 
 def draw(*batch, dtype=torch.float32):
@@ -33,3 +34,10 @@ def test_it_maps_in_a_compiled_program(in_dims):
     mapped = torch.func.vmap(lambda images, sigma: separable_blur(images, sigma, 3), in_dims=in_dims)
     compiled = torch.compile(mapped, backend="aot_eager", fullgraph=True)
     torch.testing.assert_close(compiled(images, sigma), mapped(images, sigma))
+
+
+@pytest.mark.parametrize("radius", [0, 1, 2, 20])
+def test_shifted_sums_which_a_gpu_gets_for_every_radius_are_the_convolution(radius):
+    images = random.uniform(random.key(0), (4, 3, 21, 24))
+    exponents = -0.5 * (torch.arange(-radius, radius + 1) / torch.tensor([0.001, 0.1, 0.8, 6.0])[:, None]).square()
+    torch.testing.assert_close(_by_shifts(images, exponents), _by_convolution(images, exponents), atol=1e-6, rtol=0)

@@ -174,9 +174,8 @@ def test_a_stopped_command_says_how_to_go_on(photos, tmp_path, json):
     process.send_signal(signal.SIGINT)
     line = process.communicate()[1].strip().splitlines()[-1]
     assert process.returncode == 1
-    assert "stopped; what was decoded is kept: repeat the command to go on" in line and ('"error"' in line) == bool(
-        json
-    )
+    assert "stopped; what was decoded is kept: repeat the command to go on" in line
+    assert ('"error"' in line) == bool(json)
 
 
 def test_bad_files_are_named_and_what_was_decoded_is_kept(photos, tmp_path):
