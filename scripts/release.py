@@ -1,6 +1,7 @@
 """Make a model of the zoo from a recipe: train the seeds, measure them, write weights, card and ledger.
 
     python scripts/release.py scripts/recipes/simclr_resnet8_digits.py [--seeds 3] [--clusters] [--runs runs/release]
+    python scripts/release.py scripts/recipes/simclr_resnet8_digits.py --add-seeds 3,4
 
 It writes zoo/weights/NAME (the encoder of the first seed with its results), model_cards/NAME.md, and the ledger
 model_cards/results/NAME.json, and prints the entry for zoo/models/entries.py. It resumes runs that were stopped.
@@ -18,6 +19,9 @@ The weights ship in bfloat16, half the size, where this moves the accuracy with 
 at most. Everything is measured on the encoders as they ship. The ledger also has the losses of the first steps of the
 first seed, which `zoo reproduce NAME --steps N` repeats; not those of runs that were trained on another device and
 copied here, to which `scripts/reproduce.py --record --device cuda` adds them on a machine with a GPU.
+
+With --add-seeds, the weights stay as they are, and the figures of more training seeds are added to the ledger;
+`python scripts/make_tables.py` then brings them to the card and the tables.
 """
 
 import argparse
@@ -35,7 +39,7 @@ import torch
 import zoo
 from zoo.data.datasets import Dataset
 from zoo.environment import environment, last_environment, machine_of, using_threads
-from zoo.errors import exit_on_bad_input
+from zoo.errors import ZooError, exit_on_bad_input
 from zoo.evaluation.clustering import SCORES, cluster
 from zoo.evaluation.protocol import BASELINES, pooled, spread
 from zoo.evaluation.recipe_files import Probes, read_probes
@@ -61,35 +65,51 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="device to train on [default: cpu]")
     parser.add_argument("--clusters", action="store_true", help="also measure k-means and Gaussian mixtures")
     parser.add_argument("--runs", type=Path, default=Path("runs/release"))
+    parser.add_argument("--add-seeds", metavar="SEED,...", help="add figures of these training seeds to the ledger")
+    parser.add_argument(
+        "--trained-on", metavar="TEXT", help="where the seeds are trained, as cards say it [default: as the runs record]"
+    )
     arguments = parser.parse_args()
     recipe = read_recipe(arguments.recipe)
     probes = read_probes(arguments.recipe, recipe)
-    runs = {seed: arguments.runs / f"{recipe.name}-seed{seed}" for seed in range(arguments.seeds)}
+    added = [int(seed) for seed in arguments.add_seeds.split(",")] if arguments.add_seeds else []
+    ledger_file = ROOT / "model_cards" / "results" / f"{recipe.name}.json"
+    ledger = ledger_to_extend(ledger_file, recipe, added) if added else {}
+    runs = {seed: arguments.runs / f"{recipe.name}-seed{seed}" for seed in added or range(arguments.seeds)}
     options = {"device": arguments.device, "progress": True}
     models = {
         seed: named(zoo.pretrain(recipe.replace(seed=seed), out=out, **options), recipe.name)
         for seed, out in runs.items()
     }
+    trained = last_environment(next(iter(models.values())).config)
+    trained_on = arguments.trained_on or machine_of(trained)
+    seconds = [sum(line["seconds"] for line in read_metrics(out)) for out in runs.values()]
+    flags = [f"--device {trained['device']}"] if trained["device"] != "cpu" else []
+    flags += ["--clusters"] if arguments.clusters else []
+    release = f"python scripts/release.py {arguments.recipe.as_posix()}"
     kept = arguments.runs / "baselines"
+    if added:
+        models = {seed: rounded(model, ledger["weights"]["dtype"]) for seed, model in models.items()}
+        records = [measure(model, probes, seed, kept) for seed, model in models.items()]
+        here = {"seeds": added, "training_seconds": seconds, "trained_on": trained_on}
+        command = f"{release} --add-seeds {arguments.add_seeds} {' '.join(flags)}".rstrip()
+        write_atomically(ledger_file, _as_json(extended(ledger, records, {**here, "command": command})))
+        return
     weights, records = choose_weights(models[0], probes, kept)
     models = {seed: rounded(model, weights["dtype"]) for seed, model in models.items()}
     records += [record for seed, model in models.items() if seed for record in measure(model, probes, seed, kept)]
-    trained = last_environment(models[0].config)
-    flags = [f"--seeds {arguments.seeds}"]
-    flags += [f"--device {trained['device']}"] if trained["device"] != "cpu" else []
-    flags += ["--clusters"] if arguments.clusters else []
     ledger = {
         "model": recipe.name,
-        "command": f"python scripts/release.py {arguments.recipe.as_posix()} {' '.join(flags)}",
+        "command": " ".join([release, f"--seeds {arguments.seeds}", *flags]),
         "commit": subprocess.check_output(["git", "rev-parse", "HEAD"], text=True, cwd=Path(__file__).parent).strip(),
         "dataset": models[0].config["dataset"]["name"],
         "dataset_digest": models[0].config["dataset"]["digest"],
         "probes": {record["dataset"]: record["dataset_digest"] for record in records},
         "draws": records[0]["draws"],
         "seeds": list(runs),
-        "training_seconds": [sum(line["seconds"] for line in read_metrics(out)) for out in runs.values()],
+        "training_seconds": seconds,
         "peak_memory_bytes": [model.config["training"].get("peak_memory_bytes") for model in models.values()],
-        "trained_on": machine_of(trained),
+        "trained_on": trained_on,
         "environment": environment(),
         "recipe": recipe.to_dict(),
         "results": pooled(row for record in records for row in record["results"]),
@@ -119,12 +139,39 @@ def main() -> None:
         shipped / "README.md": card,
         shipped / "results.json": _as_json(beside),
         ROOT / "model_cards" / f"{recipe.name}.md": card,
-        ROOT / "model_cards" / "results" / f"{recipe.name}.json": _as_json(ledger),
+        ledger_file: _as_json(ledger),
     }.items():
         write_atomically(path, content)
     print(card.decode())
     config_sha256 = hashlib.sha256((shipped / "config.json").read_bytes()).hexdigest()
     print(f"zoo/models/entries.py: {recipe.name!r}, sha256 {model.config['sha256']!r}, config_sha256 {config_sha256!r}")
+
+
+def ledger_to_extend(path: Path, recipe: Recipe, seeds: Sequence[int]) -> dict[str, Any]:
+    """The ledger of a model that ships, to which training seeds are added.
+
+    Raises:
+        ZooError: if there is none, it is of another recipe, or it has one of the seeds.
+    """
+    if not path.is_file():
+        raise ZooError(f"--add-seeds: {path} does not exist; release the model first, without --add-seeds")
+    ledger = json.loads(path.read_text())
+    if Recipe.from_record(ledger["recipe"]).replace(seed=recipe.seed) != recipe:
+        raise ZooError(f"--add-seeds: {path} is of another recipe; release the model again, without --add-seeds")
+    if known := set(seeds) & set(ledger["seeds"]):
+        raise ZooError(f"--add-seeds: {path} has seed {min(known)} already; it has {ledger['seeds']}")
+    return ledger
+
+
+def extended(ledger: dict[str, Any], records: Sequence[list[dict[str, Any]]], added: dict[str, Any]) -> dict[str, Any]:
+    """The ledger with the figures of more training seeds, a list of records for each, and how they came about."""
+    more = [row for own in records for record in own for row in record["results"]]
+    return {
+        **ledger,
+        "seeds": [*ledger["seeds"], *added["seeds"]],
+        "added": [*ledger.get("added", ()), added],
+        "results": pooled([*ledger["results"], *more]),
+    }
 
 
 def named(model: PretrainedEncoder, name: str) -> PretrainedEncoder:

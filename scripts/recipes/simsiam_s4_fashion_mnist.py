@@ -24,6 +24,7 @@ recipe = zoo.Recipe(
     optimizer_options={"momentum": 0.9, "weight_decay": 1e-5},
     mean=(0.0,),
     std=(1.0,),
+    precision="float32",
     compile=True,
 )
 probes = (("fashion_mnist", (10, 100, "all")), ("fashion_mnist_labels_1k", ("all",)))

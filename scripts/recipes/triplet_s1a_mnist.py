@@ -21,6 +21,8 @@ recipe = zoo.Recipe(
     parameter_groups=(("*", {"schedule": "constant"}),),
     mean=(0.5,),
     std=(0.5,),
+    precision="float32",
+    compile=True,
 )
 probes = (("mnist", (10, 100, "all")),)
 

@@ -214,9 +214,13 @@ def _training_section(config: Mapping[str, Any], ledger: Mapping[str, Any] | Non
     where = "" if here["device"] == "cpu" else f" --device {here['device']}"
     again = f"`zoo reproduce {source}{where}` trains it again from its configuration and compares the bits"
     if ledger is not None:
-        again += f"; `{ledger['command']}` makes the whole release, all training seeds and their figures"
+        again += f"; `{ledger['command']}` makes the whole release, all its training seeds and their figures"
+        for added in ledger.get("added", ()):
+            seeds = " and ".join(map(str, added["seeds"]))
+            again += f". `{added['command']}` added training seeds {seeds}, trained on {added['trained_on']}"
+    trained_on = (ledger or {}).get("trained_on") or machine_of(here)
     return [
-        f"{training['steps']:,} steps in {_cost(training)} on {machine_of(here)}, final "
+        f"{training['steps']:,} steps in {_cost(training)} on {trained_on}, final "
         f"loss {training['loss']:.3f}. {again}. The recipe:",
         f"```json\n{json.dumps(config['recipe'], indent=2)}\n```",
         *_several_environments(config.get("environments") or ()),

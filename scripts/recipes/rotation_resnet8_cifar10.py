@@ -1,0 +1,32 @@
+"""Rotation prediction on CIFAR-10 (S2a) with the small network of the README's table for CIFAR-10.
+
+python scripts/recipes/rotation_resnet8_cifar10.py [--out OUT]      # all options of `zoo pretrain`
+"""
+
+import sys
+
+import zoo
+from zoo.commands import main
+
+recipe = zoo.Recipe(
+    method="rotation",
+    encoder="resnet8",
+    dataset="cifar10",
+    views=(
+        ("random_resized_crop", {"size": 32, "scale": (0.4, 1.0), "flip": 0.5}),
+        ("color_jitter", {"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1, "p": 0.8}),
+    ),
+    optimizer="adamw",
+    learning_rate=2e-3,
+    epochs=40,
+    batch_size=256,
+    warmup_epochs=2,
+    encoder_options={"width": 48, "stem": "strided", "feature_dim": 1024, "grid": 2},
+    optimizer_options={"weight_decay": 1e-2},
+    precision="bfloat16",
+    compile=True,
+)
+probes = (("cifar10", (10, 100, 1_000, "all")),)
+
+if __name__ == "__main__":
+    main(["pretrain", __file__, "--out", "runs/rotation-resnet8-cifar10", *sys.argv[1:]], prog_name="zoo")
