@@ -52,16 +52,17 @@ def generated(root: Path) -> dict[Path, str]:
     texts, labelled = {}, set()
     for name, alone in ledgers.items():
         shipped, ledger = root / "zoo" / "weights" / name, with_from_scratch(alone, from_scratch.values())
-        config = json.loads((shipped / "config.json").read_text())
+        card = root / "model_cards" / f"{name}.md"
+        if config := alone.get("config"):  # of a model without weights in the package, which its recipe makes
+            texts[card] = render_card(config, ledger, licence=SHIPPED_LICENCE, source=f"./runs/{name}")
+        else:
+            config = json.loads((shipped / "config.json").read_text())
+            for path, folder in ((shipped / "README.md", "pictures"), (card, f"../zoo/weights/{name}/pictures")):
+                pictures = [f"{folder}/{picture.name}" for picture in sorted((shipped / "pictures").glob("*.png"))]
+                texts[path] = render_card(config, ledger, (), pictures, licence=SHIPPED_LICENCE, source=name)
+            texts[shipped / "results.json"] = json.dumps(ledger, indent=2) + "\n"
         if config["training"].get("labels"):
             labelled.add(name)
-        for card, folder in (
-            (shipped / "README.md", "pictures"),
-            (root / "model_cards" / f"{name}.md", f"../zoo/weights/{name}/pictures"),
-        ):
-            pictures = [f"{folder}/{path.name}" for path in sorted((shipped / "pictures").glob("*.png"))]
-            texts[card] = render_card(config, ledger, (), pictures, licence=SHIPPED_LICENCE, source=name)
-        texts[shipped / "results.json"] = json.dumps(ledger, indent=2) + "\n"
         recipe = root / "scripts" / "recipes" / f"{name.replace('-', '_')}.py"
         texts[recipe] = with_result(recipe.read_text(), alone)
 

@@ -65,94 +65,138 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="device to train on [default: cpu]")
     parser.add_argument("--clusters", action="store_true", help="also measure k-means and Gaussian mixtures")
     parser.add_argument("--runs", type=Path, default=Path("runs/release"))
+    parser.add_argument(
+        "--no-weights", action="store_true", help="write card and ledger alone, for weights too large for the package"
+    )
     parser.add_argument("--add-seeds", metavar="SEED,...", help="add figures of these training seeds to the ledger")
     parser.add_argument(
-        "--trained-on", metavar="TEXT", help="where the seeds are trained, as cards say it [default: as the runs record]"
+        "--trained-on", metavar="TEXT", help="where it was trained, as cards say it [default: as the runs record]"
     )
     arguments = parser.parse_args()
     recipe = read_recipe(arguments.recipe)
-    probes = read_probes(arguments.recipe, recipe)
-    added = [int(seed) for seed in arguments.add_seeds.split(",")] if arguments.add_seeds else []
-    ledger_file = ROOT / "model_cards" / "results" / f"{recipe.name}.json"
-    ledger = ledger_to_extend(ledger_file, recipe, added) if added else {}
-    runs = {seed: arguments.runs / f"{recipe.name}-seed{seed}" for seed in added or range(arguments.seeds)}
-    options = {"device": arguments.device, "progress": True}
-    models = {
-        seed: named(zoo.pretrain(recipe.replace(seed=seed), out=out, **options), recipe.name)
-        for seed, out in runs.items()
-    }
-    trained = last_environment(next(iter(models.values())).config)
-    trained_on = arguments.trained_on or machine_of(trained)
-    seconds = [sum(line["seconds"] for line in read_metrics(out)) for out in runs.values()]
-    flags = [f"--device {trained['device']}"] if trained["device"] != "cpu" else []
-    flags += ["--clusters"] if arguments.clusters else []
-    release = f"python scripts/release.py {arguments.recipe.as_posix()}"
-    kept = arguments.runs / "baselines"
-    if added:
-        models = {seed: rounded(model, ledger["weights"]["dtype"]) for seed, model in models.items()}
-        records = [measure(model, probes, seed, kept) for seed, model in models.items()]
-        here = {"seeds": added, "training_seconds": seconds, "trained_on": trained_on}
-        command = f"{release} --add-seeds {arguments.add_seeds} {' '.join(flags)}".rstrip()
-        write_atomically(ledger_file, _as_json(extended(ledger, records, {**here, "command": command})))
-        return
+    if arguments.add_seeds:
+        add_seeds(recipe, arguments)
+    else:
+        release(recipe, arguments)
+
+
+def release(recipe: Recipe, arguments: argparse.Namespace) -> None:
+    """Train and measure all seeds, and write weights, card and ledger."""
+    probes, kept = read_probes(arguments.recipe, recipe), arguments.runs / "baselines"
+    models, trained = train(recipe, range(arguments.seeds), arguments)
     weights, records = choose_weights(models[0], probes, kept)
     models = {seed: rounded(model, weights["dtype"]) for seed, model in models.items()}
     records += [record for seed, model in models.items() if seed for record in measure(model, probes, seed, kept)]
+    own = last_environment(models[0].config)
     ledger = {
         "model": recipe.name,
-        "command": " ".join([release, f"--seeds {arguments.seeds}", *flags]),
+        "command": command(arguments, f"--seeds {arguments.seeds}", own["device"]),
         "commit": subprocess.check_output(["git", "rev-parse", "HEAD"], text=True, cwd=Path(__file__).parent).strip(),
         "dataset": models[0].config["dataset"]["name"],
         "dataset_digest": models[0].config["dataset"]["digest"],
         "probes": {record["dataset"]: record["dataset_digest"] for record in records},
         "draws": records[0]["draws"],
-        "seeds": list(runs),
-        "training_seconds": seconds,
+        **trained,
         "peak_memory_bytes": [model.config["training"].get("peak_memory_bytes") for model in models.values()],
-        "trained_on": trained_on,
         "environment": environment(),
         "recipe": recipe.to_dict(),
         "results": pooled(row for record in records for row in record["results"]),
         "report": report_of_the_most_labels(records),
         "weights": weights,
     }
-    if (
-        torch.device(arguments.device).type == trained["device"]
-    ):  # else the run came from a machine with a GPU, which this one lacks
-        with using_threads(trained["threads"]):
-            ledger["trajectory"] = record_trajectory(
-                Recipe.from_record(models[0].config["recipe"]), device=arguments.device
-            )
+    if torch.device(arguments.device).type == own["device"]:  # else the run came from a machine with a GPU
+        with using_threads(own["threads"]):
+            first = Recipe.from_record(models[0].config["recipe"])
+            ledger["trajectory"] = record_trajectory(first, device=arguments.device)
     if models[0].has_decoder:
         ledger["reconstruction"] = reconstruction(list(models.values()), zoo.load_dataset(recipe.dataset))
     if arguments.clusters:
         data = zoo.load_dataset(probes[0][0])
         found = [cluster(model, data, seed=seed, baselines=baselines(seed)) for seed, model in models.items()]
         ledger["clusters"] = clusters_over_seeds(found)
-    shipped = ROOT / "zoo" / "weights" / recipe.name
-    shutil.rmtree(shipped, ignore_errors=True)
-    model = zoo.save(models[0], shipped, dtype=weights["dtype"])
+    if arguments.no_weights:
+        ledger["config"] = models[0].config
+    write(ledger, models[0], ships=not arguments.no_weights)
+
+
+def add_seeds(recipe: Recipe, arguments: argparse.Namespace) -> None:
+    """Train and measure more seeds of a model that ships, and add them to its ledger."""
+    seeds = [int(seed) for seed in arguments.add_seeds.split(",")]
+    ledger = ledger_to_extend(recipe, seeds)
+    models, trained = train(recipe, seeds, arguments)
+    probes, kept = read_probes(arguments.recipe, recipe), arguments.runs / "baselines"
+    records = [
+        record
+        for seed, model in models.items()
+        for record in measure(rounded(model, ledger["weights"]["dtype"]), probes, seed, kept)
+    ]
+    device = last_environment(models[seeds[0]].config)["device"]
+    added = {**trained, "command": command(arguments, f"--add-seeds {arguments.add_seeds}", device)}
+    more = {
+        "seeds": [*ledger["seeds"], *seeds],
+        "added": [*ledger.get("added", ()), added],
+        "results": pooled([*ledger["results"], *(row for record in records for row in record["results"])]),
+    }
+    write_atomically(ledger_of(recipe.name), _as_json({**ledger, **more}))
+
+
+def train(
+    recipe: Recipe, seeds: Iterable[int], arguments: argparse.Namespace
+) -> tuple[dict[int, PretrainedEncoder], dict[str, Any]]:
+    """The encoder of each training seed, and what a ledger says of their runs."""
+    runs = {seed: arguments.runs / f"{recipe.name}-seed{seed}" for seed in seeds}
+    options = {"device": arguments.device, "progress": True}
+    models = {
+        seed: named(zoo.pretrain(recipe.replace(seed=seed), out=out, **options), recipe.name)
+        for seed, out in runs.items()
+    }
+    first = next(iter(models.values()))
+    return models, {
+        "seeds": list(models),
+        "training_seconds": [sum(line["seconds"] for line in read_metrics(out)) for out in runs.values()],
+        "trained_on": arguments.trained_on or machine_of(last_environment(first.config)),
+    }
+
+
+def command(arguments: argparse.Namespace, seeds: str, device: str) -> str:
+    """The command that does this again."""
+    flags = [f"--device {device}"] if device != "cpu" else []
+    flags += [f"--{name}" for name in ("clusters", "no-weights") if getattr(arguments, name.replace("-", "_"))]
+    return " ".join([f"python scripts/release.py {arguments.recipe.as_posix()}", seeds, *flags])
+
+
+def write(ledger: dict[str, Any], model: PretrainedEncoder, *, ships: bool) -> None:
+    """Write the ledger and the card; and the weights with both beside them, if they ship."""
+    name = ledger["model"]
     scratch = [json.loads(path.read_text()) for path in sorted(ROOT.glob("model_cards/from_scratch/*.json"))]
-    beside = with_from_scratch(ledger, scratch)
-    card = render_card(model.config, beside, licence=SHIPPED_LICENCE, source=recipe.name).encode()
-    for path, content in {
-        shipped / "README.md": card,
-        shipped / "results.json": _as_json(beside),
-        ROOT / "model_cards" / f"{recipe.name}.md": card,
-        ledger_file: _as_json(ledger),
-    }.items():
-        write_atomically(path, content)
-    print(card.decode())
-    config_sha256 = hashlib.sha256((shipped / "config.json").read_bytes()).hexdigest()
-    print(f"zoo/models/entries.py: {recipe.name!r}, sha256 {model.config['sha256']!r}, config_sha256 {config_sha256!r}")
+    beside, shipped = with_from_scratch(ledger, scratch), ROOT / "zoo" / "weights" / name
+    if ships:
+        shutil.rmtree(shipped, ignore_errors=True)
+        model = zoo.save(model, shipped, dtype=ledger["weights"]["dtype"])
+    source = name if ships else f"./runs/{name}"
+    card = render_card(model.config, beside, licence=SHIPPED_LICENCE, source=source)
+    write_atomically(ROOT / "model_cards" / f"{name}.md", card.encode())
+    write_atomically(ledger_of(name), _as_json(ledger))
+    print(card)
+    if ships:
+        write_atomically(shipped / "README.md", card.encode())
+        write_atomically(shipped / "results.json", _as_json(beside))
+        config_sha256 = hashlib.sha256((shipped / "config.json").read_bytes()).hexdigest()
+        print(f"zoo/models/entries.py: {name!r}, sha256 {model.config['sha256']!r}, config_sha256 {config_sha256!r}")
 
 
-def ledger_to_extend(path: Path, recipe: Recipe, seeds: Sequence[int]) -> dict[str, Any]:
+def ledger_of(name: str) -> Path:
+    """The file of a model's ledger."""
+    return ROOT / "model_cards" / "results" / f"{name}.json"
+
+
+def ledger_to_extend(recipe: Recipe, seeds: Sequence[int]) -> dict[str, Any]:
     """The ledger of a model that ships, to which training seeds are added.
 
     Raises:
         ZooError: if there is none, it is of another recipe, or it has one of the seeds.
     """
+    path = ledger_of(recipe.name)
     if not path.is_file():
         raise ZooError(f"--add-seeds: {path} does not exist; release the model first, without --add-seeds")
     ledger = json.loads(path.read_text())
@@ -161,17 +205,6 @@ def ledger_to_extend(path: Path, recipe: Recipe, seeds: Sequence[int]) -> dict[s
     if known := set(seeds) & set(ledger["seeds"]):
         raise ZooError(f"--add-seeds: {path} has seed {min(known)} already; it has {ledger['seeds']}")
     return ledger
-
-
-def extended(ledger: dict[str, Any], records: Sequence[list[dict[str, Any]]], added: dict[str, Any]) -> dict[str, Any]:
-    """The ledger with the figures of more training seeds, a list of records for each, and how they came about."""
-    more = [row for own in records for record in own for row in record["results"]]
-    return {
-        **ledger,
-        "seeds": [*ledger["seeds"], *added["seeds"]],
-        "added": [*ledger.get("added", ()), added],
-        "results": pooled([*ledger["results"], *more]),
-    }
 
 
 def named(model: PretrainedEncoder, name: str) -> PretrainedEncoder:

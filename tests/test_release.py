@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from ledgers import from_scratch, row
 
 import zoo
 from zoo.data.datasets import Split, save_dataset
+from zoo.errors import ZooError
 from zoo.evaluation.reconstruction import reconstruction_error
 from zoo.reports.cards import render_card
 from zoo.reports.tables import results_table
@@ -133,6 +135,57 @@ def test_baselines_are_measured_once_and_again_when_the_code_changed(release, re
     monkeypatch.setattr(release, "SOURCES", tmp_path)
     release.measure(model, probes, 0, kept)
     assert len(list(kept.iterdir())) == 8
+
+
+def test_seeds_are_added_to_the_ledger_and_the_weights_stay(release, released, tmp_path):
+    """The figures of a release of two seeds and one added are those of a release of three."""
+    released_root, ledger = released
+    shutil.copytree(released_root, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / "model_cards" / "results" / "simclr-resnet8-digits.json"
+    weights = tmp_path / "zoo" / "weights" / "simclr-resnet8-digits" / "model.safetensors"
+    before = weights.read_bytes()
+    release_in(release, tmp_path, "--add-seeds", "2", "--trained-on", "a loom")
+    after = json.loads(path.read_text())
+    assert weights.read_bytes() == before
+    assert after["seeds"] == [0, 1, 2] and after["training_seconds"] == ledger["training_seconds"]
+    (added,) = after["added"]
+    assert added["seeds"] == [2] and added["trained_on"] == "a loom" and len(added["training_seconds"]) == 1
+    assert added["command"].endswith("recipe.py --add-seeds 2")
+    release_in(release, tmp_path, "--seeds", "3")
+    assert after["results"] == json.loads(path.read_text())["results"]
+    card = render_card(zoo.load(weights.parent).config, after)
+    assert f"`{added['command']}` added training seeds 2, trained on a loom" in card
+
+
+@pytest.mark.parametrize(
+    ("change", "seeds", "message"),
+    [
+        (None, "1", r"has seed 1 already; it has \[0, 1\]"),
+        ("learning_rate=2e-3", "2", "is of another recipe; release the model again"),
+        ("simclr-resnet8-digits.json", "2", "does not exist; release the model first"),
+    ],
+)
+def test_seeds_that_cannot_be_added_are_refused(release, released, tmp_path, change, seeds, message):
+    shutil.copytree(released[0], tmp_path, dirs_exist_ok=True)
+    if change == "learning_rate=2e-3":
+        recipe = tmp_path / "recipe.py"
+        recipe.write_text(recipe.read_text().replace(change, "learning_rate=1e-3"))
+    elif change:
+        (tmp_path / "model_cards" / "results" / change).unlink()
+    with pytest.raises(ZooError, match=message):
+        release_in(release, tmp_path, "--add-seeds", seeds)
+
+
+def test_weights_that_do_not_ship_leave_a_card_and_a_ledger_with_the_configuration(release, released, tmp_path):
+    shutil.copytree(released[0] / "runs", tmp_path / "runs")
+    for file in ("recipe.py", "few.safetensors"):
+        shutil.copy(released[0] / file, tmp_path)
+    release_in(release, tmp_path, "--seeds", "1", "--no-weights")
+    ledger = json.loads((tmp_path / "model_cards" / "results" / "simclr-resnet8-digits.json").read_text())
+    assert not (tmp_path / "zoo").exists()
+    assert ledger["config"]["name"] == "simclr-resnet8-digits" and ledger["command"].endswith("--seeds 1 --no-weights")
+    card = (tmp_path / "model_cards" / "simclr-resnet8-digits.md").read_text()
+    assert 'zoo.load("./runs/simclr-resnet8-digits")' in card
 
 
 def test_the_ledger_has_the_first_losses_of_the_shipped_encoders_run(released):

@@ -110,7 +110,8 @@ def _compare_imports(photos: Path, file: Path, size: int, options: Options) -> I
 
     runs = alternate(f"photos, import {size}", {"ours": ours, peer: partial(list, loader)}, options.repeats)
     imported, theirs = load_dataset(file).train.images[:64].float(), next(iter(loader)).float()
-    check = Check(f"import {size}: mean difference in levels", (imported - theirs).abs().mean().item(), 3.0)
+    # At 96 pixels ours decodes the JPEG at half its size, which blurs waves of 8 pixels and noise in another way.
+    check = Check(f"import {size}: mean difference in levels", (imported - theirs).abs().mean().item(), 5.0)
     name = f"{n:,} JPEG files of {WIDTH}x{HEIGHT}, import at {size}x{size}"
     if wrong := failed([check]):
         yield not_run(name, wrong)

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -84,6 +85,23 @@ def test_cards_show_the_pictures_beside_the_weights(make_tables, root):
     ):
         assert f'<img src="{path}"' in texts[root / card]
         assert ((root / card).parent / path).resolve() == (folder / "tsne.png").resolve()
+
+
+def test_a_model_without_weights_in_the_package_has_a_card_by_the_configuration_in_its_ledger(make_tables, root):
+    name = "triplet-resnet8-mnist"
+    folder, path = root / "zoo" / "weights" / name, root / "model_cards" / "results" / f"{name}.json"
+    before = make_tables.generated(root)
+    path.write_text(
+        json.dumps({**json.loads(path.read_text()), "config": json.loads((folder / "config.json").read_text())})
+    )
+    shutil.rmtree(folder)
+    after = make_tables.generated(root)
+    assert {str(file.relative_to(root)) for file in before.keys() - after.keys()} == {
+        f"zoo/weights/{name}/README.md",
+        f"zoo/weights/{name}/results.json",
+    }
+    assert f'zoo.load("./runs/{name}")' in after[root / "model_cards" / f"{name}.md"]
+    assert f"[triplet](model_cards/{name}.md) \\*" in after[root / "README.md"]  # it learned from labels
 
 
 def test_a_ledger_from_scratch_changes_the_cards_of_the_same_encoder(make_tables, root):
