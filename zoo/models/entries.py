@@ -210,6 +210,20 @@ ENTRIES: dict[str, Entry] = {
         config_sha256="e286337b11cc536977c5c274c023c2f3630c609814a173dd6dc672404a8e5346",
         licence="Apache-2.0",
     ),
+    "triplet-resnet8-mnist": Entry(
+        name="triplet-resnet8-mnist",
+        summary="Triplet loss on MNIST: 28x28 grey images -> 2,048 features, 86 thousand parameters",
+        sha256="8d3a870c92cd613436d4d5f5b7f330df8ea8f1e12fc0688d4e8c79994eaa6223",
+        config_sha256="330a637736efbb4b8616584846f312b2a6b01012b74a7d88bab4ee14833b747f",
+        licence="Apache-2.0",
+    ),
+    "simclr-resnet8-cifar10": Entry(
+        name="simclr-resnet8-cifar10",
+        summary="SimCLR on CIFAR-10 with a small network: 32x32 colour images -> 1,024 features, .74 million parameters",
+        sha256="50c5cc4f8ae9fce1610b59a5a4cc80979b7be8d92b273e9d270df6cf8b035859",
+        config_sha256="88b1a477a76fd92349515416e603a00146d957e24b978bbe8380416834e6dc5e",
+        licence="Apache-2.0",
+    ),
 }
 
 

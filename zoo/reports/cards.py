@@ -214,7 +214,7 @@ def _training_section(config: Mapping[str, Any], ledger: Mapping[str, Any] | Non
     where = "" if here["device"] == "cpu" else f" --device {here['device']}"
     again = f"`zoo reproduce {source}{where}` trains it again from its configuration and compares the bits"
     if ledger is not None:
-        again += f"; `{ledger['command']}` makes the whole release, all its training seeds and their figures"
+        again += f"; `{ledger['command']}` makes the whole release, all training seeds and their figures"
         for added in ledger.get("added", ()):
             seeds = " and ".join(map(str, added["seeds"]))
             again += f". `{added['command']}` added training seeds {seeds}, trained on {added['trained_on']}"
