@@ -219,9 +219,16 @@ ENTRIES: dict[str, Entry] = {
     ),
     "simclr-resnet8-cifar10": Entry(
         name="simclr-resnet8-cifar10",
-        summary="SimCLR on CIFAR-10 with a small network: 32x32 colour images -> 1,024 features, .74 million parameters",
+        summary="SimCLR on CIFAR-10: 32x32 colour images -> 1,024 features, .74 million parameters",
         sha256="50c5cc4f8ae9fce1610b59a5a4cc80979b7be8d92b273e9d270df6cf8b035859",
         config_sha256="88b1a477a76fd92349515416e603a00146d957e24b978bbe8380416834e6dc5e",
+        licence="Apache-2.0",
+    ),
+    "rotation-resnet8-cifar10": Entry(
+        name="rotation-resnet8-cifar10",
+        summary="Rotation prediction on CIFAR-10: 32x32 colour images -> 1,024 features, .74 million parameters",
+        sha256="463bdea65b147a0455d147173e4578466990b8aaf400f86ada5a2e26aedf40de",
+        config_sha256="81b09ca271dcb1ae8366a6f6abb334d1c66f365b0778a4c504c25f2bda4a7bf5",
         licence="Apache-2.0",
     ),
 }

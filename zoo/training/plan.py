@@ -1,5 +1,6 @@
 """Prepare a recipe for training: look up its functions, read its data, and derive its keys."""
 
+import contextlib
 import inspect
 import math
 import warnings
@@ -201,14 +202,36 @@ def decide_precision(recipe: Recipe, device: str = "cpu") -> Recipe:
 
 
 def updates(plan: Plan, state: TrainState) -> Iterator[tuple[TrainState, dict[str, Tensor]]]:
-    """The updates from a state at the start of an epoch to the end of the run: the state after each, and its info."""
+    """The updates from a state at the start of an epoch to the end of the run: the state after each, and its info.
+
+    Raises:
+        ZooError: if the step is to be compiled, and cannot be.
+    """
     images, labels = plan.data.train
+    checked = _compiler_failing if plan.recipe.compile else contextlib.nullcontext  # the first step compiles
     for epoch in range(int(state.step) // plan.clock.steps_per_epoch, plan.recipe.epochs):
         key_epoch = random.fold_in(plan.key_views, epoch)
         for index in batches(plan.key_order, epoch, len(images), plan.recipe.batch_size):
             batch = Batch(plan.data.rows(images, index), None if labels is None else labels[index], index)
-            state, info = plan.step(state, key_epoch, batch)
+            with checked():
+                state, info = plan.step(state, key_epoch, batch)
+            checked = contextlib.nullcontext
             yield state, info
+
+
+@contextlib.contextmanager
+def _compiler_failing() -> Iterator[None]:
+    """Say what to do where torch's compiler fails, for a step that was made before without being compiled."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, AssertionError) as error:
+        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise ZooError(
+            f"compile: torch {torch.__version__} cannot compile the training step ({reason}); install a C++ compiler "
+            "if there is none, or train without compiling, in a new directory: --no-compile (compile=False)"
+        ) from error
 
 
 def read_behind(

@@ -1,6 +1,9 @@
 """Plans: the times of a recipe become steps, its groups optimizers, its views functions; and the kinds of data."""
 
 import json
+import os
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -244,6 +247,23 @@ def test_a_finished_run_is_loaded_without_a_step(recipe, tmp_path, monkeypatch):
     first = zoo.pretrain(recipe.replace(epochs=1, warmup_epochs=0), out=tmp_path / "run")
     monkeypatch.setattr("zoo.training.plan._try_a_step", None)
     assert zoo.pretrain(recipe.replace(epochs=1, warmup_epochs=0), out=tmp_path / "run").config == first.config
+
+
+def test_a_compiler_that_is_missing_is_one_line_that_says_what_to_do(recipe, tmp_path):
+    """A fresh machine may have no C++ compiler. In a process of its own: torch remembers the compiler that it found."""
+    (tmp_path / "recipe.json").write_text(recipe.replace(compile=True).to_json())
+    command = [sys.executable, "-m", "zoo", "pretrain", tmp_path / "recipe.json", "--out", tmp_path / "run"]
+    without = {"CXX": "/no/such/compiler", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **without})
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    *_, line = done.stderr.splitlines()
+    assert line.startswith(
+        f"zoo: compile: torch {torch.__version__} cannot compile the training step (InvalidCxxCompiler"
+    )
+    assert "train without compiling, in a new directory: --no-compile" in line
+    command = [*command[:-1], tmp_path / "again", "--no-compile"]
+    assert subprocess.run(command, capture_output=True, env={**os.environ, **without}).returncode == 0
 
 
 def test_a_run_that_is_resumed_on_another_device_warns(recipe, tmp_path):
