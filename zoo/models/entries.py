@@ -231,6 +231,20 @@ ENTRIES: dict[str, Entry] = {
         config_sha256="81b09ca271dcb1ae8366a6f6abb334d1c66f365b0778a4c504c25f2bda4a7bf5",
         licence="Apache-2.0",
     ),
+    "pairwise_contrastive-resnet8-cifar10": Entry(
+        name="pairwise_contrastive-resnet8-cifar10",
+        summary="Pairs of images on CIFAR-10: 32x32 colour images -> 1,024 features, .74 million parameters",
+        sha256="bcfb41fd5deee04edcaa3eeb47b3750cfdfd56fccb28a7f78d7c3f696ae060f9",
+        config_sha256="0285a3c8df4252afb9cfbc8523829ce5a7b6ae1699aa525c6eea2528cf8886df",
+        licence="Apache-2.0",
+    ),
+    "byol-resnet8-cifar10": Entry(
+        name="byol-resnet8-cifar10",
+        summary="BYOL on CIFAR-10: 32x32 colour images -> 1,024 features, .74 million parameters",
+        sha256="497984bc17a6c17f2e30be614da0f8b9433c68e06654cf30d716f5d7ed34ec0a",
+        config_sha256="3dc84ab408acd10640156b3753205a9c51bed0748843c91ac8d98fd4484433ed",
+        licence="Apache-2.0",
+    ),
 }
 
 
