@@ -74,7 +74,7 @@ def generated(root: Path) -> dict[Path, str]:
             "methods": lambda: methods_overview(
                 mark[3], ledgers, from_scratch.values(), labelled, encoder=mark[4] or "resnet8"
             ),
-            "minutes": lambda: minutes_overview(mark[3], ledgers),
+            "minutes": lambda: minutes_overview(mark[3], ledgers, labelled),
             "few labels": lambda: few_labels_overview(few_labels),
             "systems": lambda: systems_overview(_systems(root), ledgers, from_scratch.values()),
         }[mark[2]]

@@ -26,6 +26,7 @@ _BASELINES = {
     "untrained": "untrained",
     "pixels": "raw pixels",
 }
+_STARRED = "\\* Learned from all labels before the probe."
 _CLASSIFIERS = {"logistic": "logistic regression", "spread": "label spreading", "fit": "`zoo.fit`"}
 _MEASURES = {"linear": "accuracy", "knn": "kNN", "macro_f1": "macro F1", "mean_squared_error": "squared error"}
 
@@ -77,7 +78,7 @@ def methods_overview(
         return NOTHING
     first = next(iter(found.values()))
     _require_encoder_of(first, found)
-    titles = {name: _linked(name) + (" \\*" if name in labelled else "") for name in found}
+    titles = {name: _starred(name, labelled) for name in found}
     rows = {titles[name]: _rows(ledger, dataset, "encoder") for name, ledger in found.items()}
     whole = with_from_scratch(first, from_scratch)
     baselines = {title: _rows(whole, dataset, features) for features, title in _BASELINES.items()}
@@ -96,13 +97,18 @@ def methods_overview(
             markdown(header, lines),
             *([f"{unusual}."] if unusual else []),
             *filter(None, [edition_in_words(first.get("probes", {}).values())]),
-            *(["\\* Learned from all labels before the probe."] if set(found) & set(labelled) else []),
+            *([_STARRED] if set(found) & set(labelled) else []),
         ]
     )
 
 
-def minutes_overview(dataset: str, ledgers: Mapping[str, Ledger], *, encoder: str = "resnet8") -> str:
-    """Rows: methods with one encoder on one dataset; columns: minutes of training, and accuracies with all labels."""
+def minutes_overview(
+    dataset: str, ledgers: Mapping[str, Ledger], labelled: Collection[str], *, encoder: str = "resnet8"
+) -> str:
+    """Rows: methods with one encoder on one dataset; columns: minutes of training, and accuracies with all labels.
+
+    The arguments are those of `methods_overview`.
+    """
     found = _of_methods(dataset, ledgers, encoder)
     if not found:
         return NOTHING
@@ -112,7 +118,7 @@ def minutes_overview(dataset: str, ledgers: Mapping[str, Ledger], *, encoder: st
     }
     lines = [
         [
-            _linked(name),
+            _starred(name, labelled),
             f"{_minutes(found[name]):.0f}",
             _in_percent(rows[name]["linear"]),
             _in_percent(rows[name]["knn"]),
@@ -125,6 +131,7 @@ def minutes_overview(dataset: str, ledgers: Mapping[str, Ledger], *, encoder: st
         f"Minutes of training per seed on {here}, and accuracy in % on the {one['test_images']:,} test images of "
         f"{dataset} with all {one['labels']:,} labels ({n_in_words(rows.values())}).\n\n"
         + markdown(["method", "minutes", "linear probe", "kNN"], lines)
+        + (f"\n\n{_STARRED}" if set(found) & set(labelled) else "")
     )
 
 
@@ -241,6 +248,11 @@ def _machine(ledger: Ledger) -> str:
 def _linked(name: str) -> str:
     """The method of a model in words, with a link to its card."""
     return f"[{name.partition('-')[0].replace('_', ' ')}](model_cards/{name}.md)"
+
+
+def _starred(name: str, labelled: Collection[str]) -> str:
+    """The same, with a star if the method learns from labels."""
+    return _linked(name) + (" \\*" if name in labelled else "")
 
 
 def _plain(title: str) -> str:

@@ -68,14 +68,17 @@ def test_two_encoders_are_not_compared():
 def test_minutes_are_sorted_and_have_both_accuracies():
     slow = of_method("simclr", 0.9, "cifar10", minutes=(90.0, 100.0))
     fast = of_method("rotation", 0.8, "cifar10", seeds=1, minutes=(20.4,))
-    overview = minutes_overview("cifar10", named(slow, fast))
+    overview = minutes_overview("cifar10", named(slow, fast), set())
     assert lines(overview) == [
         ["method", "minutes", "linear probe", "kNN"],
         ["[rotation](model_cards/rotation-resnet8-cifar10.md)", "20", "80.0", "60.0"],
         ["[simclr](model_cards/simclr-resnet8-cifar10.md)", "95", "90.1 +- .1", "70.1 +- .1"],
     ]
     assert "per seed on a processor, threads: 2, and" in overview and "(n = 2 or 1)" in overview
-    assert "10,000 test images of cifar10 with all 60,000 labels" in overview
+    assert "10,000 test images of cifar10 with all 60,000 labels" in overview and "Learned from" not in overview
+    starred = minutes_overview("cifar10", named(slow, fast), {"simclr-resnet8-cifar10"})
+    assert [line[0][-2:] for line in lines(starred)[1:]] == ["d)", "\\*"]
+    assert starred.endswith("\n\n\\* Learned from all labels before the probe.")
 
 
 def test_systems_have_their_measure_of_both_networks_and_the_baselines_of_the_first():
