@@ -52,7 +52,7 @@ def test_models_of_other_data_or_measured_with_other_labels_have_no_row():
     few = ledger("moco-resnet8-mnist", [row("encoder", "mnist", 10, [0.98])])
     network = ledger("simclr-s3a-mnist", [row("encoder", "mnist", "all", [0.98])])
     assert methods_overview("mnist", named(other, subset, few, network), [SCRATCH], set()) == NOTHING
-    assert minutes_overview("mnist", named(other, subset, few, network)) == NOTHING
+    assert minutes_overview("mnist", named(other, subset, few, network), set()) == NOTHING
     overview = methods_overview("mnist", named(other, subset, few, network, of_method("rotation", 0.8)), [], set())
     assert [title for title, *_ in lines(overview)[1:]] == [
         *("[rotation](model_cards/rotation-resnet8-mnist.md)", "untrained", "raw pixels")
