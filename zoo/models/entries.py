@@ -245,6 +245,13 @@ ENTRIES: dict[str, Entry] = {
         config_sha256="3dc84ab408acd10640156b3753205a9c51bed0748843c91ac8d98fd4484433ed",
         licence="Apache-2.0",
     ),
+    "moco-resnet8-cifar10": Entry(
+        name="moco-resnet8-cifar10",
+        summary="MoCo on CIFAR-10: 32x32 colour images -> 1,024 features, .74 million parameters",
+        sha256="3020102af8e109da8b7782897be66b99941e7b0ff9111453fed41728cfbf5efd",
+        config_sha256="fabeb32ada34f4e5e103857a9a36f1b673bc834b6f09f124ceb2eaacca55bde3",
+        licence="Apache-2.0",
+    ),
 }
 
 
