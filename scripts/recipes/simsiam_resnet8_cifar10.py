@@ -1,6 +1,12 @@
 """SimSiam on CIFAR-10 with the small network of the README's table for CIFAR-10.
 
 python scripts/recipes/simsiam_resnet8_cifar10.py [--out OUT]      # all options of `zoo pretrain`
+
+Result: 4.9 minutes per seed on NVIDIA H100 80GB HBM3, shared by up to 15 runs. Linear probe, accuracy in % on the
+10,000 test images of cifar10, mean +- standard deviation over seeds and draws: 43.9 +- 0.9 with 100 labels (n = 5),
+56.4 +- 0.5 with 1,000 labels (n = 5), 65.3 +- 0.1 with 10,000 labels (n = 5), 68.8 with 50,000 labels (n = 1). Of the
+test images of cifar10, 20 are JPEG copies, which can move an accuracy by .2 points. Measured by `python
+scripts/release.py scripts/recipes/simsiam_resnet8_cifar10.py --seeds 1 --device cuda`.
 """
 
 import sys

@@ -252,6 +252,13 @@ ENTRIES: dict[str, Entry] = {
         config_sha256="fabeb32ada34f4e5e103857a9a36f1b673bc834b6f09f124ceb2eaacca55bde3",
         licence="Apache-2.0",
     ),
+    "simsiam-resnet8-cifar10": Entry(
+        name="simsiam-resnet8-cifar10",
+        summary="SimSiam on CIFAR-10: 32x32 colour images -> 1,024 features, .74 million parameters",
+        sha256="027e223ac99b7f9fafa97a5c3ecc724e0aeed08b8cd7417424fb2d61d699416f",
+        config_sha256="1a3ede3f59e92b044d7f7fafa2787c9fa58feacc03fe08f3b5bbb493ddb5b3ec",
+        licence="Apache-2.0",
+    ),
 }
 
 
