@@ -22,10 +22,10 @@ recipe = zoo.Recipe(
         ("rand_augment", {"n_ops": 2, "magnitude": 9}),
     ),
     optimizer="adamw",
-    learning_rate=4e-3,
-    epochs=60,
-    batch_size=512,
-    warmup_epochs=2,
+    learning_rate=3e-3,
+    epochs=24,
+    batch_size=256,
+    warmup_epochs=1,
     method_options={"label_smoothing": 0.1},
     encoder_options={"width": 16, "stem": "strided", "feature_dim": 2048, "grid": 4},
     optimizer_options={"weight_decay": 0.05},
@@ -35,10 +35,10 @@ recipe = zoo.Recipe(
 probes = (("fashion_mnist", (10, 100, 1_000, "all")), ("fashion_mnist_labels_1k", ("all",)))
 # Changes to the recipe for at most this many labels, as few of them need more epochs and smaller batches.
 few_labels = {
-    10: {"learning_rate": 3e-3, "epochs": 1000, "batch_size": 10, "warmup_epochs": 10, "compile": False},
-    100: {"learning_rate": 3e-3, "epochs": 300, "batch_size": 50, "warmup_epochs": 10, "compile": False},
-    1_000: {"learning_rate": 3e-3, "epochs": 100, "batch_size": 100, "warmup_epochs": 5, "compile": False},
-    10_000: {"learning_rate": 3e-3, "epochs": 40, "batch_size": 256, "warmup_epochs": 1},
+    10: {"epochs": 1000, "batch_size": 10, "warmup_epochs": 10, "compile": False},
+    100: {"epochs": 300, "batch_size": 50, "warmup_epochs": 10, "compile": False},
+    1_000: {"epochs": 100, "batch_size": 100, "warmup_epochs": 5, "compile": False},
+    10_000: {"epochs": 40, "batch_size": 256},
 }
 
 if __name__ == "__main__":
