@@ -1,6 +1,11 @@
 """BYOL on MNIST with the small network of the README's table of methods.
 
 python scripts/recipes/byol_resnet8_mnist.py [--out OUT]      # all options of `zoo pretrain`
+
+Result: 2.2 minutes per seed on NVIDIA H100 80GB HBM3, shared by up to 15 runs. Linear probe, accuracy in % on the
+10,000 test images of mnist, mean +- standard deviation over seeds and draws: 93.8 +- 1.1 with 100 labels (n = 15), 97.3
++- 0.2 with 1,000 labels (n = 15), 98.5 +- 0.1 with 10,000 labels (n = 15), 99.0 +- 0.1 with 60,000 labels (n = 3).
+Measured by `python scripts/release.py scripts/recipes/byol_resnet8_mnist.py --seeds 3 --device cuda`.
 """
 
 import sys

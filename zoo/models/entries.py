@@ -259,6 +259,13 @@ ENTRIES: dict[str, Entry] = {
         config_sha256="1a3ede3f59e92b044d7f7fafa2787c9fa58feacc03fe08f3b5bbb493ddb5b3ec",
         licence="Apache-2.0",
     ),
+    "byol-resnet8-mnist": Entry(
+        name="byol-resnet8-mnist",
+        summary="BYOL on MNIST: 28x28 grey images -> 2,048 features, 86 thousand parameters",
+        sha256="f0289c777ed7c614a71e41a935f0b468f9655e9d53c35ce40aaa361f48ce08e3",
+        config_sha256="49b4673a60fb191da9a3c513253dc7bae1130c1e4482433d416ca100ebcbac3c",
+        licence="Apache-2.0",
+    ),
 }
 
 
