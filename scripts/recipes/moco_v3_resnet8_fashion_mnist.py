@@ -1,6 +1,12 @@
 """MoCo v3 on Fashion-MNIST with a small network, for many epochs: S4c by the best recipe found.
 
 python scripts/recipes/moco_v3_resnet8_fashion_mnist.py [--out OUT]      # all options of `zoo pretrain`
+
+Result: 9.4 minutes per seed on NVIDIA H100 80GB HBM3, shared by up to 15 runs. Linear probe, accuracy in % on the
+10,000 test images of fashion_mnist, mean +- standard deviation over seeds and draws: 77.6 +- 1.9 with 100 labels (n =
+5), 86.2 +- 0.7 with 1,000 labels (n = 5), 90.3 +- 0.2 with 10,000 labels (n = 5), 91.8 with 60,000 labels (n = 1), 86.9
+with 1,000 labels (n = 1). Measured by `python scripts/release.py scripts/recipes/moco_v3_resnet8_fashion_mnist.py
+--seeds 1 --device cuda`.
 """
 
 import sys

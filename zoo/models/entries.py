@@ -266,6 +266,13 @@ ENTRIES: dict[str, Entry] = {
         config_sha256="49b4673a60fb191da9a3c513253dc7bae1130c1e4482433d416ca100ebcbac3c",
         licence="Apache-2.0",
     ),
+    "moco_v3-resnet8-fashion_mnist": Entry(
+        name="moco_v3-resnet8-fashion_mnist",
+        summary="MoCo v3 on Fashion-MNIST, 60 epochs: 28x28 grey images -> 2,048 features, 86 thousand parameters",
+        sha256="1be88f06f54098025e4f4759f7e4218657a0785b5934d6b1420f4c9b59c71f3b",
+        config_sha256="3505341cb9d014c3fc435820a2db80fd8767314399eaf07d64e69f61b29880fe",
+        licence="Apache-2.0",
+    ),
 }
 
 
