@@ -14,7 +14,7 @@ def row(features, data, count, values, labels=None):
     return {"features": features, "data": data, "labels_per_class": count, **about, **scores}
 
 
-def ledger(name, results, *, options=None, minutes=(8.0,), dataset="mnist", **more):
+def ledger(name, results, *, options=None, minutes=(8.0,), epochs=9, dataset="mnist", **more):
     method, encoder, _ = name.split("-")
     recipe = {"method": method, "encoder": encoder, "encoder_options": OPTIONS if options is None else options}
     return {
@@ -24,7 +24,7 @@ def ledger(name, results, *, options=None, minutes=(8.0,), dataset="mnist", **mo
         "seeds": [0, 1],
         "training_seconds": [60 * value for value in minutes],
         "environment": {"processor": "a processor", "threads": 2},
-        "recipe": {**recipe, "dataset": dataset},
+        "recipe": {**recipe, "dataset": dataset, "epochs": epochs},
         "results": results,
         **more,
     }

@@ -61,7 +61,7 @@ def methods_overview(
     *,
     encoder: str = "resnet8",
 ) -> str:
-    """Rows: methods with one encoder on one dataset, and the baselines; columns: labels per class.
+    """Rows: methods with one encoder on one dataset, and the baselines; columns: epochs, and labels per class.
 
     Args:
         dataset: the dataset that the models were trained on and are measured with.
@@ -84,8 +84,11 @@ def methods_overview(
     baselines = {title: _rows(whole, dataset, features) for features, title in _BASELINES.items()}
     rows |= {title: own for title, own in baselines.items() if own}
     columns = list(dict.fromkeys(row["labels_per_class"] for own in rows.values() for row in own))
-    lines = [[title, *(_percent(own, column) for column in columns)] for title, own in rows.items()]
-    header = ["labels per class", *(column if column == "all" else f"{column:,}" for column in columns)]
+    epochs = {titles[name]: str(ledger["recipe"]["epochs"]) for name, ledger in found.items()}
+    lines = [
+        [title, epochs.get(title, ""), *(_percent(own, column) for column in columns)] for title, own in rows.items()
+    ]
+    header = ["labels per class", "epochs", *(column if column == "all" else f"{column:,}" for column in columns)]
     counts = {title: n_in_words(own) for title, own in rows.items()}
     usual = statistics.mode(counts.values())
     unusual = "; ".join(f"{_plain(title)}: {n}" for title, n in counts.items() if n != usual)
