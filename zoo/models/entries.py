@@ -273,6 +273,13 @@ ENTRIES: dict[str, Entry] = {
         config_sha256="3505341cb9d014c3fc435820a2db80fd8767314399eaf07d64e69f61b29880fe",
         licence="Apache-2.0",
     ),
+    "rotation-resnet8-mnist": Entry(
+        name="rotation-resnet8-mnist",
+        summary="Rotation prediction on MNIST: 28x28 grey images -> 2,048 features, 86 thousand parameters",
+        sha256="0e821fc50326999d67af89c4cf2846d6594f232d356ec9fac428b8d75105faac",
+        config_sha256="e893052cefa6b4763a9b328c6e56335c369c87a62dbdd49e9cba5d749835056b",
+        licence="Apache-2.0",
+    ),
 }
 
 
