@@ -68,7 +68,9 @@ def main() -> None:
     parser.add_argument(
         "--no-weights", action="store_true", help="write card and ledger alone, for weights too large for the package"
     )
-    parser.add_argument("--add-seeds", metavar="SEED,...", help="add figures of these training seeds to the ledger")
+    parser.add_argument(
+        "--add-seeds", type=seeds, metavar="SEED,...", help="add the figures of these training seeds to the ledger"
+    )
     parser.add_argument(
         "--trained-on", metavar="TEXT", help="where it was trained, as cards say it [default: as the runs record]"
     )
@@ -121,19 +123,19 @@ def release(recipe: Recipe, arguments: argparse.Namespace) -> None:
 
 def add_seeds(recipe: Recipe, arguments: argparse.Namespace) -> None:
     """Train and measure more seeds of a model that ships, and add them to its ledger."""
-    seeds = [int(seed) for seed in arguments.add_seeds.split(",")]
-    ledger = ledger_to_extend(recipe, seeds)
-    models, trained = train(recipe, seeds, arguments)
+    ledger = ledger_to_extend(recipe, arguments.add_seeds)
+    models, trained = train(recipe, arguments.add_seeds, arguments)
     probes, kept = read_probes(arguments.recipe, recipe), arguments.runs / "baselines"
     records = [
         record
         for seed, model in models.items()
         for record in measure(rounded(model, ledger["weights"]["dtype"]), probes, seed, kept)
     ]
-    device = last_environment(models[seeds[0]].config)["device"]
-    added = {**trained, "command": command(arguments, f"--add-seeds {arguments.add_seeds}", device)}
+    device = last_environment(next(iter(models.values())).config)["device"]
+    numbers = ",".join(map(str, arguments.add_seeds))
+    added = {**trained, "command": command(arguments, f"--add-seeds {numbers}", device)}
     more = {
-        "seeds": [*ledger["seeds"], *seeds],
+        "seeds": [*ledger["seeds"], *arguments.add_seeds],
         "added": [*ledger.get("added", ()), added],
         "results": pooled([*ledger["results"], *(row for record in records for row in record["results"])]),
     }
@@ -141,10 +143,10 @@ def add_seeds(recipe: Recipe, arguments: argparse.Namespace) -> None:
 
 
 def train(
-    recipe: Recipe, seeds: Iterable[int], arguments: argparse.Namespace
+    recipe: Recipe, numbers: Iterable[int], arguments: argparse.Namespace
 ) -> tuple[dict[int, PretrainedEncoder], dict[str, Any]]:
     """The encoder of each training seed, and what a ledger says of their runs."""
-    runs = {seed: arguments.runs / f"{recipe.name}-seed{seed}" for seed in seeds}
+    runs = {seed: arguments.runs / f"{recipe.name}-seed{seed}" for seed in numbers}
     options = {"device": arguments.device, "progress": True}
     models = {
         seed: named(zoo.pretrain(recipe.replace(seed=seed), out=out, **options), recipe.name)
@@ -158,11 +160,16 @@ def train(
     }
 
 
-def command(arguments: argparse.Namespace, seeds: str, device: str) -> str:
+def seeds(text: str) -> list[int]:
+    """Parse `"1,2"`."""
+    return [int(number) for number in text.split(",")]
+
+
+def command(arguments: argparse.Namespace, which: str, device: str) -> str:
     """The command that does this again."""
     flags = [f"--device {device}"] if device != "cpu" else []
     flags += [f"--{name}" for name in ("clusters", "no-weights") if getattr(arguments, name.replace("-", "_"))]
-    return " ".join([f"python scripts/release.py {arguments.recipe.as_posix()}", seeds, *flags])
+    return " ".join([f"python scripts/release.py {arguments.recipe.as_posix()}", which, *flags])
 
 
 def write(ledger: dict[str, Any], model: PretrainedEncoder, *, ships: bool) -> None:
@@ -190,7 +197,7 @@ def ledger_of(name: str) -> Path:
     return ROOT / "model_cards" / "results" / f"{name}.json"
 
 
-def ledger_to_extend(recipe: Recipe, seeds: Sequence[int]) -> dict[str, Any]:
+def ledger_to_extend(recipe: Recipe, numbers: Sequence[int]) -> dict[str, Any]:
     """The ledger of a model that ships, to which training seeds are added.
 
     Raises:
@@ -202,7 +209,7 @@ def ledger_to_extend(recipe: Recipe, seeds: Sequence[int]) -> dict[str, Any]:
     ledger = json.loads(path.read_text())
     if Recipe.from_record(ledger["recipe"]).replace(seed=recipe.seed) != recipe:
         raise ZooError(f"--add-seeds: {path} is of another recipe; release the model again, without --add-seeds")
-    if known := set(seeds) & set(ledger["seeds"]):
+    if known := set(numbers) & set(ledger["seeds"]):
         raise ZooError(f"--add-seeds: {path} has seed {min(known)} already; it has {ledger['seeds']}")
     return ledger
 
