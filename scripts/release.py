@@ -21,7 +21,8 @@ first seed, which `zoo reproduce NAME --steps N` repeats; not those of runs that
 copied here, to which `scripts/reproduce.py --record --device cuda` adds them on a machine with a GPU.
 
 With --add-seeds, the weights stay as they are, and the figures of more training seeds are added to the ledger;
-`python scripts/make_tables.py` then brings them to the card and the tables.
+`python scripts/make_tables.py` then brings them to the card and the tables. With --no-weights, the ledger has the
+configuration too, from which that script renders the card.
 """
 
 import argparse
@@ -69,7 +70,7 @@ def main() -> None:
         "--no-weights", action="store_true", help="write card and ledger alone, for weights too large for the package"
     )
     parser.add_argument(
-        "--add-seeds", type=seeds, metavar="SEED,...", help="add the figures of these training seeds to the ledger"
+        "--add-seeds", type=seed_list, metavar="SEED,...", help="add the figures of these training seeds to the ledger"
     )
     parser.add_argument(
         "--trained-on", metavar="TEXT", help="where it was trained, as cards say it [default: as the runs record]"
@@ -143,10 +144,10 @@ def add_seeds(recipe: Recipe, arguments: argparse.Namespace) -> None:
 
 
 def train(
-    recipe: Recipe, numbers: Iterable[int], arguments: argparse.Namespace
+    recipe: Recipe, seeds: Iterable[int], arguments: argparse.Namespace
 ) -> tuple[dict[int, PretrainedEncoder], dict[str, Any]]:
     """The encoder of each training seed, and what a ledger says of their runs."""
-    runs = {seed: arguments.runs / f"{recipe.name}-seed{seed}" for seed in numbers}
+    runs = {seed: arguments.runs / f"{recipe.name}-seed{seed}" for seed in seeds}
     options = {"device": arguments.device, "progress": True}
     models = {
         seed: named(zoo.pretrain(recipe.replace(seed=seed), out=out, **options), recipe.name)
@@ -160,7 +161,7 @@ def train(
     }
 
 
-def seeds(text: str) -> list[int]:
+def seed_list(text: str) -> list[int]:
     """Parse `"1,2"`."""
     return [int(number) for number in text.split(",")]
 
@@ -197,7 +198,7 @@ def ledger_of(name: str) -> Path:
     return ROOT / "model_cards" / "results" / f"{name}.json"
 
 
-def ledger_to_extend(recipe: Recipe, numbers: Sequence[int]) -> dict[str, Any]:
+def ledger_to_extend(recipe: Recipe, seeds: Sequence[int]) -> dict[str, Any]:
     """The ledger of a model that ships, to which training seeds are added.
 
     Raises:
@@ -209,7 +210,7 @@ def ledger_to_extend(recipe: Recipe, numbers: Sequence[int]) -> dict[str, Any]:
     ledger = json.loads(path.read_text())
     if Recipe.from_record(ledger["recipe"]).replace(seed=recipe.seed) != recipe:
         raise ZooError(f"--add-seeds: {path} is of another recipe; release the model again, without --add-seeds")
-    if known := set(numbers) & set(ledger["seeds"]):
+    if known := set(seeds) & set(ledger["seeds"]):
         raise ZooError(f"--add-seeds: {path} has seed {min(known)} already; it has {ledger['seeds']}")
     return ledger
 

@@ -1,7 +1,7 @@
-"""System S4c: SimSiam on Fashion-MNIST, as published but for the projector and the learning rate of the paper.
+"""System S4c: SimSiam on Fashion-MNIST, with the projector and the learning rate of the paper.
 
 The published system has no projector and a constant learning rate of 1e-4 for 100 epochs; Chen and He 2021
-(arXiv:2011.10566, sections 4 and D) have a projector, and .05 that decays by a cosine.
+(arXiv:2011.10566, sections 4 and D) have a projector, and .05 that decays by a cosine: 30 epochs here.
 
 python scripts/recipes/simsiam_s4_fashion_mnist.py [--out OUT]      # all options of `zoo pretrain`
 """

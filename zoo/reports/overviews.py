@@ -254,7 +254,7 @@ def _linked(name: str) -> str:
 
 
 def _starred(name: str, labelled: Collection[str]) -> str:
-    """The same, with a star if the method learns from labels."""
+    """As `_linked`, with a star if the method learns from labels."""
     return _linked(name) + (" \\*" if name in labelled else "")
 
 
