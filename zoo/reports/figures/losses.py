@@ -27,10 +27,10 @@ def loss_curve(lines: Sequence[Mapping[str, float]], title: str, path: str | Pat
     loss.plot(epochs, [line["loss"] for line in lines], color="tab:blue", marker="." if len(lines) < _DOTTED else "")
     _scale_axes(loss, [line["loss"] for line in lines])
     loss.yaxis.label.set_color("tab:blue")
-    rank = loss.twinx()
-    rank.plot(epochs, [line["effective_rank"] for line in lines], color="tab:orange", linestyle="--")
+    rank, ranks = loss.twinx(), [line["effective_rank"] for line in lines]
+    rank.plot(epochs, ranks, color="tab:orange", linestyle="--")
     rank.set_ylabel("effective rank of the features", color="tab:orange", fontsize=11)
-    rank.set_ylim(bottom=0)
+    rank.set_ylim(0, 1.05 * max(ranks))
     return write(figure, path)
 
 

@@ -36,6 +36,12 @@ def test_the_loss_curves_show_every_run_under_its_name(tmp_path, colours, drawn,
         loss_curves({}, tmp_path / "x.png")
 
 
+def test_a_rank_that_hardly_changes_stays_clear_of_the_frame(tmp_path, drawn):
+    ranks = (171.0, 170.0, 175.0)
+    loss_curve([line | {"effective_rank": r} for line, r in zip(LINES, ranks, strict=True)], "", tmp_path / "x.png")
+    assert drawn[0].axes[1].get_ylim()[1] >= 1.04 * 175
+
+
 @pytest.mark.parametrize("epochs", [1, 2, 3, 7])
 def test_epochs_on_the_axis_are_whole(epochs, tmp_path, drawn):
     loss_curve(lines([1.0] * epochs), "title", tmp_path / "x.png")
