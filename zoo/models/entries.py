@@ -280,6 +280,13 @@ ENTRIES: dict[str, Entry] = {
         config_sha256="e893052cefa6b4763a9b328c6e56335c369c87a62dbdd49e9cba5d749835056b",
         licence="Apache-2.0",
     ),
+    "denoising_autoencoder-resnet8-mnist": Entry(
+        name="denoising_autoencoder-resnet8-mnist",
+        summary="Denoising autoencoder on MNIST: 28x28 grey images -> 2,048 features, 86 thousand parameters",
+        sha256="34da660a328473b9450c731d928debcf2a681637a691043b60d7a442c4891ab1",
+        config_sha256="3bdf39ba4c25309cdbdba138625729344dd0b4a1395b4c3a4d342293ffce7fc0",
+        licence="Apache-2.0",
+    ),
 }
 
 
