@@ -1,6 +1,11 @@
 """SimSiam on MNIST with the small network of the README's table of methods.
 
 python scripts/recipes/simsiam_resnet8_mnist.py [--out OUT]      # all options of `zoo pretrain`
+
+Result: 3.2 minutes per seed on NVIDIA H100 80GB HBM3, shared by up to 15 runs. Linear probe, accuracy in % on the
+10,000 test images of mnist, mean +- standard deviation over seeds and draws: 94.7 +- 0.9 with 100 labels (n = 5), 97.5
++- 0.3 with 1,000 labels (n = 5), 98.7 +- 0.0 with 10,000 labels (n = 5), 99.0 with 60,000 labels (n = 1). Measured by
+`python scripts/release.py scripts/recipes/simsiam_resnet8_mnist.py --seeds 1 --device cuda`.
 """
 
 import sys

@@ -287,6 +287,13 @@ ENTRIES: dict[str, Entry] = {
         config_sha256="3bdf39ba4c25309cdbdba138625729344dd0b4a1395b4c3a4d342293ffce7fc0",
         licence="Apache-2.0",
     ),
+    "simsiam-resnet8-mnist": Entry(
+        name="simsiam-resnet8-mnist",
+        summary="SimSiam on MNIST: 28x28 grey images -> 2,048 features, 86 thousand parameters",
+        sha256="34f56e4d9788e3ca69d1b95547bada83f69a78ac693faface55703f8d281bbd3",
+        config_sha256="85c548a3654e0d5e37084a563cd7d53e9c2e55bff41b8b0fa76718d76ad2a037",
+        licence="Apache-2.0",
+    ),
 }
 
 
