@@ -154,7 +154,7 @@ def test_seeds_are_added_to_the_ledger_and_the_weights_stay(release, released, t
     release_in(release, tmp_path, "--seeds", "3")
     assert after["results"] == json.loads(path.read_text())["results"]
     card = render_card(zoo.load(weights.parent).config, after)
-    assert f"`{added['command']}` added training seeds 2, trained on a loom" in card
+    assert f"`{added['command']}` added training seed 2, trained on a loom" in card
 
 
 @pytest.mark.parametrize(
