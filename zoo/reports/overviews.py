@@ -22,7 +22,7 @@ METHODS = (  # in the order of their rows
 )
 NOTHING = "Nothing was measured yet: `python scripts/release.py` does."
 _BASELINES = {
-    "from_scratch": "from scratch, just those labels",
+    "from_scratch": "from scratch on those labels",
     "untrained": "untrained",
     "pixels": "raw pixels",
 }
@@ -91,7 +91,8 @@ def methods_overview(
     header = ["labels per class", "epochs", *(column if column == "all" else f"{column:,}" for column in columns)]
     counts = {title: n_in_words(own) for title, own in rows.items()}
     usual = statistics.mode(counts.values())
-    unusual = "; ".join(f"{_plain(title)}: {n}" for title, n in counts.items() if n != usual)
+    alike = {n: [_plain(title) for title in counts if counts[title] == n] for n in counts.values() if n != usual}
+    unusual = "; ".join(f"{n}: {', '.join(titles)}" for n, titles in alike.items())
     return "\n\n".join(
         [
             f"Linear probe on the features of one encoder, `{encoder}`: accuracy in % on the "

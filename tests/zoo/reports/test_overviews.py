@@ -37,20 +37,19 @@ def test_methods_have_a_row_each_and_the_baselines_follow():
             "85.1 +- .1",
         ],
         ["[triplet](model_cards/triplet-resnet8-mnist.md) \\*", "9", "97.3 +- .3", "97.1 +- .1"],
-        ["from scratch, just those labels", "", "81.0 +- 1.4", "95.0"],
+        ["from scratch on those labels", "", "81.0 +- 1.4", "95.0"],
         ["untrained", "", "60.3 +- .3", "60.1 +- .1"],
         ["raw pixels", "", "70.1 +- .1", "70.0"],
     ]
     assert "on the 10,000 test images of mnist" in overview and "(n = 4, with all labels 2)." in overview
-    n = "n = 2, with all labels 1"
-    assert f"\n\nfrom scratch, just those labels: {n}; raw pixels: {n}.\n\n" in overview
+    assert "\n\nn = 2, with all labels 1: from scratch on those labels, raw pixels.\n\n" in overview
     assert overview.endswith("\\* Learned from all labels before the probe.")
 
 
 def test_a_row_with_another_n_says_so_without_its_link():
     ledgers = named(of_method("simclr", 0.9), of_method("byol", 0.9), of_method("moco", 0.9, seeds=3))
     overview = methods_overview("mnist", ledgers, [], set())
-    assert "\n\nmoco: n = 6, with all labels 3; raw pixels:" in overview and "Learned from" not in overview
+    assert "\n\nn = 6, with all labels 3: moco; n = 2, with all labels 1: raw pixels." in overview and "Learned from" not in overview
 
 
 def test_models_of_other_data_or_measured_with_other_labels_have_no_row():
