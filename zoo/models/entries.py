@@ -143,8 +143,8 @@ ENTRIES: dict[str, Entry] = {
     "supervised-resnet8-fashion_mnist": Entry(
         name="supervised-resnet8-fashion_mnist",
         summary="A supervised network on Fashion-MNIST: 28x28 grey images -> 2,048 features, 86 thousand parameters",
-        sha256="877dc9d48a7b18c200301c0b1de968fbd6bb110635134f1c2b67661be2bb8ca5",
-        config_sha256="4af2273e125312f230f46e4c1f53045708cc200d70fa1d0a98461c051915f76d",
+        sha256="c6ceb180567edb81b2c23631092b823c1d1bb54607bf75b75786a199ae253206",
+        config_sha256="9d344e2c3467766adc9038c62ec0703a7e6687608460360988ff41b063cfb5c4",
         licence="Apache-2.0",
     ),
     "supervised-resnet8-mnist": Entry(
