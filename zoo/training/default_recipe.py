@@ -1,7 +1,8 @@
 """A recipe for images that no recipe was written for: SimCLR with a network that two CPU cores can train.
 
-It depends on the size, number and channels of the images, and on whether there is a GPU, and on nothing else. It is a
-start: its recipe file, in the run directory, is there to be changed.
+It depends on the size, number and channels of the images, and on whether there is a GPU, and on nothing else. On a CPU,
+colour images go on from a model of the zoo: a few hundred photos are too few to learn from random weights. The recipe
+is a beginning: its file, in the run directory, is there to be changed.
 """
 
 from pathlib import Path
@@ -9,10 +10,13 @@ from pathlib import Path
 from zoo.data.datasets import images_in, load_dataset
 from zoo.data.images import plan_images
 from zoo.errors import ZooError, printable
+from zoo.models.loading import load
 from zoo.models.options import Options
 from zoo.training.recipe import Recipe
 
-LARGEST_ON_CPU = 96  # pixels: an image of 224 has five times as many
+START = "rotation-resnet8-cifar10"  # of the zoo's encoders for colour images that a CPU trains fast, the best
+START_SIDES = range(24, 65)  # pixels of images that start from it; it was trained on 32
+LARGEST_ON_CPU = {1: 96, 3: 48}  # pixels, by channels; at 64 and 96, the features of the start are worth less
 _FEWEST = 16  # images
 _SEEN = 200_000  # images that are seen in a run, if its number of epochs allows it
 _EPOCHS = (10, 100)
@@ -24,12 +28,12 @@ def default_recipe(data: str | Path, *, device: str = "cpu") -> Recipe:
 
     Args:
         data: as `zoo.load_dataset` takes it.
-        device: the device to train on: on a GPU the network is a ResNet-18, and images are not made smaller than a
-            folder's default of `zoo.data.images`.
+        device: the device to train on: on a GPU the network is a ResNet-18 with random weights, and images are not
+            made smaller than a folder's default of `zoo.data.images`.
 
     Returns:
-        The recipe. Images of a folder, CSV or parquet file are resized to `LARGEST_ON_CPU` or less; arrays keep their
-        size.
+        The recipe. On a CPU, images of a folder, CSV or parquet file are resized to `LARGEST_ON_CPU` or less, and
+        colour images of `START_SIDES` start from the weights of `START`. Arrays keep their size.
 
     Raises:
         ZooError: if there are fewer than 16 images, or as in `zoo.load_dataset`.
@@ -43,7 +47,7 @@ def default_recipe(data: str | Path, *, device: str = "cpu") -> Recipe:
     if (source := images_in(data)) is not None:
         plan = plan_images(source)
         n, (channels, height, width) = sum(file.split == "train" for file in plan.files), plan.shape
-        side = height = width = min(height, LARGEST_ON_CPU) if small else height
+        side = height = width = min(height, LARGEST_ON_CPU[channels]) if small else height
     else:
         images = load_dataset(data).train.images
         n, channels, height, width = images.shape
@@ -52,9 +56,10 @@ def default_recipe(data: str | Path, *, device: str = "cpu") -> Recipe:
             f"{printable(data)}: {n:,} training images are too few to pretrain on, expected {_FEWEST} or more; take a "
             "model of the zoo, which `zoo list` names"
         )
-    batch = max(size for size in (4, 8, 16, 32, 64, 128, _BATCH) if size <= n // 4 or size == 4)
+    batch = max(size for size in (4, 8, 16, 32, 64, 128, _BATCH) if size <= n // 8 or size == 4)
     fewest, most = _EPOCHS
     epochs = min(most, max(fewest, -(-_SEEN // n)))
+    start, options = _encoder(small, channels, height, width)
     return Recipe(
         method="simclr",
         encoder="resnet8" if small else "resnet18",
@@ -66,24 +71,32 @@ def default_recipe(data: str | Path, *, device: str = "cpu") -> Recipe:
         batch_size=batch,
         warmup_epochs=1,
         method_options={"projector": (512, 128), "temperature": 0.2},
-        encoder_options=_encoder_options(small, min(height, width)),
+        encoder_options=options,
         optimizer_options={"weight_decay": 1e-4},
+        start=start,
         image_size=side,
     )
 
 
 def in_words(recipe: Recipe) -> str:
     """What was picked, in a line."""
+    start = "" if recipe.start == "random" else f" from {recipe.start}"
     size = f"images of {recipe.image_size}x{recipe.image_size}, " if recipe.image_size else ""
     return (
-        f"no recipe given: {recipe.method} with {recipe.encoder}, {size}{recipe.epochs:,} epochs in batches of "
+        f"no recipe given: {recipe.method} with {recipe.encoder}{start}, {size}{recipe.epochs:,} epochs in batches of "
         f"{recipe.batch_size}; --set changes it, as in --set epochs={max(1, recipe.epochs // 2)}"
     )
 
 
-def _encoder_options(small: bool, side: int) -> Options:
-    stem = "cifar" if side < 24 else "strided" if side <= 64 else "imagenet"
-    return {"width": 32, "stem": stem, "feature_dim": 512} if small else {"stem": "cifar" if side <= 64 else "imagenet"}
+def _encoder(small: bool, channels: int, height: int, width: int) -> tuple[str, Options]:
+    """What the encoder starts from, and its options."""
+    if small and channels == 3 and height in START_SIDES and width in START_SIDES:
+        return START, load(START).config["architecture"]["options"]
+    side = min(height, width)
+    if small:
+        stem = "cifar" if side < 24 else "strided" if side <= 64 else "imagenet"
+        return "random", {"width": 32, "stem": stem, "feature_dim": 512}
+    return "random", {"stem": "cifar" if side <= 64 else "imagenet"}
 
 
 def _views(channels: int, height: int, width: int) -> tuple[tuple[str, Options], ...]:

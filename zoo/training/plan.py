@@ -47,6 +47,7 @@ from zoo.training.memory import within_memory
 from zoo.training.recipe import Recipe
 from zoo.training.starting import read_start, start_from
 
+_LIKE_THE_START = 1.5  # ratio of the sides of images up to which features of the start are worth as much
 _EXAMPLES = 10  # images that a method with a decoder reconstructs after every epoch
 
 # Fields of metrics.jsonl that the loop writes itself; no method may use these names.
@@ -449,7 +450,10 @@ def _warn_of_slow_precision(precision: str, device: torch.device) -> None:
 
 
 def _warn_of_another_size(source: str, shape: tuple[int, int, int] | None, images: Tensor) -> None:
-    if shape is not None and tuple(shape[1:]) != tuple(images.shape[2:]):
+    if shape is None:
+        return
+    ratios = [max(ours, theirs) / min(ours, theirs) for ours, theirs in zip(images.shape[2:], shape[1:], strict=True)]
+    if max(ratios) > _LIKE_THE_START:
         theirs, ours = ("x".join(map(str, sizes)) for sizes in (shape[1:], images.shape[2:]))
         warnings.warn(
             f"the images are {ours} pixels, and {source} was trained on {theirs}; they are not resized, and the new "

@@ -11,7 +11,7 @@ import zoo
 from zoo.commands import main
 from zoo.models.code import NO_CODE
 from zoo.training.catalogue import catalogue, check_names
-from zoo.training.default_recipe import default_recipe
+from zoo.training.default_recipe import START, default_recipe
 from zoo.training.plan import make_plan
 
 RNG = np.random.default_rng(0)
@@ -30,14 +30,21 @@ def command(*arguments):
 
 
 @pytest.mark.parametrize(
-    ("side", "mode", "size", "stem"),
-    [(20, "RGB", 20, "cifar"), (32, "L", 32, "strided"), (90, "RGB", 90, "imagenet"), (230, "RGB", 96, "imagenet")],
+    ("side", "mode", "size", "stem", "start"),
+    [
+        (20, "RGB", 20, "cifar", "random"),
+        (32, "RGB", 32, "strided", START),
+        (230, "RGB", 48, "strided", START),
+        (32, "L", 32, "strided", "random"),
+        (90, "L", 90, "imagenet", "random"),
+        (230, "L", 96, "imagenet", "random"),
+    ],
 )
-def test_it_fits_the_images(tmp_path, side, mode, size, stem):
+def test_it_fits_the_images(tmp_path, side, mode, size, stem, start):
     folder = photos(tmp_path / "photos", 20, side, mode)
     recipe = default_recipe(folder)
     assert (recipe.image_size, recipe.encoder, recipe.encoder_options["stem"]) == (size, "resnet8", stem)
-    assert (recipe.epochs, recipe.batch_size) == (100, 4)
+    assert (recipe.epochs, recipe.batch_size, recipe.start) == (100, 4, start)
     check_names(recipe, catalogue(NO_CODE))
     plan = make_plan(recipe.replace(precision="float32"))  # which tries a step
     assert plan.data.train.images.shape[1:] == (1 if mode == "L" else 3, size, size)
@@ -51,23 +58,31 @@ def test_more_images_take_fewer_epochs_and_larger_batches(tmp_path):
         np.savez(tmp_path / f"{n}.npz", images=np.zeros((n, 8, 8), np.uint8))
         recipe = default_recipe(tmp_path / f"{n}.npz")
         found[n] = (recipe.epochs, recipe.batch_size, recipe.image_size)
-    assert found == {16: (100, 4, None), 600: (100, 128, None), 5_000: (40, 256, None), 60_000: (10, 256, None)}
+    assert found == {16: (100, 4, None), 600: (100, 64, None), 5_000: (40, 256, None), 60_000: (10, 256, None)}
 
 
 def test_a_gpu_gets_a_larger_network_and_larger_images(tmp_path):
     recipe = default_recipe(photos(tmp_path / "photos", 16, 230), device="cuda")
     assert (recipe.encoder, recipe.image_size, recipe.encoder_options) == ("resnet18", 224, {"stem": "imagenet"})
+    assert recipe.start == "random"
+
+
+@pytest.mark.parametrize(("side", "start"), [(23, "random"), (24, START), (64, START), (65, "random")])
+def test_arrays_keep_their_size_and_start_from_weights_that_fit_it(tmp_path, side, start):
+    np.savez(tmp_path / "a.npz", images=np.zeros((16, 3, side, side), np.uint8))
+    recipe = default_recipe(tmp_path / "a.npz")
+    assert (recipe.start, recipe.image_size) == (start, None)
 
 
 def test_the_command_says_what_it_picked_and_is_repeatable(tmp_path):
     folder, out = photos(tmp_path / "photos", 24), tmp_path / "runs" / "mine"
-    arguments = ("pretrain", "--data", folder, "--out", out, "--set", "epochs=2", "--set", "image_size=16", "--json")
+    arguments = ("pretrain", "--data", folder, "--out", out, "--set", "epochs=2", "--set", "image_size=24", "--json")
     first = command(*arguments, "--set", 'views=[["horizontal_flip", {}], ["gaussian_noise", {"std": 0.1}]]')
     assert first.exit_code == 0, first.stderr
-    assert "no recipe given: simclr with resnet8, images of 40x40, 100 epochs in batches of 4" in first.stderr
+    assert f"no recipe given: simclr with resnet8 from {START}, images of 40x40, 100 epochs in batches of 4" in first.stderr
     again = command(*arguments, "--set", 'views=[["horizontal_flip", {}], ["gaussian_noise", {"std": 0.1}]]')
     assert json.loads(again.stdout) == json.loads(first.stdout)
-    assert zoo.load(out).input_shape == (3, 16, 16)
+    assert zoo.load(out).input_shape == (3, 24, 24)
 
 
 def test_without_a_recipe_and_images_it_says_what_it_needs(tmp_path):

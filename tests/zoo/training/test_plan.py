@@ -197,12 +197,14 @@ def test_data_of_another_kind_are_named_without_being_printed(recipe, tmp_path):
     assert "dict" in str(raised.value) and len(str(raised.value)) < 400
 
 
-def test_a_start_of_another_size_says_what_it_does(recipe, tmp_path):
+def test_a_start_of_quite_another_size_says_what_it_does(recipe, tmp_path):
     started = recipe.replace(start="simclr-resnet8-digits", encoder_options={"width": 16}, epochs=1, warmup_epochs=0)
-    large = torch.randint(0, 256, (128, 1, 12, 12), dtype=torch.uint8)
-    with pytest.warns(UserWarning, match="images are 12x12 pixels, and simclr-resnet8-digits was trained on 8x8"):
+    large = torch.randint(0, 256, (128, 1, 8, 13), dtype=torch.uint8)
+    with pytest.warns(UserWarning, match="images are 8x13 pixels, and simclr-resnet8-digits was trained on 8x8"):
         model = zoo.pretrain(started, data=large, out=tmp_path / "run")
-    assert model.input_shape == (1, 12, 12)
+    assert model.input_shape == (1, 8, 13)
+    model = zoo.pretrain(started, data=large[..., :12], out=tmp_path / "half larger")  # a warning would be an error
+    assert model.input_shape == (1, 8, 12)
 
 
 # --- devices and precision --------------------------------------------------------------------------------------
