@@ -4,6 +4,11 @@ The published system has no projector and a constant learning rate of 1e-4 for 1
 (arXiv:2011.10566, sections 4 and D) have a projector, and .05 that decays by a cosine: 30 epochs here.
 
 python scripts/recipes/simsiam_s4_fashion_mnist.py [--out OUT]      # all options of `zoo pretrain`
+
+Result: 3.2 minutes per seed on NVIDIA H100 80GB HBM3, shared by up to 15 runs. Linear probe, accuracy in % on the
+10,000 test images of fashion_mnist, mean +- standard deviation over seeds and draws: 72.6 +- 1.5 with 100 labels (n =
+5), 83.9 +- 0.4 with 1,000 labels (n = 5), 90.4 with 60,000 labels (n = 1), 84.0 with 1,000 labels (n = 1). Measured by
+`python scripts/release.py scripts/recipes/simsiam_s4_fashion_mnist.py --seeds 1 --device cuda`.
 """
 
 import sys

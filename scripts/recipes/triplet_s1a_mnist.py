@@ -1,6 +1,11 @@
 """System S1a: a Siamese network with the triplet loss on MNIST, as published.
 
 python scripts/recipes/triplet_s1a_mnist.py [--out OUT]      # all options of `zoo pretrain`
+
+Result: 2.6 minutes per seed on NVIDIA H100 80GB HBM3, shared by up to 15 runs. Linear probe, accuracy in % on the
+10,000 test images of mnist, mean +- standard deviation over seeds and draws: 98.0 +- 0.4 with 100 labels (n = 5), 98.5
++- 0.2 with 1,000 labels (n = 5), 98.9 with 60,000 labels (n = 1). Measured by `python scripts/release.py
+scripts/recipes/triplet_s1a_mnist.py --seeds 1 --device cuda --no-weights`.
 """
 
 import sys

@@ -294,6 +294,13 @@ ENTRIES: dict[str, Entry] = {
         config_sha256="85c548a3654e0d5e37084a563cd7d53e9c2e55bff41b8b0fa76718d76ad2a037",
         licence="Apache-2.0",
     ),
+    "simsiam-s4-fashion_mnist": Entry(
+        name="simsiam-s4-fashion_mnist",
+        summary="System S4c, SimSiam on Fashion-MNIST: 28x28 grey images -> 2,048 features, 93 thousand parameters",
+        sha256="305c105ce58c830fd528140536feb1ce2e16688e267567efeb72a4c5751857cf",
+        config_sha256="33b33def151dc10875a0fb39e77e7c3af7267789aceb5d98e9276cca4392e30d",
+        licence="Apache-2.0",
+    ),
 }
 
 
