@@ -61,10 +61,10 @@ def test_more_images_take_fewer_epochs_and_larger_batches(tmp_path):
     assert found == {16: (100, 4, None), 600: (100, 64, None), 5_000: (40, 256, None), 60_000: (10, 256, None)}
 
 
-def test_a_gpu_gets_a_larger_network_and_larger_images(tmp_path):
+def test_a_gpu_gets_a_larger_network_from_random_weights_and_larger_images(tmp_path):
     recipe = default_recipe(photos(tmp_path / "photos", 16, 230), device="cuda")
     assert (recipe.encoder, recipe.image_size, recipe.encoder_options) == ("resnet18", 224, {"stem": "imagenet"})
-    assert recipe.start == "random"
+    assert default_recipe(photos(tmp_path / "small", 16, 40), device="cuda").start == "random"
 
 
 @pytest.mark.parametrize(("side", "start"), [(23, "random"), (24, START), (64, START), (65, "random")])
