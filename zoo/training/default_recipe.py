@@ -41,7 +41,7 @@ def default_recipe(data: str | Path, *, device: str = "cpu") -> Recipe:
     Example:
         >>> recipe = default_recipe("digits")
         >>> recipe.method, recipe.encoder, recipe.epochs, recipe.batch_size
-        ('simclr', 'resnet8', 100, 256)
+        ('simclr', 'resnet8', 100, 128)
     """
     small, side = device == "cpu", None
     if (source := images_in(data)) is not None:
