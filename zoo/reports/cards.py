@@ -216,9 +216,9 @@ def _training_section(config: Mapping[str, Any], ledger: Mapping[str, Any] | Non
     if ledger is not None:
         again += f"; `{ledger['command']}` makes the whole release, all training seeds and their figures"
         for added in ledger.get("added", ()):
-            seeds = "seed " if len(added["seeds"]) == 1 else "seeds "
-            seeds += " and ".join(map(str, added["seeds"]))
-            again += f". `{added['command']}` added training {seeds}, trained on {added['trained_on']}"
+            noun = "seed" if len(added["seeds"]) == 1 else "seeds"
+            seeds = " and ".join(map(str, added["seeds"]))
+            again += f". `{added['command']}` added training {noun} {seeds}, trained on {added['trained_on']}"
     trained_on = (ledger or {}).get("trained_on") or machine_of(here)
     return [
         f"{training['steps']:,} steps in {_cost(training)} on {trained_on}, final "

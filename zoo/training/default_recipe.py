@@ -14,7 +14,7 @@ from zoo.models.loading import load
 from zoo.models.options import Options
 from zoo.training.recipe import Recipe
 
-START = "rotation-resnet8-cifar10"  # of the zoo's encoders for colour images that a CPU trains fast, the best
+START = "rotation-resnet8-cifar10"  # the best of three on photos of `scripts/photos.py`, and a CPU trains it fast
 START_SIDES = range(24, 65)  # pixels of images that start from it; it was trained on 32
 LARGEST_ON_CPU = {1: 96, 3: 48}  # pixels, by channels; at 64 and 96, the features of the start are worth less
 _FEWEST = 16  # images
