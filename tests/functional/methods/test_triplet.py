@@ -34,8 +34,19 @@ def drawn(batch):
     return triplets
 
 
-def test_a_whole_step_equals_torch_nn():
-    method = methods.triplet(ENCODER, views=noisy, margin=0.1, projector=(7, 5))
+def semi_hard(triplets, z, labels):
+    """The same triplets with the nearest negative that is farther than the positive, by a loop."""
+    found = []
+    for i, p, _ in triplets:
+        d = [float((z[i] - other).norm()) for other in z]
+        farther = [j for j in range(len(z)) if labels[j] != labels[i] and d[j] > d[p]]
+        found.append((i, p, min(farther, key=lambda j: d[j])))
+    return found
+
+
+@pytest.mark.parametrize("negatives", ["uniform", "semi_hard"])
+def test_a_whole_step_equals_torch_nn(negatives):
+    method = methods.triplet(ENCODER, views=noisy, margin=0.03, projector=(7, 5), negatives=negatives)
     params, state = double(method.init(random.key(0)))
     batch = draw_batch()._replace(labels=torch.tensor([0, 1, 0, 1, 2, 0, 1, 1]))  # one image is alone in its class
     grads, (value, (new_state, info)) = torch.func.grad_and_value(method.loss, has_aux=True)(params, state, KEY, batch)
@@ -46,7 +57,10 @@ def test_a_whole_step_equals_torch_nn():
     z = projector(encoder(view))
     triplets = drawn(batch)
     assert len(triplets) == 7
-    values = torch.stack([(z[i] - z[p]).norm() - (z[i] - z[n]).norm() + 0.1 for i, p, n in triplets]).clamp_min(0)
+    if negatives == "semi_hard":
+        triplets = semi_hard(triplets, z.detach(), batch.labels)
+        assert triplets != drawn(batch)
+    values = torch.stack([(z[i] - z[p]).norm() - (z[i] - z[n]).norm() + 0.03 for i, p, n in triplets]).clamp_min(0)
     values.mean().backward()
 
     torch.testing.assert_close(value, values.detach().mean(), rtol=1e-9, atol=0)
@@ -73,10 +87,10 @@ LABELS = torch.tensor([0, 0, 0, 1, 1, 1, 1, 2])
 PLAIN = Encoder(*layers.serial(flatten=layers.flatten), feature_dim=8)
 
 
-def triplets_of(labels, keys=1, order=None):
+def triplets_of(labels, keys=1, order=None, negatives="uniform"):
     """Anchor, positive and negative of every triplet: image i is 1 at pixel i alone."""
     order = torch.arange(len(labels)) if order is None else order
-    method = methods.triplet(PLAIN, views=lambda keys, images: images, margin=100.0)
+    method = methods.triplet(PLAIN, views=lambda keys, images: images, margin=100.0, negatives=negatives)
     found = []
     for seed in range(keys):
         images = torch.eye(8).reshape(8, 1, 1, 8)[order]
@@ -106,6 +120,10 @@ def test_candidates_are_drawn_equally_often_and_the_anchor_never():
             assert (counts / 600 - 1 / len(candidates)).abs().max() < 0.08  # four standard deviations
 
 
+def test_negatives_are_drawn_where_none_is_farther_than_the_positive():
+    assert torch.equal(triplets_of(LABELS, negatives="semi_hard"), triplets_of(LABELS))  # all are equally far apart
+
+
 def test_the_order_of_the_batch_does_not_matter():
     order = random.permutation(random.key(9), 8)
     straight, shuffled = triplets_of(LABELS), triplets_of(LABELS, order=order)
@@ -126,6 +144,8 @@ def test_a_batch_without_triplets_has_loss_and_gradient_0(labels):
 def test_wrong_input_is_named():
     with pytest.raises(ValueError, match="margin: expected a number above 0, got 0"):
         methods.triplet(ENCODER, views=noisy, margin=0)
+    with pytest.raises(ValueError, match="negatives: expected 'uniform' or 'semi_hard', got 'hard'"):
+        methods.triplet(ENCODER, views=noisy, negatives="hard")
     with pytest.raises(ValueError, match="one for each of 1 views, got 2"):
         methods.triplet(ENCODER, views=(noisy, noisy))
     method = methods.triplet(ENCODER, views=noisy)
