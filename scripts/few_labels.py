@@ -5,9 +5,9 @@
 
 Of the training images without labels, some are drawn at random or chosen as `zoo.suggest` does, and only their labels
 are revealed: the number of labels is that of all classes together, and not every class need be among them. `fit` is
-what `zoo.fit` makes of them, by cross-validation on these labels alone. Every choice in the code (k-means and not
-another method, the number of neighbours, when spreading gives way) was made with --validate. Features are computed once
-and kept in runs/few_labels. `python scripts/make_tables.py` then adds the table to README.md.
+what `zoo.fit` makes of them, by cross-validation on these labels alone. Every choice in the code (typical images and
+not another method, the number of neighbours, when spreading gives way) was made with --validate. Features are computed
+once and kept in runs/few_labels. `python scripts/make_tables.py` then adds the table to README.md.
 """
 
 import argparse
@@ -48,7 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5, help="draws of the images [default: 5]")
     parser.add_argument("--only", help="a dataset's name, instead of all of them")
-    parser.add_argument("--method", default="k_means", choices=METHODS, help="which images are suggested")
+    parser.add_argument("--method", default="typical", choices=METHODS, help="which images are suggested")
     parser.add_argument("--validate", action="store_true", help="judge on held-out training images; write nothing")
     arguments = parser.parse_args()
     results, seconds, data_digests = [], {}, {}
@@ -58,7 +58,7 @@ def main() -> None:
             rows, seconds[data] = measure(zoo.load(name), given, arguments.seeds, arguments.method)
             results += rows
             data_digests[data] = given.digest
-    if arguments.validate or arguments.only or arguments.method != "k_means":
+    if arguments.validate or arguments.only or arguments.method != "typical":
         return
     ledger = {
         "command": f"python scripts/few_labels.py --seeds {arguments.seeds}",

@@ -5,7 +5,7 @@
 
 The photos are those of `scripts/photos.py`. The training is stopped by Ctrl-C and goes on. In place of the user who
 looks at the contact sheet, labels come from the table of the truth, and at the end the predictions are compared with
-it: those from the suggested images, and those from as many random ones.
+it: those from suggested images, and those from as many random ones.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,8 +38,9 @@ the training is stopped once. Made by `python scripts/transcript.py` on {machine
 {terminal}
 ```
 
-Whoever knew the truth finds: with the {n} suggested images labelled, {suggested:.1f} % of the other photos are
-predicted right; with {n} random ones, {mean:.1f} +- {std:.1f} % (n = {draws} draws, the same encoder and `zoo fit`).
+Whoever knew the truth finds: with the {n} suggested images labelled, {first:.1f} % of the other photos are predicted
+right. Suggested with seeds 0 to {last} (`zoo suggest --seed`), {n} labels give {suggested} %; {n} random ones give
+{random} % (mean +- standard deviation, n = {draws} each; the same encoder and `zoo fit`).
 """
 
 
@@ -117,26 +119,38 @@ def transcript(folder: Path, images: int, epochs: int | None, n: int) -> str:
     typed("zoo fit runs/mine photos --labels labels.csv --out classifier --skip-bad")
     typed("zoo predict classifier photos --out predictions.csv --skip-bad")
     typed("zoo report classifier photos --labels labels.csv --out report.html --skip-bad")
-    suggested = right(folder / "predictions.csv", folder / "labels.csv", truth)
-    drawn = []
+
+    def accuracy(name: str) -> float:
+        """Of the predictions from the labels NAME.csv."""
+        fill_in(folder / f"{name}.csv", truth)
+        run(f"zoo fit runs/mine photos --labels {name}.csv --out {name} --skip-bad", folder)
+        run(f"zoo predict {name} photos --out {name}_predictions.csv --skip-bad", folder)
+        return right(folder / f"{name}_predictions.csv", folder / f"{name}.csv", truth)
+
+    suggested, drawn = [right(folder / "predictions.csv", folder / "labels.csv", truth)], []
+    for seed in range(1, DRAWS):
+        run(f"zoo suggest runs/mine photos -n {n} --seed {seed} --out suggested_{seed}.csv --skip-bad", folder)
+        suggested.append(accuracy(f"suggested_{seed}"))
     for draw in range(DRAWS):
         names = np.random.default_rng(draw).choice(sorted(truth), n, replace=False)
-        labels = folder / f"random_{draw}.csv"
-        with open(labels, "w", newline="") as file:
-            csv.writer(file).writerows([("path", "label"), *((name, truth[name]) for name in names)])
-        run(f"zoo fit runs/mine photos --labels {labels.name} --out random_{draw} --skip-bad", folder)
-        run(f"zoo predict random_{draw} photos --out random_{draw}_predictions.csv --skip-bad", folder)
-        drawn.append(right(folder / f"random_{draw}_predictions.csv", labels, truth))
+        (folder / f"random_{draw}.csv").write_text("\n".join(["path", *names]))
+        drawn.append(accuracy(f"random_{draw}"))
     return HEAD.format(
         images=images,
         machine=environment()["processor"],
         terminal="\n\n".join(terminal),
         n=n,
-        suggested=suggested,
-        mean=np.mean(drawn),
-        std=np.std(drawn, ddof=1),
+        first=suggested[0],
+        last=DRAWS - 1,
+        suggested=in_words(suggested),
+        random=in_words(drawn),
         draws=DRAWS,
     )
+
+
+def in_words(values: Sequence[float]) -> str:
+    """The mean and the standard deviation."""
+    return f"{np.mean(values):.1f} +- {np.std(values, ddof=1):.1f}"
 
 
 def main() -> None:

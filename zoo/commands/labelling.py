@@ -27,7 +27,7 @@ labels_option = click.option(
     "--sheet", type=click.Path(path_type=Path), metavar="FILE.png", help="Contact sheet of the chosen images."
 )
 @labels_option
-@click.option("--method", default="k_means", show_default=True, help="k_means, typical or k_center.")
+@click.option("--method", default="typical", show_default=True, help="typical, k_means or k_center.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the choice.")
 @skip_bad
 @code_option

@@ -12,7 +12,7 @@ from functional.base import Features
 from zoo.errors import ZooError, unknown
 from zoo.models.pretrained import PretrainedEncoder
 
-METHODS = {"k_means": selection.k_means, "typical": selection.typical, "k_center": selection.k_center}
+METHODS = {"typical": selection.typical, "k_means": selection.k_means, "k_center": selection.k_center}
 DIRECTIONS = 64  # principal directions, on which distances mean something
 
 
@@ -22,7 +22,7 @@ def suggest(
     n: int,
     *,
     seed: int = 0,
-    method: str = "k_means",
+    method: str = "typical",
     labelled: Sequence[int] | Tensor = (),
 ) -> Int64[Tensor, " n"]:
     """Choose the images whose labels will say most about all of them.
@@ -32,9 +32,9 @@ def suggest(
         images: all images, as `model.features` takes them, without labels.
         n: how many to choose.
         seed: of the starts of k-means; the same seed chooses the same images.
-        method: `"k_means"` (the image in the middle of each of n clusters; the best with few labels), `"typical"` (the
-            one among the most similar ones of its cluster, TypiClust), or `"k_center"` (the one that is farthest from
-            all chosen ones, for many labels).
+        method: `"typical"` (in each of n clusters, the image with the most similar ones around it; the best with few
+            labels), `"k_means"` (the one nearest to the middle of each cluster), or `"k_center"` (the one that is
+            farthest from all chosen ones, for many labels).
         labelled: positions of the images that have a label: what they stand for is not chosen again.
 
     Returns:
@@ -55,7 +55,7 @@ def suggest(
 
 
 def suggest_among(
-    features: Features, n: int, *, seed: int = 0, method: str = "k_means", labelled: Sequence[int] | Tensor = ()
+    features: Features, n: int, *, seed: int = 0, method: str = "typical", labelled: Sequence[int] | Tensor = ()
 ) -> Int64[Tensor, " n"]:
     """`suggest`, among features `[N, D]`.
 

@@ -107,7 +107,7 @@ def test_the_same_seed_suggests_the_same_and_methods_differ(photos):
 
     first = suggested("a.csv")
     assert first == suggested("b.csv", "--seed", 0)
-    assert first != suggested("c.csv", "--method", "typical") != suggested("d.csv", "--method", "k_center")
+    assert first != suggested("c.csv", "--method", "k_means") != suggested("d.csv", "--method", "k_center")
 
 
 def test_labels_of_class_folders_and_of_named_datasets(photos, tmp_path):
