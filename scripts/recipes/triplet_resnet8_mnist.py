@@ -2,10 +2,10 @@
 
 python scripts/recipes/triplet_resnet8_mnist.py [--out OUT]      # all options of `zoo pretrain`
 
-Result: 1.9 minutes per seed on NVIDIA H100 80GB HBM3, shared by up to 15 runs. Linear probe, accuracy in % on the
-10,000 test images of mnist, mean +- standard deviation over seeds and draws: 95.9 +- 0.8 with 100 labels (n = 5), 98.1
-+- 0.1 with 1,000 labels (n = 5), 98.6 +- 0.0 with 10,000 labels (n = 5), 98.9 with 60,000 labels (n = 1). Measured by
-`python scripts/release.py scripts/recipes/triplet_resnet8_mnist.py --seeds 1 --device cuda`.
+Result: 5.2 minutes per seed on AMD EPYC, threads: 1. Linear probe, accuracy in % on the 10,000 test images of mnist,
+mean +- standard deviation over seeds and draws: 98.7 +- 0.6 with 100 labels (n = 5), 99.1 +- 0.0 with 1,000 labels (n =
+5), 99.3 +- 0.0 with 10,000 labels (n = 5), 99.4 with 60,000 labels (n = 1). Measured by `python scripts/release.py
+scripts/recipes/triplet_resnet8_mnist.py --seeds 1`.
 """
 
 import sys

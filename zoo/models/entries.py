@@ -213,8 +213,8 @@ ENTRIES: dict[str, Entry] = {
     "triplet-resnet8-mnist": Entry(
         name="triplet-resnet8-mnist",
         summary="Triplet loss on MNIST: 28x28 grey images -> 2,048 features, 86 thousand parameters",
-        sha256="8d3a870c92cd613436d4d5f5b7f330df8ea8f1e12fc0688d4e8c79994eaa6223",
-        config_sha256="330a637736efbb4b8616584846f312b2a6b01012b74a7d88bab4ee14833b747f",
+        sha256="0c4dfe4db1bd615c001d58855e1360182289de5c515e6375b11c2a80fa7ad9ef",
+        config_sha256="ab7a4e5ee3e932e626cb3cf88ff921602289575f4569fcea05991e4e02e816ce",
         licence="Apache-2.0",
     ),
     "simclr-resnet8-cifar10": Entry(
