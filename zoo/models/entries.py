@@ -199,8 +199,8 @@ ENTRIES: dict[str, Entry] = {
     "triplet-resnet8-fashion_mnist": Entry(
         name="triplet-resnet8-fashion_mnist",
         summary="Triplet loss on Fashion-MNIST: 28x28 grey images -> 2,048 features, 86 thousand parameters",
-        sha256="e2763a094658bc1af0bfc235a2f64b6021ecdd15da11ded84cff8638a7b0ef4a",
-        config_sha256="8b174589de496f5bbe9f94e9f84b36d581869c809602edbdb962c956cd423638",
+        sha256="f1bae55674124534c6afbbe5cd764bcb5674f7cd35adaeec431f849cc58c0d00",
+        config_sha256="697d51435dcb14245a13642322d33731c33b2e966ea01db6744448409417d9cc",
         licence="Apache-2.0",
     ),
     "simclr-resnet18-cifar10": Entry(
