@@ -5,7 +5,7 @@
 
 The photos are those of `scripts/photos.py`. The training is stopped by Ctrl-C and goes on. In place of the user who
 looks at the contact sheet, labels come from the table of the truth, and at the end the predictions are compared with
-it: those from suggested images, and those from as many random ones.
+it: those from suggested images, and those from as many random ones, with the trained encoder and with its start.
 """
 
 import argparse
@@ -25,6 +25,7 @@ import numpy as np
 from photos import write_photos
 
 from zoo.environment import environment
+from zoo.training.default_recipe import START
 
 ROOT = Path(__file__).parents[1]
 DRAWS = 5
@@ -39,8 +40,12 @@ the training is stopped once. Made by `python scripts/transcript.py` on {machine
 ```
 
 Whoever knew the truth finds: with the {n} suggested images labelled, {first:.1f} % of the other photos are predicted
-right. Suggested with seeds 0 to {last} (`zoo suggest --seed`), {n} labels give {suggested} %; {n} random ones give
-{random} % (mean +- standard deviation, n = {draws} each; the same encoder and `zoo fit`).
+right. More often, with images suggested with seeds 0 to {last} (`zoo suggest --seed`) and with as many random ones, the
+same commands give these accuracies in % (mean +- standard deviation, n = {draws} each):
+
+| encoder | {n} suggested | {n} random |
+| --- | ---: | ---: |
+{rows}
 """
 
 
@@ -111,7 +116,7 @@ def transcript(folder: Path, images: int, epochs: int | None, n: int) -> str:
     train = "zoo pretrain --data photos --out runs/mine" + (f" --set epochs={epochs}" if epochs else "")
     typed("ls photos | wc -l")
     typed(train)
-    typed(f"{train} --skip-bad", stop_after="epoch 3/")
+    typed(f"{train} --skip-bad", stop_after="epoch 2/")
     typed(f"{train} --skip-bad")
     typed(f"zoo suggest runs/mine photos -n {n} --out labels.csv --sheet sheet.png --skip-bad")
     fill_in(folder / "labels.csv", truth)
@@ -120,31 +125,35 @@ def transcript(folder: Path, images: int, epochs: int | None, n: int) -> str:
     typed("zoo predict classifier photos --out predictions.csv --skip-bad")
     typed("zoo report classifier photos --labels labels.csv --out report.html --skip-bad")
 
-    def accuracy(name: str) -> float:
-        """Of the predictions from the labels NAME.csv."""
-        fill_in(folder / f"{name}.csv", truth)
-        run(f"zoo fit runs/mine photos --labels {name}.csv --out {name} --skip-bad", folder)
+    def accuracy(encoder: str, labels: Path) -> float:
+        """Of the predictions from some labels, in %; the labels are filled in."""
+        fill_in(labels, truth)
+        name = labels.stem
+        run(f"zoo fit {encoder} photos --labels {labels.name} --out {name} --skip-bad", folder)
         run(f"zoo predict {name} photos --out {name}_predictions.csv --skip-bad", folder)
-        return right(folder / f"{name}_predictions.csv", folder / f"{name}.csv", truth)
+        return right(folder / f"{name}_predictions.csv", labels, truth)
 
-    suggested, drawn = [right(folder / "predictions.csv", folder / "labels.csv", truth)], []
-    for seed in range(1, DRAWS):
-        run(f"zoo suggest runs/mine photos -n {n} --seed {seed} --out suggested_{seed}.csv --skip-bad", folder)
-        suggested.append(accuracy(f"suggested_{seed}"))
-    for draw in range(DRAWS):
-        names = np.random.default_rng(draw).choice(sorted(truth), n, replace=False)
-        (folder / f"random_{draw}.csv").write_text("\n".join(["path", *names]))
-        drawn.append(accuracy(f"random_{draw}"))
+    rows = []
+    for i, (encoder, shown) in enumerate((("runs/mine", "`runs/mine`"), (START, f"`{START}` as it is"))):
+        suggested, drawn = [], []
+        for seed in range(DRAWS):
+            labels = folder / f"suggested_{i}_{seed}.csv"
+            run(f"zoo suggest {encoder} photos -n {n} --seed {seed} --out {labels.name} --skip-bad", folder)
+            suggested.append(accuracy(encoder, labels))
+            names = np.random.default_rng(seed).choice(sorted(truth), n, replace=False)
+            labels = folder / f"random_{i}_{seed}.csv"
+            labels.write_text("\n".join(["path", *names]))
+            drawn.append(accuracy(encoder, labels))
+        rows.append(f"| {shown} | {in_words(suggested)} | {in_words(drawn)} |")
     return HEAD.format(
         images=images,
         machine=environment()["processor"],
         terminal="\n\n".join(terminal),
         n=n,
-        first=suggested[0],
+        first=right(folder / "predictions.csv", folder / "labels.csv", truth),
         last=DRAWS - 1,
-        suggested=in_words(suggested),
-        random=in_words(drawn),
         draws=DRAWS,
+        rows="\n".join(rows),
     )
 
 

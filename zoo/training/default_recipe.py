@@ -1,11 +1,13 @@
 """A recipe for images that no recipe was written for: SimCLR with a network that two CPU cores can train.
 
 It depends on the size, number and channels of the images, and on whether there is a GPU, and on nothing else. On a CPU,
-colour images go on from a model of the zoo: a few hundred photos are too few to learn from random weights. The recipe
-is a beginning: its file, in the run directory, is there to be changed.
+colour images go on from a model of the zoo, a few gentle epochs long: a few hundred photos are too few to learn from
+random weights, and enough to spoil good ones. The recipe is a beginning: its file, in the run directory, is there to be
+changed.
 """
 
 from pathlib import Path
+from typing import NamedTuple
 
 from zoo.data.datasets import images_in, load_dataset
 from zoo.data.images import plan_images
@@ -14,13 +16,23 @@ from zoo.models.loading import load
 from zoo.models.options import Options
 from zoo.training.recipe import Recipe
 
-START = "rotation-resnet8-cifar10"  # the best of three on photos of `scripts/photos.py`, and a CPU trains it fast
-START_SIDES = range(24, 65)  # pixels of images that start from it; it was trained on 32
-LARGEST_ON_CPU = {1: 96, 3: 48}  # pixels, by channels; at 64 and 96, the features of the start are worth less
+START = "simclr-resnet18-cifar10"  # the best of five on photos of `scripts/photos.py`
+START_SIDES = range(24, 49)  # pixels of images that start from it; it was trained on 32
+LARGEST_ON_CPU = {1: 96, 3: 32}  # pixels, by channels
 _FEWEST = 16  # images
-_SEEN = 200_000  # images that are seen in a run, if its number of epochs allows it
-_EPOCHS = (10, 100)
-_BATCH = 256
+
+
+class _Course(NamedTuple):
+    """How long and how fast to train."""
+
+    batch: int  # the largest
+    learning_rate: float  # at this batch; it goes with the square root
+    seen: int  # images that are seen in a run, if its number of epochs allows it
+    epochs: tuple[int, int]  # the fewest and the most
+
+
+_FROM_RANDOM = _Course(256, 2e-3, 200_000, (10, 100))
+_FROM_START = _Course(64, 4e-5, 2_400, (2, 4))  # at 3e-4 the features got worse with every epoch
 
 
 def default_recipe(data: str | Path, *, device: str = "cpu") -> Recipe:
@@ -56,17 +68,18 @@ def default_recipe(data: str | Path, *, device: str = "cpu") -> Recipe:
             f"{printable(data)}: {n:,} training images are too few to pretrain on, expected {_FEWEST} or more; take a "
             "model of the zoo, which `zoo list` names"
         )
-    batch = max(size for size in (4, 8, 16, 32, 64, 128, _BATCH) if size <= n // 8 or size == 4)
-    fewest, most = _EPOCHS
-    epochs = min(most, max(fewest, -(-_SEEN // n)))
-    start, options = _encoder(small, channels, height, width)
+    encoder, start, options = _encoder(small, channels, height, width)
+    course = _FROM_RANDOM if start == "random" else _FROM_START
+    batch = max(size for size in (4, 8, 16, 32, 64, 128, 256) if size == 4 or size <= min(n // 8, course.batch))
+    fewest, most = course.epochs
+    epochs = min(most, max(fewest, -(-course.seen // n)))
     return Recipe(
         method="simclr",
-        encoder="resnet8" if small else "resnet18",
+        encoder=encoder,
         dataset=str(data),
         views=_views(channels, height, width),
         optimizer="adamw",
-        learning_rate=round(2e-3 * (batch / _BATCH) ** 0.5, 6),
+        learning_rate=round(course.learning_rate * (batch / course.batch) ** 0.5, 8),
         epochs=epochs,
         batch_size=batch,
         warmup_epochs=1,
@@ -88,15 +101,16 @@ def in_words(recipe: Recipe) -> str:
     )
 
 
-def _encoder(small: bool, channels: int, height: int, width: int) -> tuple[str, Options]:
-    """What the encoder starts from, and its options."""
+def _encoder(small: bool, channels: int, height: int, width: int) -> tuple[str, str, Options]:
+    """The encoder, what it starts from, and its options."""
     if small and channels == 3 and height in START_SIDES and width in START_SIDES:
-        return START, load(START).config["architecture"]["options"]
+        architecture = load(START).config["architecture"]
+        return architecture["encoder"], START, architecture["options"]
     side = min(height, width)
     if small:
         stem = "cifar" if side < 24 else "strided" if side <= 64 else "imagenet"
-        return "random", {"width": 32, "stem": stem, "feature_dim": 512}
-    return "random", {"stem": "cifar" if side <= 64 else "imagenet"}
+        return "resnet8", "random", {"width": 32, "stem": stem, "feature_dim": 512}
+    return "resnet18", "random", {"stem": "cifar" if side <= 64 else "imagenet"}
 
 
 def _views(channels: int, height: int, width: int) -> tuple[tuple[str, Options], ...]:
