@@ -40,8 +40,8 @@ the training is stopped once. Made by `python scripts/transcript.py` on {machine
 ```
 
 Whoever knew the truth finds: with the {n} suggested images labelled, {first:.1f} % of the other photos are predicted
-right. Repeated with images suggested with seeds 0 to {last} (`zoo suggest --seed`) and with as many random ones, the same
-commands give these accuracies in % (mean +- standard deviation, n = {draws} each):
+right. Repeated with images suggested with seeds 0 to {last} (`zoo suggest --seed`) and with as many random ones, the
+same commands give these accuracies in % (mean +- standard deviation, n = {draws} each):
 
 | encoder | {n} suggested | {n} random |
 | --- | ---: | ---: |
