@@ -31,8 +31,8 @@ from functional.neighbours import check_features
 from functional.numerics import promote_half
 
 _STARTS = 5  # of k-means: the best is kept
-_FEWEST_NEIGHBOURS = 20  # of a typical row, and
-_NEIGHBOURHOOD = 3  # at least one in three rows of its cluster
+_FEWEST_NEIGHBOURS = 20  # of a typical row, as many as in the paper
+_NEIGHBOURHOOD = 3  # in a large cluster, one in three rows is a neighbour
 _LARGEST_COMPARED = 2**11  # rows of a cluster that are compared with one another
 
 
@@ -74,8 +74,8 @@ def typical(
     r"""The most typical row of each of the n largest clusters that hold no labelled row, after TypiClust.
 
     The typicality of a row is $1 / \frac{1}{k} \sum_{j} \|x_i - x_j\|_2$ over its k nearest neighbours in its cluster:
-    a third of the cluster, and 20 or more if it has them. Clusters are made as in `k_means`. Of more than 2,048 rows of
-    a cluster, as many are compared, in equal steps.
+    a third of the cluster, and 20 or more if it has them. Clusters are made as in `k_means`. Of a cluster of more than
+    2,048 rows, only every second row stands for all, or every third, and so on, until they are 2,048 or fewer.
 
     Args, Returns, Raises: as in `k_means`.
 

@@ -1,6 +1,6 @@
 """What a new user types for 600 photos, and what the terminal answers: writes docs/own_photos.md.
 
-    python scripts/transcript.py                          # about a quarter of an hour on two cores
+    python scripts/transcript.py                          # about half an hour on two cores
     python scripts/transcript.py --quick --out try.md     # few photos and epochs, for the tests
 
 The photos are those of `scripts/photos.py`. The training is stopped by Ctrl-C and goes on. In place of the user who

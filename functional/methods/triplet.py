@@ -13,8 +13,8 @@ References:
 
 Note:
     The margin of 10 is that of published Siamese networks on MNIST; FaceNet has .2 between squared distances of unit
-    vectors, and takes any semi-hard negative within the margin; the nearest one is as in TensorFlow Addons. After a few
-    epochs most triplets that are drawn uniformly have no loss: semi-hard ones go on teaching.
+    vectors, and takes any semi-hard negative within the margin; here it is the nearest. After a few epochs most
+    triplets that are drawn uniformly have no loss: semi-hard ones go on teaching.
 
     Published code with partners drawn from the whole dataset calls `randint(0, n - 1)`, which excludes its upper end
     and so never draws the last image, and may draw the anchor as its own positive. Here every candidate in the batch
@@ -106,8 +106,8 @@ def triplet(
         u = random.uniform(random.fold_in(keys[:, None], batch.index))
         positive, negative = (torch.where(candidates, u, -1).argmax(1) for candidates in (same & ~itself, ~same))
         if negatives == "semi_hard":
-            at = promote_half(z.detach())
-            d = torch.cdist(at, at)
+            points = promote_half(z.detach())
+            d = torch.cdist(points, points)
             farther = torch.where(~same & (d > d.gather(1, positive[:, None])), d, torch.inf)
             negative = torch.where(farther.isfinite().any(1), farther.argmin(1), negative)
         found = (same & ~itself).any(1) & (~same).any(1)

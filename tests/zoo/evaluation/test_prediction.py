@@ -28,7 +28,7 @@ def shipped():
 @pytest.fixture(scope="module")
 def classifier(shipped, digits):
     images, labels = digits.train.images[:600], digits.train.labels[:600]
-    chosen = zoo.suggest(shipped, images, 40)
+    chosen = zoo.suggest(shipped, images, 40, method="k_means")
     return zoo.fit(shipped, images[chosen], [f"digit {i}" for i in labels[chosen].tolist()], unlabelled=images)
 
 
@@ -154,8 +154,7 @@ def test_figures_of_a_calibration_are_those_of_labels_it_did_not_see():
 def test_probabilities_are_calibrated_on_new_images(classifier, digits):
     found = classifier.predict(digits.test.images)
     y = torch.tensor([classifier.classes.index(f"digit {i}") for i in digits.test.labels.tolist()])
-    # 40 labels make it careful: it is right more often than it says. Without calibration the error is above .7.
-    assert calibration_error(found.probabilities, y) < 0.2
+    assert calibration_error(found.probabilities, y) < 0.15
     torch.testing.assert_close(found.probabilities.sum(1), torch.ones(len(y)))
     first, second = found.probabilities.sort(1, descending=True).values[:, :2].unbind(1)
     torch.testing.assert_close(found.margins, first - second)
