@@ -364,7 +364,7 @@ def _fit(image: Image.Image, shape: tuple[int, ...]) -> np.ndarray:
     if image.mode != (mode := "L" if channels == 1 else "RGB"):  # a conversion to the same mode is a copy
         image = image.convert(mode)
     fitted = ImageOps.fit(image, (width, height), method=Image.Resampling.BILINEAR)  # crops, then resizes
-    return np.array(fitted).reshape(height, width, channels).transpose(2, 0, 1)
+    return np.ascontiguousarray(np.array(fitted).reshape(height, width, channels).transpose(2, 0, 1))
 
 
 def _require_fit(image: Image.Image) -> None:
