@@ -249,8 +249,6 @@ def _train(
                 "peak_memory_bytes": peak_memory_bytes(),
             }
             plan.data.require_unchanged()
-            shown.epoch(line)
-            collapsed = collapsed or warn_of_collapse(line, plan.encoder.feature_dim, plan.method.advice)
             # The checkpoint is written last: on resuming, metrics and reconstructions without one are dropped.
             log.append(json.dumps(line))
             with writing(out):
@@ -269,7 +267,10 @@ def _train(
                     "reconstructions": content_digest(reconstructions),
                 }
                 save_checkpoint(out / CHECKPOINT, state, metadata)
-            show([line])  # which the checkpoint has, so that no later one is shown than a resumed run begins after
+            # The checkpoint has what is shown, so that a run that is stopped after it does not repeat it.
+            show([line])
+            shown.epoch(line)
+            collapsed = collapsed or warn_of_collapse(line, plan.encoder.feature_dim, plan.method.advice)
             if on_epoch is not None:
                 on_epoch(epoch + 1, _encoder(plan, state, log, environments))
     return _encoder(plan, state, log, environments)
