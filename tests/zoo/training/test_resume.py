@@ -146,6 +146,33 @@ def test_a_run_killed_while_it_writes_a_checkpoint_ends_in_the_same_bits(recipe,
     assert bits(out) == unbroken[0]
 
 
+KILLED_AFTER_A_LINE = """
+import os, signal, sys
+import zoo
+from zoo.training.progress import Progress
+from zoo.training.recipe import read_recipe
+
+say = Progress.epoch
+
+def say_and_die(self, line):
+    say(self, line)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+Progress.epoch = say_and_die
+zoo.pretrain(read_recipe(sys.argv[1]), out=sys.argv[2], progress=True)
+"""
+
+
+def test_a_run_killed_after_the_line_of_an_epoch_does_not_repeat_it(recipe, tmp_path):
+    out, path = tmp_path / "run", tmp_path / "recipe.json"
+    path.write_text(recipe.to_json())
+    for epoch in (1, 2):
+        command = [sys.executable, "-c", KILLED_AFTER_A_LINE, path, out]
+        killed = subprocess.run(command, timeout=600, stderr=subprocess.PIPE, text=True)
+        assert killed.returncode == -9
+        assert f"epoch {epoch}/{recipe.epochs}" in killed.stderr
+
+
 CANNOT_WRITE = """
 import ctypes, os, resource, sys
 from zoo.commands import main
