@@ -45,6 +45,8 @@ _IN_WORDS = {"train": "training", "test": "test"}
 _ORIENTATION = 0x0112  # a tag of EXIF
 _TOO_LARGE = f"of which at most {LARGEST_PIXELS:,} are decoded; make it smaller"
 _LARGE = 4_000_000  # pixels of an image whose memory is worth returning, which takes about 5 ms
+_CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+_THREADS = _CORES + 1  # one may wait for the disk; more of them would wait for each other
 _AHEAD = 128  # images that are decoded before the first of them is taken
 _BYTES_AHEAD = 32  # the same, for images whose files are in memory
 _LARGEST_AHEAD = 256_000_000  # bytes of these images, however large they are
@@ -282,7 +284,7 @@ def each(
         n: the number of items.
         ahead: how many items are taken before the first result is.
     """
-    pool = ThreadPoolExecutor()
+    pool = ThreadPoolExecutor(_THREADS)
     bar = tqdm(total=n, desc=doing, unit=" images", delay=2, disable=None)
     with warnings.catch_warnings(), bar:
         # Pillow warns of images above a limit of its own; they are refused, which is enough.
