@@ -54,18 +54,17 @@ def run(command: str, folder: Path, *, stop_after: str = "") -> str:
     words = shlex.split(command)
     program = [sys.executable, "-m", "zoo", *words[1:]] if words[0] == "zoo" else ["sh", "-c", command]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-    process = subprocess.Popen(
-        program, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    assert process.stdout is not None
     lines = []
-    for line in process.stdout:
-        lines.append(line)
-        if stop_after and stop_after in line:
-            time.sleep(0.5)  # in the middle of the next epoch
-            process.send_signal(signal.SIGINT)
-            lines.append("^C")
-    process.wait()
+    with subprocess.Popen(
+        program, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.append(line)
+            if stop_after and stop_after in line:
+                time.sleep(0.5)  # in the middle of the next epoch
+                process.send_signal(signal.SIGINT)
+                lines.append("^C")
     return "".join(lines).rstrip()
 
 
@@ -125,25 +124,9 @@ def transcript(folder: Path, images: int, epochs: int | None, n: int) -> str:
     typed("zoo predict classifier photos --out predictions.csv --skip-bad")
     typed("zoo report classifier photos --labels labels.csv --out report.html --skip-bad")
 
-    def accuracy(encoder: str, labels: Path) -> float:
-        """Of the predictions from some labels, in %; the labels are filled in."""
-        fill_in(labels, truth)
-        name = labels.stem
-        run(f"zoo fit {encoder} photos --labels {labels.name} --out {name} --skip-bad", folder)
-        run(f"zoo predict {name} photos --out {name}_predictions.csv --skip-bad", folder)
-        return right(folder / f"{name}_predictions.csv", labels, truth)
-
     rows = []
-    for i, (encoder, shown) in enumerate((("runs/mine", "`runs/mine`"), (START, f"`{START}` as it is"))):
-        suggested, drawn = [], []
-        for seed in range(DRAWS):
-            labels = folder / f"suggested_{i}_{seed}.csv"
-            run(f"zoo suggest {encoder} photos -n {n} --seed {seed} --out {labels.name} --skip-bad", folder)
-            suggested.append(accuracy(encoder, labels))
-            names = np.random.default_rng(seed).choice(sorted(truth), n, replace=False)
-            labels = folder / f"random_{i}_{seed}.csv"
-            labels.write_text("\n".join(["path", *names]))
-            drawn.append(accuracy(encoder, labels))
+    for encoder, shown in (("runs/mine", "`runs/mine`"), (START, f"`{START}` as it is")):
+        suggested, drawn = accuracies(encoder, folder, truth, n, DRAWS)
         rows.append(f"| {shown} | {in_words(suggested)} | {in_words(drawn)} |")
     return HEAD.format(
         images=images,
@@ -155,6 +138,34 @@ def transcript(folder: Path, images: int, epochs: int | None, n: int) -> str:
         draws=DRAWS,
         rows="\n".join(rows),
     )
+
+
+def accuracies(
+    encoder: str, folder: Path, truth: dict[str, str], n: int, draws: int
+) -> tuple[list[float], list[float]]:
+    """The accuracy in % with n suggested labels, and with n random ones, for each of the seeds.
+
+    It leaves the labels in the folder, as `suggested_ENCODER_SEED.csv` and `random_ENCODER_SEED.csv`, and beside them
+    the predictions.
+    """
+
+    def accuracy(labels: Path) -> float:
+        fill_in(labels, truth)
+        run(f"zoo fit {encoder} photos --labels {labels.name} --out {labels.stem} --skip-bad", folder)
+        predictions = labels.with_name(f"{labels.stem}_predictions.csv")
+        run(f"zoo predict {labels.stem} photos --out {predictions.name} --skip-bad", folder)
+        return right(predictions, labels, truth)
+
+    suggested, drawn, name = [], [], Path(encoder).name
+    for seed in range(draws):
+        labels = folder / f"suggested_{name}_{seed}.csv"
+        run(f"zoo suggest {encoder} photos -n {n} --seed {seed} --out {labels.name} --skip-bad", folder)
+        suggested.append(accuracy(labels))
+        labels = folder / f"random_{name}_{seed}.csv"
+        names = np.random.default_rng(seed).choice(sorted(truth), n, replace=False)
+        labels.write_text("\n".join(["path", *names]))
+        drawn.append(accuracy(labels))
+    return suggested, drawn
 
 
 def in_words(values: Sequence[float]) -> str:

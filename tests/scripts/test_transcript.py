@@ -1,11 +1,12 @@
 """The transcript of a new user: its photos are what they should be, and it is shortened and counted rightly."""
 
+import csv
 import shlex
 
 import click
 import pytest
 from photos import BROKEN, CLASSES, write_photos
-from transcript import ROOT, right, shortened
+from transcript import ROOT, accuracies, in_words, right, shortened
 
 from zoo.commands import main
 from zoo.data.datasets import load_dataset
@@ -38,6 +39,22 @@ def test_predictions_of_photos_without_a_label_are_counted(tmp_path):
     (tmp_path / "predictions.csv").write_text("path,class,probability,margin\na,x,1,1\nb,x,1,1\nc,y,1,1\nd,y,1,1\n")
     found = right(tmp_path / "predictions.csv", tmp_path / "labels.csv", {"a": "x", "b": "y", "c": "y", "d": "y"})
     assert found == pytest.approx(200 / 3)
+
+
+def test_suggested_labels_are_compared_with_as_many_random_ones(tmp_path):
+    with open(write_photos(tmp_path / "photos", 40, seed=0), newline="") as file:
+        truth = {row["path"]: row["label"] for row in csv.DictReader(file)}
+    (tmp_path / "photos.csv").unlink()
+    suggested, drawn = accuracies(encoder := "rotation-resnet8-cifar10", tmp_path, truth, n=12, draws=1)
+    labels = {}
+    for name, (found,) in ((f"suggested_{encoder}_0", suggested), (f"random_{encoder}_0", drawn)):
+        with open(tmp_path / f"{name}.csv", newline="") as file:
+            labels[name] = {row["path"]: row["label"] for row in csv.DictReader(file)}
+        assert len(labels[name]) == 12 and labels[name].items() <= truth.items()
+        assert found == right(tmp_path / f"{name}_predictions.csv", tmp_path / f"{name}.csv", truth)
+        assert 0 < found <= 100
+    assert len(set(map(frozenset, labels.values()))) == 2  # other images
+    assert in_words([70.0, 80.0]) == "75.0 +- 7.1"
 
 
 def test_lines_of_one_kind_are_shortened_in_their_middle():

@@ -116,7 +116,7 @@ def import_images(path: str | Path, out: str | Path, *, size: int | None = None,
                 if isinstance(pixels, str):
                     faults[i] = pixels
                 else:
-                    unfinished.add(entries[i], pixels)
+                    unfinished.add(entries[i], pixels.data)
             unfinished.flush()
             refuse_or_warn(path, plan, faults, skip_bad)
             kept = kept_by_split(path, plan.files, faults)
@@ -226,7 +226,7 @@ class _Unfinished:
             with contextlib.suppress(OSError):
                 file.close()
 
-    def add(self, entry: _Entry, pixels: np.ndarray) -> None:
+    def add(self, entry: _Entry, pixels: memoryview) -> None:
         self._file.write(pixels)
         self.positions[entry] = len(self.checksums)
         self.checksums.append(zlib.crc32(pixels))
