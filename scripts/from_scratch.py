@@ -6,7 +6,8 @@
 It trains the recipe on each draw of the labels that the recipe's `probes` name, with the changes of its `few_labels`
 (`zoo.evaluation.recipe_files`), probes each encoder with the same labels on the test images, and writes the ledger
 model_cards/from_scratch/NAME.json. All labels have no draws: they are repeated over the training seeds. A measurement
-that was stopped goes on where it was: the scores of finished runs are kept in runs/from_scratch.
+that was stopped goes on where it was: the scores of finished runs are kept in runs/from_scratch. Runs on many labels
+take hours without a GPU; --at-most leaves them out, and the tables an empty cell.
 
 With --validate, the last tenth of the training images takes the place of the test images, the recipe can be changed,
 and nothing is written: every choice is made this way. `python scripts/make_tables.py` then adds the ledger to the cards
@@ -30,8 +31,8 @@ from zoo.environment import environment
 from zoo.errors import ZooError, exit_on_bad_input
 from zoo.evaluation.from_scratch import Fit, from_scratch, train_and_judge
 from zoo.evaluation.held_out import held_out
-from zoo.evaluation.protocol import SCORES, pooled
-from zoo.evaluation.recipe_files import read_few_labels, read_probes
+from zoo.evaluation.protocol import SCORES, labelled_splits, pooled
+from zoo.evaluation.recipe_files import Probes, read_few_labels, read_probes
 from zoo.files import write_atomically
 from zoo.models.code import Code
 from zoo.reports.tables import in_percent
@@ -47,7 +48,8 @@ def main() -> None:
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--seeds", type=int, default=1, help="training seeds, each with its own draws [default: 1]")
     parser.add_argument("--draws", type=int, default=5, help="draws of the labels [default: 5]")
-    parser.add_argument("--labels-per-class", help="comma-separated, instead of those of the recipe's probes")
+    parser.add_argument("--at-most", type=int, metavar="N", help="leave out what has more than N labels in all")
+    parser.add_argument("--labels-per-class", help="comma-separated, instead of those of the probes; to validate")
     parser.add_argument("--validate", action="store_true", help="judge on held-out training images; write nothing")
     parser.add_argument(
         "--set", action="append", default=[], metavar="FIELD=VALUE", help="change a field of the recipe; to validate"
@@ -55,6 +57,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.set and not arguments.validate:
         raise ZooError("--set: only with --validate; on the test images, the recipe is measured as its file has it")
+    if arguments.labels_per_class and not arguments.validate:
+        raise ZooError("--labels-per-class: only with --validate; else --at-most leaves numbers out")
     if arguments.seeds < 1:
         raise ZooError(f"--seeds: expected 1 or more, got {arguments.seeds}")
     changes = dict(read_change(change) for change in arguments.set)
@@ -66,6 +70,8 @@ def main() -> None:
         counts = [int(count) if count.isdigit() else count for count in arguments.labels_per_class.split(",")]
         probes = tuple((name, counts) for name, _ in probes)
     data = {name: held_out(name) if arguments.validate else zoo.load_dataset(name) for name, _ in probes}
+    if arguments.at_most is not None:
+        probes = no_larger(probes, data, arguments.at_most)
     seconds: list[float] = []
     folder = None if arguments.validate else ROOT / "runs" / "from_scratch" / recipe.name
     rows = pooled(
@@ -85,13 +91,13 @@ def main() -> None:
     print("\n".join(map(in_words, rows)))
     if arguments.validate:
         return
-    labels = f" --labels-per-class {arguments.labels_per_class}" if arguments.labels_per_class else ""
-    options = f"--seeds {arguments.seeds} --draws {arguments.draws}{labels}"
+    at_most = "" if arguments.at_most is None else f" --at-most {arguments.at_most}"
+    options = f"--seeds {arguments.seeds} --draws {arguments.draws}{at_most}"
     ledger = {
         "model": recipe.name,
         "command": f"python scripts/from_scratch.py {arguments.recipe.as_posix()} {options}",
         "commit": subprocess.check_output(["git", "rev-parse", "HEAD"], text=True, cwd=Path(__file__).parent).strip(),
-        "probes": {name: part.digest for name, part in data.items()},
+        "probes": {name: data[name].digest for name, _ in probes},
         "draws": arguments.draws,
         "seeds": list(range(arguments.seeds)),
         "seconds": seconds,
@@ -104,6 +110,24 @@ def main() -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, (json.dumps(ledger, indent=2) + "\n").encode())
     print(f"{path.relative_to(ROOT)}; now `make tables`")
+
+
+def no_larger(probes: Probes, data: Mapping[str, Dataset], most: int) -> Probes:
+    """The probes without the numbers of labels per class that are more than `most` labels in all.
+
+    Raises:
+        ZooError: if none is left.
+    """
+
+    def labels(name: str, count: int | str) -> int:
+        (_, y), _ = labelled_splits(data[name])
+        return len(y) if count == "all" else int(count) * len(data[name].classes)
+
+    kept = [(name, tuple(count for count in counts if labels(name, count) <= most)) for name, counts in probes]
+    if not any(counts for _, counts in kept):
+        least = min(labels(name, count) for name, counts in probes for count in counts)
+        raise ZooError(f"--at-most: expected {least:,} labels or more, the fewest of the recipe's probes, got {most:,}")
+    return tuple((name, counts) for name, counts in kept if counts)
 
 
 def remembering(code: Code, folder: Path | None, seconds: list[float]) -> Fit:

@@ -102,9 +102,12 @@ def test_a_measurement_writes_its_ledger_and_goes_on_where_it_was_stopped(script
 
     changed = (root / "recipe.py").read_text()
     (root / "recipe.py").write_text(changed.replace('"epochs": 2', '"epochs": 3'))
-    run("--draws", "2", "--labels-per-class", "2,all")
+    run("--draws", "2", "--at-most", "299")
     (root / "recipe.py").write_text(changed)
-    assert len(trained) == 10 + 2 + 1 + 2, "all but the run on 300 labels is new: the recipe for 20, or the labels"
+    assert len(trained) == 10 + 2 + 2, "the recipe for 20 labels has changed"
+    less = json.loads((root / "model_cards" / "from_scratch" / "supervised-resnet8-digits.json").read_text())
+    assert [row["labels"] for row in less["results"]] == [10, 20] and list(less["probes"]) == ["digits"]
+    assert less["command"].endswith("recipe.py --seeds 1 --draws 2 --at-most 299")
 
 
 def test_a_choice_is_made_on_held_out_images_and_writes_nothing(script, root, run, monkeypatch, capsys):
@@ -132,7 +135,9 @@ def test_a_choice_is_made_on_held_out_images_and_writes_nothing(script, root, ru
         (("--set", "epochs=9"), "--set: only with --validate"),
         (("--seeds", "0"), "--seeds: expected 1 or more, got 0"),
         (("--draws", "0"), "draws: expected 1 or more, got 0"),
-        (("--labels-per-class", "some"), "expected a number of 1 or more, or 'all', got 'some'"),
+        (("--at-most", "9"), "--at-most: expected 10 labels or more, the fewest of the recipe's probes, got 9"),
+        (("--labels-per-class", "2"), "--labels-per-class: only with --validate"),
+        (("--validate", "--labels-per-class", "some"), "expected a number of 1 or more, or 'all', got 'some'"),
         (("--validate", "--set", "epoch=9"), "unknown recipe field 'epoch'"),
     ],
 )
