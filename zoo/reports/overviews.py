@@ -5,7 +5,7 @@ A model is named METHOD-ENCODER-DATASET, and each number leads to the card that 
 
 import re
 import statistics
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from zoo.data.official import edition_in_words
@@ -140,7 +140,7 @@ def minutes_overview(
 
 
 def systems_overview(systems: Iterable[System], ledgers: Mapping[str, Ledger], from_scratch: Collection[Ledger]) -> str:
-    """Rows: published systems that were measured; columns: both networks, and the baselines of the published one."""
+    """Rows: published systems that were measured; columns: both networks, and the baselines of both."""
     lines = []
     for system in systems:
         own = {
@@ -155,10 +155,13 @@ def systems_overview(systems: Iterable[System], ledgers: Mapping[str, Ledger], f
             f"[{values[name]}](model_cards/{name}.md)" if values.get(name) else ""
             for name in (system.published, system.small)
         ]
-        first = next(iter(own.values()))
-        baselines = [_value(first, system, features) for features in _BASELINES]
+        scratch, untrained = (
+            _of_both([_value(ledger, system, features) for ledger in own.values()])
+            for features in ("from_scratch", "untrained")
+        )
+        pixels = _value(next(iter(own.values())), system, "pixels")
         title = f"{system.key}: {system.title}"
-        lines.append([title, _MEASURES[system.measure], system.outcome, *both, *baselines])
+        lines.append([title, _MEASURES[system.measure], system.outcome, *both, scratch, untrained, pixels])
     if not lines:
         return NOTHING
     edition = edition_in_words(digest for ledger in ledgers.values() for digest in ledger.get("probes", {}).values())
@@ -166,10 +169,15 @@ def systems_overview(systems: Iterable[System], ledgers: Mapping[str, Ledger], f
     return (
         "Each published system under its own protocol, with its network and with a small encoder: accuracy or macro F1 "
         "of a linear probe, or accuracy of 10 nearest neighbours (kNN), in %; or squared error per pixel in 0..1; mean "
-        "+- standard deviation over training seeds. The last three columns are baselines of the first of the two "
-        "networks that is there: trained from scratch on just those labels, untrained, and raw pixels."
+        "+- standard deviation over training seeds. The last three columns are baselines: the same networks, first its "
+        "own / then the small one, trained from scratch on just those labels, and untrained; and raw pixels."
         f"\n\n{markdown(header, lines)}" + (f"\n\n{edition}" if edition else "")
     )
+
+
+def _of_both(values: Sequence[str]) -> str:
+    """What was measured of one or two networks, in one cell; a dash stands for the one that was not."""
+    return " / ".join(value or "–" for value in values) if any(values) else ""
 
 
 def few_labels_overview(ledger: Ledger | None) -> str:

@@ -88,7 +88,7 @@ def test_minutes_are_sorted_and_have_both_accuracies():
     assert starred.endswith("\n\n\\* Learned from all labels before the probe.")
 
 
-def test_systems_have_their_measure_of_both_networks_and_the_baselines_of_the_first():
+def test_systems_have_their_measure_and_the_baselines_of_both_networks():
     few = {"data": "fashion_mnist_labels_1k", "count": "all", "labels": 1_000}
     published = ledger(
         "simsiam-s4-fashion_mnist",
@@ -96,7 +96,7 @@ def test_systems_have_their_measure_of_both_networks_and_the_baselines_of_the_fi
     )
     small = ledger(
         "simsiam-resnet8-fashion_mnist",
-        [row("encoder", values=[0.9], **few), row("pixels", values=[0.5], **few)],
+        [row(features, values=[value], **few) for features, value in (("encoder", 0.9), ("untrained", 0.6))],
     )
     autoencoder = ledger(
         "autoencoder-s5-mnist_48k",
@@ -120,9 +120,9 @@ def test_systems_have_their_measure_of_both_networks_and_the_baselines_of_the_fi
     assert found == [
         [
             *("S4c: SimSiam", "macro F1", "", "[71.0 +- 1.4](model_cards/simsiam-s4-fashion_mnist.md)"),
-            *(f"[80.0]{card}", "60.0", "", "65.0"),
+            *(f"[80.0]{card}", "60.0 / –", "– / 50.0", "65.0"),
         ],
-        ["S4d: SimSiam", "kNN", "99", "", f"[70.0]{card}", "", "", "30.0"],
+        ["S4d: SimSiam", "kNN", "99", "", f"[70.0]{card}", "", "40.0", ""],
         *([["S5: autoencoder", "squared error", "", "[0.0123](model_cards/autoencoder-s5-mnist_48k.md)", *4 * [""]]]),
     ]
     assert systems_overview(systems, {}, []) == NOTHING
