@@ -7,7 +7,11 @@ kept, to turn features into images.
 
 from itertools import pairwise
 
-from functional import layers
+import torch
+from torch import Tensor
+
+from functional import layers, random
+from functional.base import BatchStats, Key, Params
 from functional.checks import check_positive
 from functional.layers import Layer
 
@@ -131,3 +135,76 @@ def s5_decoder(latent_dim: int = 4, *, out_channels: int = 1, width: int = 1) ->
         relu4=layers.relu,
         conv3=layers.conv_transpose(maps3, out_channels, 3, stride=2, padding=1, output_padding=1),
     )
+
+
+def fourier_decoder(
+    latent_dim: int = 4,
+    *,
+    out_channels: int = 1,
+    size: int = 28,
+    frequencies: int = 128,
+    scale: float = 1.0,
+    hidden: int = 512,
+) -> Layer:
+    r"""An MLP on waves in the latents, to the logits of images: `[B, latent_dim] -> [B, out_channels, size, size]`.
+
+    A ReLU network of few inputs learns its slow variations first and its fast ones hardly at all. Waves of random
+    frequencies as inputs give it both: with $z$ the latents, whitened by running statistics, and $B$ drawn once from
+    $N(0, \mathrm{scale}^2)$, the inputs of the MLP are $z$, $\sin B^\top z$ and $\cos B^\top z$. The MLP has hidden
+    layers of `hidden`, `hidden` and twice as many units, ReLU after each and batch norm before the last two. The
+    sigmoid of the outputs is the image, in 0..1.
+
+    Args:
+        latent_dim: the `feature_dim` of the encoder.
+        out_channels: channels of the images.
+        size: height and width of the images in pixels.
+        frequencies: the number of waves, the columns of $B$. They are not trained: `batch_stats` has them.
+        scale: radians per standard deviation of a latent; larger ones fit finer folds, and noise.
+        hidden: units of the first hidden layer.
+
+    Raises:
+        ValueError: if a size or the scale is not above 0.
+
+    Example:
+        >>> import torch
+        >>> decoder = fourier_decoder(size=8, hidden=16)
+        >>> params, batch_stats = decoder.init(random.key(0))
+        >>> decoder.apply(params, batch_stats, torch.zeros(2, 4))[0].shape, batch_stats["waves"]["frequencies"].shape
+        (torch.Size([2, 1, 8, 8]), torch.Size([4, 128]))
+
+    References:
+        Tancik et al. Fourier features let networks learn high frequency functions in low dimensional domains.
+        arXiv:2006.10739, section 6 ("Gaussian").
+    """
+    sizes = {"out_channels": out_channels, "size": size, "frequencies": frequencies, "scale": scale, "hidden": hidden}
+    for name, value in sizes.items():
+        check_positive(name, value)
+    return layers.serial(
+        whitening=layers.batch_norm(latent_dim, affine=False),
+        waves=_waves(latent_dim, frequencies, scale),
+        linear1=layers.linear(latent_dim + 2 * frequencies, hidden),
+        relu1=layers.relu,
+        linear2=layers.linear(hidden, hidden, bias=False),
+        bn2=layers.batch_norm(hidden),
+        relu2=layers.relu,
+        linear3=layers.linear(hidden, 2 * hidden, bias=False),
+        bn3=layers.batch_norm(2 * hidden),
+        relu3=layers.relu,
+        linear4=layers.linear(2 * hidden, out_channels * size**2),
+        image=layers.activation(lambda x: x.unflatten(1, (out_channels, size, size))),
+    )
+
+
+def _waves(in_features: int, frequencies: int, scale: float) -> Layer:
+    """The inputs, and the sine and cosine of their products with frequencies that are drawn once."""
+
+    def init(key: Key, /) -> tuple[Params, BatchStats]:
+        return {}, {"frequencies": scale * random.normal(key, (in_features, frequencies))}
+
+    def apply(
+        params: Params, batch_stats: BatchStats, inputs: Tensor, /, *, train: bool = False, key: Key | None = None
+    ) -> tuple[Tensor, BatchStats]:
+        angles = inputs @ batch_stats["frequencies"]
+        return torch.cat([inputs, angles.sin(), angles.cos()], dim=1), batch_stats
+
+    return Layer(init, apply)

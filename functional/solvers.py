@@ -1,4 +1,4 @@
-r"""L-BFGS for many convex problems at once, and multinomial logistic regression with it.
+r"""Solvers for many problems at once: L-BFGS, logistic regression with it, and nonlinear least squares.
 
 `lbfgs` minimises S functions of matrices `[K, D]` in one batch. An `Objective` describes them by pure functions of a
 `Point`, the current iterates of the problems; problems leave the batch as they converge. `logistic_regression` defines
@@ -10,12 +10,16 @@ such an objective and solves it for several strengths of regularisation:
     (tensor([[-0.9236,  0.9236],
             [-0.3574,  0.3574]], dtype=torch.float64), tensor([True, True]))
 
-Solvers read values to decide when to stop, so they do not work under `vmap`.
+L-BFGS reads values to decide when to stop, so it does not work under `vmap`.
+
+`levenberg_marquardt` fits the inputs of a function to its outputs, row by row: the latents of a decoder to images.
 
 References:
     Liu, Nocedal. On the limited memory BFGS method for large scale optimization. Mathematical Programming 45, 1989.
 """
 
+import math
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -26,10 +30,18 @@ from torch import Tensor
 
 from functional import tree
 from functional.base import Features
-from functional.checks import check_floating, check_integer, check_rank, check_same_length
+from functional.checks import (
+    check_between,
+    check_floating,
+    check_integer,
+    check_rank,
+    check_same_length,
+    check_same_shape,
+)
 from functional.numerics import promote_half
 
 _MEMORY = 20  # pairs of changes that L-BFGS remembers
+_DAMPING = 0.01  # lambda of the first step of Levenberg-Marquardt
 _TRIALS = 20  # step lengths that a line search tries
 
 
@@ -254,6 +266,63 @@ class _Kept(NamedTuple):
     residual: Tensor  # [S, K, N]: probabilities minus indicators
 
 
+def levenberg_marquardt(
+    function: Callable[[Tensor], Tensor],
+    start: Float[Tensor, "batch dim"],
+    targets: Float[Tensor, "batch outputs"],
+    *,
+    steps: int = 5,
+) -> Float[Tensor, "batch dim"]:
+    r"""For every row i, inputs $x_i$ near the start that bring $|f(x_i) - y_i|^2$ down.
+
+    A step solves $(J^\top J + \lambda D) \, \Delta = J^\top (y - f(x))$ with the Jacobian $J$ of a row, from one
+    forward-mode derivative for each input, and the diagonal $D$ of $J^\top J$. Where $x + \Delta$ is better it is
+    taken and $\lambda$ falls; elsewhere $x$ stays and $\lambda$ rises. So no row ends worse than it started.
+
+    Args:
+        function: `[B, D] -> [B, M]`, differentiable, each row of the result from the same row of the inputs alone: a
+            network in evaluation mode.
+        start: `[B, D]`, D small: memory and time grow with D times M.
+        targets: `[B, M]`.
+        steps: at least 0. A step costs one evaluation of the function and D of its derivative.
+
+    Returns:
+        `[B, D]`.
+
+    Raises:
+        ValueError: if a shape does not fit.
+
+    Example:
+        >>> circle = lambda x: torch.cat([x.cos(), x.sin()], 1)
+        >>> levenberg_marquardt(circle, torch.tensor([[0.3], [2.0]]), circle(torch.tensor([[1.0], [1.5]])))
+        tensor([[1.0000],
+                [1.5000]])
+
+    References:
+        Marquardt. An algorithm for least-squares estimation of nonlinear parameters. Journal of the Society for
+        Industrial and Applied Mathematics 11, 1963.
+    """
+    check_rank("start", start, "batch dim")
+    check_rank("targets", targets, "batch outputs")
+    check_between("steps", steps, 0, math.inf)
+    x, outputs = start, function(start)
+    check_same_shape(outputs=outputs, targets=targets)
+    error, damping = _row_errors(outputs, targets), start.new_full((len(start), 1, 1), _DAMPING)
+    directions = torch.eye(start.shape[1], dtype=start.dtype, device=start.device)
+    for _ in range(steps):
+        jacobian = torch.stack([_derivative(function, x, along) for along in directions], dim=-1)  # [B, M, D]
+        curvature = jacobian.mT @ jacobian
+        slope = jacobian.mT @ (targets - outputs)[..., None]
+        diagonal = curvature.diagonal(dim1=-2, dim2=-1).clamp_min(torch.finfo(x.dtype).eps)
+        tried = x + torch.linalg.solve(curvature + damping * diagonal.diag_embed(), slope)[..., 0]
+        there = function(tried)
+        better = _row_errors(there, targets) < error
+        x, outputs = (torch.where(better[:, None], *pair) for pair in ((tried, x), (there, outputs)))
+        error = _row_errors(outputs, targets)
+        damping = damping * torch.where(better, 1 / 3, 5.0)[:, None, None]
+    return x
+
+
 def _regularised_cross_entropy(x: Tensor, y: Tensor, strengths: Tensor) -> tuple[Objective, Point]:
     """The objective for weights with the bias as last column, and its point at zero weights; `x` has mean 0."""
     spectrum, axes = torch.linalg.eigh((x.T @ x).double() / len(x))
@@ -349,6 +418,17 @@ def _two_loops(
     for dw, dg, rho in pairs:
         v = v + (alphas.pop() - (rho * _dot(dg, v))[:, None, None]) * dw
     return v
+
+
+def _derivative(function: Callable[[Tensor], Tensor], x: Tensor, along: Tensor) -> Tensor:
+    """The derivative of the outputs `[B, M]`, as all rows of the inputs move along one direction `[D]`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch's first one uses a part of torch that it warns of
+        return torch.func.jvp(function, (x,), (along.expand_as(x),))[1]
+
+
+def _row_errors(outputs: Tensor, targets: Tensor) -> Tensor:
+    return (outputs - targets).square().sum(1)
 
 
 def _rows(chosen: Tensor, leaves: Any) -> Any:

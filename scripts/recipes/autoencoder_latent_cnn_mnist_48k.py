@@ -1,4 +1,4 @@
-"""An autoencoder with 4 latents on MNIST (S5), with a larger network.
+"""An autoencoder with 4 latents on MNIST (S5), with waves of the latents.
 
 python scripts/recipes/autoencoder_latent_cnn_mnist_48k.py [--out OUT]      # all options of `zoo pretrain`
 """
@@ -15,16 +15,15 @@ recipe = zoo.Recipe(
     views=(),
     optimizer="adamw",
     learning_rate=3e-3,
-    epochs=60,
-    batch_size=512,
+    epochs=40,
+    batch_size=256,
     warmup_epochs=2,
-    method_options={"squared_error": True, "decoder": ("s5_decoder", {"width": 4})},
-    encoder_options={"latent_dim": 4, "width": 32, "hidden": 512},
+    method_options={"squared_error": True, "decoder": ("fourier_decoder", {})},
+    encoder_options={"latent_dim": 4, "width": 16, "hidden": 256},
     optimizer_options={"weight_decay": 0.05},
     mean=(0.0,),
     std=(1.0,),
     precision="float32",
-    compile=True,
 )
 probes = (("mnist", (10, 100, "all")),)
 

@@ -24,7 +24,10 @@ ENCODERS: dict[str, Callable[..., Encoder]] = {
     "s5": encoders.s5,
 }
 # (latent_dim, *, out_channels, ...) -> Layer, from features to the logits of images.
-DECODERS: dict[str, Callable[..., Layer]] = {"s5_decoder": heads.s5_decoder}
+DECODERS: dict[str, Callable[..., Layer]] = {
+    "s5_decoder": heads.s5_decoder,
+    "fourier_decoder": heads.fourier_decoder,
+}
 
 
 def known_encoders(code: Code = NO_CODE) -> dict[str, Callable[..., Encoder]]:
