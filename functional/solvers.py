@@ -41,7 +41,7 @@ from functional.checks import (
 from functional.numerics import promote_half
 
 _MEMORY = 20  # pairs of changes that L-BFGS remembers
-_DAMPING = 0.01  # lambda of the first step of Levenberg-Marquardt
+_DAMPING = 0.03  # lambda of the first step of Levenberg-Marquardt
 _TRIALS = 20  # step lengths that a line search tries
 
 
@@ -319,7 +319,7 @@ def levenberg_marquardt(
         better = _row_errors(there, targets) < error
         x, outputs = (torch.where(better[:, None], *pair) for pair in ((tried, x), (there, outputs)))
         error = _row_errors(outputs, targets)
-        damping = damping * torch.where(better, 1 / 3, 5.0)[:, None, None]
+        damping = damping * torch.where(better, 1 / 3, 10.0)[:, None, None]
     return x
 
 

@@ -350,6 +350,7 @@ CASES = {
     **network("heads.projection_mlp", heads.projection_mlp(4, (3, 2), batch_norm=True), 5, 4),
     **network("heads.prediction_mlp", heads.prediction_mlp(4, 3, 2), 5, 4),
     **network("heads.s5_decoder", heads.s5_decoder(), 2, 4),
+    **network("heads.fourier_decoder", heads.fourier_decoder(size=4, frequencies=3, hidden=5), 3, 4),
     # augmentations
     "augmentations.to_float": Case(aug.to_float, lambda seed: (pixels(seed),)),
     "augmentations.compose": views(aug.compose(FLIP, FLIP)),
@@ -487,6 +488,10 @@ CASES = {
     "solvers.line_search": Case(
         lambda centre: solvers.line_search(lambda t: (t - centre,), -centre, torch.ones_like(centre)),
         lambda seed: (normal(seed, 4).exp(),), smooth=False, **READS,
+    ),
+    "solvers.levenberg_marquardt": Case(
+        lambda start, targets: solvers.levenberg_marquardt(lambda x: torch.cat([x, x.sin()], 1), start, targets),
+        lambda seed: (normal(seed, 3, 2), normal(seed + 1, 3, 4)), blind=False,
     ),
     "solvers.logistic_regression": probe(
         lambda x, _: solvers.logistic_regression(x, LABELS, strengths=torch.tensor([0.1, 1.0]))

@@ -54,7 +54,40 @@ def test_s5_decoder_equals_its_twin(options, w):
     assert_equals(heads.s5_decoder(**options), twin, inputs(7, 4))
 
 
+class Waves(nn.Module):
+    """The inputs and their waves, of frequencies that are set by the test."""
+
+    def forward(self, x):
+        return torch.cat([x, (x @ self.frequencies).sin(), (x @ self.frequencies).cos()], 1)
+
+
+def test_fourier_decoder_equals_its_twin():
+    head, waves, x = heads.fourier_decoder(3, out_channels=2, size=6, frequencies=8, hidden=5), Waves(), inputs(7, 3)
+    twin = nn.Sequential(
+        *(nn.BatchNorm1d(3, affine=False), waves, nn.Linear(19, 5), nn.ReLU()),
+        *(nn.Linear(5, 5, bias=False), nn.BatchNorm1d(5), nn.ReLU()),
+        *(nn.Linear(5, 10, bias=False), nn.BatchNorm1d(10), nn.ReLU(), nn.Linear(10, 72), nn.Unflatten(1, (2, 6, 6))),
+    )
+    params, batch_stats = head.init(random.key(0))
+    waves.frequencies = batch_stats["waves"]["frequencies"]
+    with torch.no_grad():
+        for theirs, ours in zip(twin.parameters(), tree.leaves(params), strict=True):
+            theirs.copy_(ours)
+        outputs, after = head.apply(params, batch_stats, x, train=True)
+        torch.testing.assert_close(outputs, twin.train()(x), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(head.apply(params, after, x)[0], twin.eval()(x), rtol=1e-5, atol=1e-5)
+    assert torch.equal(after["waves"]["frequencies"], waves.frequencies), "they are not trained"
+
+
 # --- property -------------------------------------------------------------------------------------------------
+
+
+def test_the_scale_is_that_of_the_frequencies():
+    _, narrow = heads.fourier_decoder(2, frequencies=4000).init(random.key(0))
+    _, wide = heads.fourier_decoder(2, frequencies=4000, scale=3.0).init(random.key(0))
+    narrow, wide = (stats["waves"]["frequencies"] for stats in (narrow, wide))
+    torch.testing.assert_close(wide, 3 * narrow)
+    assert abs(narrow.std() - 1) < 0.03
 
 
 @pytest.mark.parametrize("latent_dim,channels", [(2, 1), (4, 3)])

@@ -1,5 +1,6 @@
 """Solvers: closed-form minima and those of scikit-learn, problems in a batch as alone, and searches that fail."""
 
+import itertools
 import math
 import re
 
@@ -77,6 +78,49 @@ def test_a_problem_stopped_by_rounding_is_given_up(monkeypatch):
     searches = []
     monkeypatch.setattr(solvers, "line_search", lambda at, slope, t: searches.append(t) or (0 * t, at(0 * t)))
     assert not solvers.lbfgs(*quadratics(*problems())).converged.any() and len(searches) == 1
+
+
+def bends(x):
+    """Three numbers, one of them from both inputs, `[B, 2] -> [B, 3]`."""
+    return torch.stack([x[:, 0] ** 3, x[:, 1].sin(), x.prod(1)], dim=1)
+
+
+def test_levenberg_marquardt_finds_scipys_minimum_of_every_row():
+    from scipy.optimize import least_squares
+
+    targets = bends(random.normal(random.key(0), (6, 2))).double() + 0.1 * random.normal(random.key(1), (6, 3)).double()
+    start = random.normal(random.key(2), (6, 2)).double()
+    found = solvers.levenberg_marquardt(bends, start, targets, steps=200)
+    for x, x_0, y in zip(found, start, targets, strict=True):
+        theirs = least_squares(lambda x, y=y: (bends(torch.tensor(x)[None])[0] - y).numpy(), x_0.numpy(), method="lm")
+        assert (bends(x[None])[0] - y).square().sum() / 2 <= theirs.cost + 1e-9
+
+
+def test_levenberg_marquardt_makes_no_row_worse_and_treats_each_alone():
+    start, targets = random.normal(random.key(3), (40, 2)), random.normal(random.key(4), (40, 3))
+    errors = [
+        (bends(solvers.levenberg_marquardt(bends, start, targets, steps=steps)) - targets).square().sum(1)
+        for steps in (0, 1, 2, 5)
+    ]
+    assert torch.equal(errors[0], (bends(start) - targets).square().sum(1))
+    assert all((later <= before).all() for before, later in itertools.pairwise(errors))
+    assert (errors[1] == errors[0]).any() and (errors[1] < errors[0]).any(), "some first steps are refused"
+    alone = solvers.levenberg_marquardt(bends, start[:1], targets[:1])
+    torch.testing.assert_close(alone, solvers.levenberg_marquardt(bends, start, targets)[:1])
+
+
+def test_levenberg_marquardt_stays_where_nothing_depends_on_the_inputs():
+    start = torch.ones(2, 2)
+    assert torch.equal(solvers.levenberg_marquardt(torch.zeros_like, start, torch.ones(2, 2)), start)
+
+
+def test_levenberg_marquardt_refuses_other_shapes():
+    with pytest.raises(ValueError, match="start: expected rank 2"):
+        solvers.levenberg_marquardt(bends, torch.ones(2), torch.ones(1, 3))
+    with pytest.raises(ValueError, match=r"outputs \[2, 3\], targets \[2, 4\]"):
+        solvers.levenberg_marquardt(bends, torch.ones(2, 2), torch.ones(2, 4))
+    with pytest.raises(ValueError, match="steps"):
+        solvers.levenberg_marquardt(bends, torch.ones(2, 2), torch.ones(2, 3), steps=-1)
 
 
 @pytest.mark.parametrize("shape", [(90, 5, 3), (20, 40, 3)], ids=["tall", "wide"])

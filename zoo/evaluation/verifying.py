@@ -163,8 +163,11 @@ def figures_again(model: PretrainedEncoder, ledger: Mapping[str, Any]) -> list[t
                 values = zip(first_seed(row[score], ledger)["values"], found[score]["values"], strict=True)
                 figures += [(f"{score} with {row['labels']:,} labels of {name}", a, b) for a, b in values]
     if recorded := ledger.get("reconstruction"):
-        errors = reconstruction_error(model, load_dataset(recorded["data"]))
-        figures += [(name, recorded[name]["values"][0], errors[name]) for name in ERRORS]
+        data = load_dataset(recorded["data"])
+        for how, part in (("", recorded), ("refined ", recorded.get("refined", {}))):
+            if part:
+                errors = reconstruction_error(model, data, steps=part.get("steps", 0))
+                figures += [(f"{how}{name}", part[name]["values"][0], errors[name]) for name in ERRORS]
     return figures
 
 

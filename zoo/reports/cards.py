@@ -160,6 +160,12 @@ def results_section(ledger: Mapping[str, Any]) -> str:
 def reconstruction_section(record: Mapping[str, Any]) -> str:
     """The errors of the images that the decoder makes of features of test images."""
     n = len(record["mean_squared_error"]["values"])
+    refined = (
+        f" With latents that {record['refined']['steps']} steps of `model.refine` improve: mean squared error "
+        f"{in_units(record['refined']['mean_squared_error'])}."
+        if "refined" in record
+        else ""
+    )
     return (
         f"Errors of the {record['test_images']:,} test images of {whole_dataset(record['data'])} as the decoder "
         "reconstructs them from their features, per pixel in 0..1: mean squared error "
@@ -169,6 +175,7 @@ def reconstruction_section(record: Mapping[str, Any]) -> str:
             if n > 1
             else "."
         )
+        + refined
     )
 
 

@@ -168,8 +168,9 @@ def systems_overview(systems: Iterable[System], ledgers: Mapping[str, Ledger], f
     header = ["system", "measured by", "published", "its network", "small", "from scratch", "untrained", "pixels"]
     return (
         "Each published system under its own protocol, with its network and with a small encoder: accuracy or macro F1 "
-        "of a linear probe, or accuracy of 10 nearest neighbours (kNN), in %; or squared error per pixel in 0..1; mean "
-        "+- standard deviation over training seeds. The last three columns are baselines: the same networks, first its "
+        "of a linear probe, or accuracy of 10 nearest neighbours (kNN), in %; or squared error per pixel in 0..1 of "
+        "images decoded from the features / from features refined by `model.refine`; mean +- standard deviation over "
+        "training seeds. The last three columns are baselines: the same networks, first its "
         "own / then the small one, trained from scratch on just those labels, and untrained; and raw pixels."
         f"\n\n{markdown(header, lines)}" + (f"\n\n{edition}" if edition else "")
     )
@@ -234,7 +235,8 @@ def _value(ledger: Ledger, system: System, features: str) -> str:
     """What a system is measured by, with all labels of its data; "" if it was not measured."""
     if system.measure == "mean_squared_error":
         found = ledger.get("reconstruction", {}) if features == "encoder" else {}
-        return in_units(found[system.measure]) if found else ""
+        refined = f" / {in_units(found['refined'][system.measure])}" if "refined" in found else ""
+        return in_units(found[system.measure]) + refined if found else ""
     rows = [row for row in _rows(ledger, system.data, features) if row["labels_per_class"] == "all"]
     return _in_percent(rows[0][system.measure]) if rows and system.measure in rows[0] else ""
 

@@ -31,6 +31,9 @@ def test_a_record_is_over_several_models(model, bars):
     assert (record["data"], record["test_images"]) == ("bars", 5)
     assert record["mean_squared_error"] == {"mean": alone, "std": 0, "values": [alone, alone]}
     assert alone != reconstruction_error(model, bars)["mean_squared_error"]
+    assert record["refined"]["steps"] == 5
+    refined = reconstruction_error(model, part, steps=5)["mean_squared_error"]
+    assert record["refined"]["mean_squared_error"]["values"] == [refined, refined] and refined < alone
 
 
 def test_what_cannot_be_reconstructed_is_named(model, bars):

@@ -1,6 +1,7 @@
 """Encoders with a decoder: written and verified with it, and features become images."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -35,6 +36,35 @@ def test_features_become_images_as_in_the_published_network(model, bars):
     assert torch.equal(images, logits.sigmoid())
     assert torch.equal(model.decode(latents.numpy().astype(np.float64)), images)
     assert model.decode(latents.repeat(20, 1)).shape == (440, 1, 28, 28)  # more than one batch
+
+
+def test_refined_latents_decode_nearer_to_every_image(model, bars):
+    images = bars.test.images.repeat(13, 1, 1, 1)  # more than one batch
+    latents = model.features(images)
+
+    def errors(latents):
+        return (model.decode(latents) - images / 255).square().mean((1, 2, 3))
+
+    refined = model.refine(images.numpy(), latents.numpy())
+    assert refined.shape == latents.shape and not refined.requires_grad
+    assert (errors(refined) < errors(latents)).all()
+    assert torch.equal(model.refine(images, latents, steps=0), latents)
+    assert (errors(refined) <= errors(model.refine(images, latents, steps=2))).all()
+
+
+def test_what_cannot_be_refined_is_named(model, bars):
+    images, latents = bars.test.images[:2], torch.zeros(2, 3)
+    for call, words in {
+        lambda: model.refine(images, latents[:1]): "latents: expected a row for each of 2 images, got 1",
+        lambda: model.refine(images, latents, steps=-1): "steps: expected a whole number from 0, got -1",
+        lambda: model.refine(images.float(), latents): "images: expected uint8 in 0..255",
+        lambda: untrained(model).refine(images, latents): "has no decoder; only methods such as autoencoder",
+        lambda: zoo.load("denoising_autoencoder-resnet8-mnist").refine(images, latents): (
+            "expected at most 64 features to refine, got 2,048"
+        ),
+    }.items():
+        with pytest.raises(zoo.ZooError, match=re.escape(words)):
+            call()
 
 
 def test_a_decoder_is_saved_with_its_encoder_and_removed_with_it(model, bars, tmp_path):

@@ -52,7 +52,10 @@ def test_the_errors_of_reconstructed_images_are_in_the_card(config):
     card = render_card(config, {**of_method("simclr", 0.9), "reconstruction": record})
     assert "## Reconstruction\n\nErrors of the 10,000 test images of mnist as the decoder" in card
     assert "mean squared error 0.0150 +- 0.0071, binary cross-entropy 0.1000 +- 0.0000, mean +- standard" in card
-    assert "over 2 training seeds; 0.0100 for these weights." in card
+    assert "over 2 training seeds; 0.0100 for these weights.\n" in card
+    refined = {"steps": 3, "mean_squared_error": spread([0.004, 0.006])}
+    card = render_card(config, {**of_method("simclr", 0.9), "reconstruction": {**record, "refined": refined}})
+    assert "these weights. With latents that 3 steps of `model.refine` improve: mean squared error 0.0050 +- " in card
     assert "## Reconstruction" not in render_card(config, of_method("simclr", 0.9))
 
 

@@ -103,15 +103,23 @@ def test_systems_have_their_measure_and_the_baselines_of_both_networks():
         [row("encoder", "mnist", "all", [0.9]), row("untrained", "mnist", "all", [0.9])],
         reconstruction={"mean_squared_error": spread([0.0123])},
     )
+    refined = ledger(
+        "autoencoder-latent_cnn-mnist_48k",
+        [],
+        reconstruction={
+            "mean_squared_error": spread([0.01]),
+            "refined": {"steps": 5, "mean_squared_error": spread([0.009])},
+        },
+    )
     scratch = from_scratch("supervised-s4-fashion_mnist", [row("from_scratch", values=[0.7], **few)])
     systems = [
         System("S4c", "SimSiam", published["model"], small["model"], few["data"], "macro_f1"),
         System("S4d", "SimSiam", "absent", small["model"], few["data"], "knn", "99"),
-        System("S5", "autoencoder", autoencoder["model"], "", "mnist", "mean_squared_error"),
+        System("S5", "autoencoder", autoencoder["model"], refined["model"], "mnist", "mean_squared_error"),
         System("S6", "absent", "absent", "", "mnist", "linear"),
         System("S7", "other labels", published["model"], "", "mnist", "linear"),
     ]
-    overview = systems_overview(systems, named(published, small, autoencoder), [scratch])
+    overview = systems_overview(systems, named(published, small, autoencoder, refined), [scratch])
     header, *found = lines(overview)
     assert header == [
         *("system", "measured by", "published", "its network", "small", "from scratch", "untrained", "pixels")
@@ -123,7 +131,10 @@ def test_systems_have_their_measure_and_the_baselines_of_both_networks():
             *(f"[80.0]{card}", "60.0 / –", "– / 50.0", "65.0"),
         ],
         ["S4d: SimSiam", "kNN", "99", "", f"[70.0]{card}", "", "40.0", ""],
-        *([["S5: autoencoder", "squared error", "", "[0.0123](model_cards/autoencoder-s5-mnist_48k.md)", *4 * [""]]]),
+        [
+            *("S5: autoencoder", "squared error", "", "[0.0123](model_cards/autoencoder-s5-mnist_48k.md)"),
+            *("[0.0100 / 0.0090](model_cards/autoencoder-latent_cnn-mnist_48k.md)", "", "", ""),
+        ],
     ]
     assert systems_overview(systems, {}, []) == NOTHING
 
