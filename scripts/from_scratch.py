@@ -31,7 +31,7 @@ from zoo.environment import environment
 from zoo.errors import ZooError, exit_on_bad_input
 from zoo.evaluation.from_scratch import Fit, from_scratch, train_and_judge
 from zoo.evaluation.held_out import held_out
-from zoo.evaluation.protocol import SCORES, labelled_splits, pooled
+from zoo.evaluation.protocol import SCORES, draws_of_labels, labelled_splits, pooled
 from zoo.evaluation.recipe_files import Probes, read_few_labels, read_probes
 from zoo.files import write_atomically
 from zoo.models.code import Code
@@ -72,6 +72,8 @@ def main() -> None:
     data = {name: held_out(name) if arguments.validate else zoo.load_dataset(name) for name, _ in probes}
     if arguments.at_most is not None:
         probes = no_larger(probes, data, arguments.at_most)
+    for name, counts in probes:  # what a dataset cannot give is said before hours of training
+        draws_of_labels(data[name], counts, arguments.draws, seed=0)
     seconds: list[float] = []
     folder = None if arguments.validate else ROOT / "runs" / "from_scratch" / recipe.name
     rows = pooled(

@@ -42,7 +42,7 @@ from zoo.data.datasets import Dataset
 from zoo.environment import environment, last_environment, machine_of, using_threads
 from zoo.errors import ZooError, exit_on_bad_input
 from zoo.evaluation.clustering import SCORES, cluster
-from zoo.evaluation.protocol import BASELINES, pooled, spread
+from zoo.evaluation.protocol import BASELINES, draws_of_labels, pooled, spread
 from zoo.evaluation.recipe_files import Probes, read_probes
 from zoo.evaluation.reconstruction import reconstruction
 from zoo.files import write_atomically
@@ -85,7 +85,7 @@ def main() -> None:
 
 def release(recipe: Recipe, arguments: argparse.Namespace) -> None:
     """Train and measure all seeds, and write weights, card and ledger."""
-    probes, kept = read_probes(arguments.recipe, recipe), arguments.runs / "baselines"
+    probes, kept = possible_probes(arguments.recipe, recipe), arguments.runs / "baselines"
     models, trained = train(recipe, range(arguments.seeds), arguments)
     weights, records = choose_weights(models[0], probes, kept)
     models = {seed: rounded(model, weights["dtype"]) for seed, model in models.items()}
@@ -125,8 +125,8 @@ def release(recipe: Recipe, arguments: argparse.Namespace) -> None:
 def add_seeds(recipe: Recipe, arguments: argparse.Namespace) -> None:
     """Train and measure more seeds of a model that ships, and add them to its ledger."""
     ledger = ledger_to_extend(recipe, arguments.add_seeds)
+    probes, kept = possible_probes(arguments.recipe, recipe), arguments.runs / "baselines"
     models, trained = train(recipe, arguments.add_seeds, arguments)
-    probes, kept = read_probes(arguments.recipe, recipe), arguments.runs / "baselines"
     records = [
         record
         for seed, model in models.items()
@@ -141,6 +141,18 @@ def add_seeds(recipe: Recipe, arguments: argparse.Namespace) -> None:
         "results": pooled([*ledger["results"], *(row for record in records for row in record["results"])]),
     }
     write_atomically(ledger_of(recipe.name), _as_json({**ledger, **more}))
+
+
+def possible_probes(path: Path, recipe: Recipe) -> Probes:
+    """The probes of a recipe's file, all of which its datasets can give: training takes hours.
+
+    Raises:
+        ZooError: as in `read_probes` and `evaluate`.
+    """
+    probes = read_probes(path, recipe)
+    for name, counts in probes:
+        draws_of_labels(zoo.load_dataset(name), counts, draws=1, seed=0)
+    return probes
 
 
 def train(

@@ -176,6 +176,17 @@ def test_seeds_that_cannot_be_added_are_refused(release, released, tmp_path, cha
         release_in(release, tmp_path, "--add-seeds", seeds)
 
 
+@pytest.mark.parametrize("which", [("--seeds", "1"), ("--add-seeds", "2")])
+def test_labels_that_a_dataset_cannot_give_are_named_before_the_training(release, released, tmp_path, which):
+    shutil.copytree(released[0], tmp_path, dirs_exist_ok=True)
+    shutil.rmtree(tmp_path / "runs")
+    recipe = tmp_path / "recipe.py"
+    recipe.write_text(recipe.read_text().replace('("all",)', '("all", 41)'))
+    with pytest.raises(ZooError, match="labels; asked for 41 per class"):
+        release_in(release, tmp_path, *which)
+    assert not (tmp_path / "runs").exists()
+
+
 def test_weights_that_do_not_ship_leave_a_card_and_a_ledger_with_the_configuration(release, released, tmp_path):
     shutil.copytree(released[0] / "runs", tmp_path / "runs")
     for file in ("recipe.py", "few.safetensors"):

@@ -144,3 +144,10 @@ def test_a_choice_is_made_on_held_out_images_and_writes_nothing(script, root, ru
 def test_bad_input_is_named(run, options, said):
     with pytest.raises(zoo.ZooError, match=said):
         run(*options)
+
+
+def test_labels_that_a_dataset_cannot_give_are_named_before_the_training(script, root, run, monkeypatch):
+    monkeypatch.setattr(script, "train_and_judge", None)
+    monkeypatch.setattr(script, "read_probes", lambda *_: (("digits", (1, 2)), (str(root / "few.safetensors"), (41,))))
+    with pytest.raises(zoo.ZooError, match="labels; asked for 41 per class"):
+        run()

@@ -10,9 +10,11 @@ import pytest
 import torch
 
 import zoo
+from zoo.data.datasets import save_dataset
 from zoo.errors import ZooError
 from zoo.evaluation import verifying
-from zoo.evaluation.verifying import verify
+from zoo.evaluation.reconstruction import ERRORS, reconstruction
+from zoo.evaluation.verifying import figures_again, verify
 from zoo.models import loading
 from zoo.reports.cards import HERE, render_card
 
@@ -66,6 +68,17 @@ def test_the_figures_of_models_of_digits_come_out_again(name):
     report = verify(name)  # digits are on every machine
     assert report.verified and statuses(report)["metrics"] == "ok", str(report)
     assert " figures " in report.checks[-1].detail
+
+
+def test_the_errors_of_reconstructions_come_out_again_also_when_refined(decoding_run, bars, tmp_path):
+    model, path = zoo.load(decoding_run), tmp_path / "bars.safetensors"
+    save_dataset(bars, path, source="a test")
+    record = {**reconstruction([model], zoo.load_dataset(path)), "data": str(path)}
+    names, said, found = zip(*figures_again(model, {"probes": {}, "reconstruction": record}), strict=True)
+    assert names == (*ERRORS, "refined mean_squared_error", "refined binary_cross_entropy")
+    assert said == found
+    record["refined"]["steps"] = 1
+    assert figures_again(model, {"probes": {}, "reconstruction": record})[2][2] > found[2]
 
 
 @pytest.mark.parametrize(
