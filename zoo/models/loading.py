@@ -227,9 +227,10 @@ def _load_weights(
     try:
         template = init(random.key(0, device="meta"))
         params, batch_stats = stored(template, config["dtype"])
+        statistics = tree.flatten(batch_stats)
         loaded = (
-            tree.unflatten_like(params, {k: v for k, v in flat.items() if not _is_statistic(k)}),
-            tree.unflatten_like(batch_stats, {k: v for k, v in flat.items() if _is_statistic(k)}),
+            tree.unflatten_like(params, {k: v for k, v in flat.items() if k not in statistics}),
+            tree.unflatten_like(batch_stats, {k: v for k, v in flat.items() if k in statistics}),
         )
     except (ValueError, RuntimeError) as error:  # the latter for sizes beyond any memory
         raise ZooError(f"{path}: does not fit {network}: {error}") from error
@@ -246,7 +247,3 @@ def _verified(contents: Sequence[bytes], path: Path, sha256: str | None, source:
         f"{path}: SHA-256 {found[:12]}..., but {source} says {str(sha256)[:12]}...; "
         "the file is truncated or modified; copy or download it again"
     )
-
-
-def _is_statistic(name: str) -> bool:
-    return name.rpartition(".")[2] in ("running_mean", "running_var")

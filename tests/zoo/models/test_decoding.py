@@ -93,6 +93,16 @@ def test_a_decoder_is_stored_in_bfloat16_with_its_encoder(model, bars, tmp_path)
     assert not torch.equal(half.decode(latents), model.decode(latents))
 
 
+def test_the_waves_of_a_decoder_are_saved_with_it(bars, decoding_recipe, tmp_path):
+    recipe = decoding_recipe.replace(epochs=1, method_options={"decoder": ("fourier_decoder", {"hidden": 8})})
+    model = zoo.pretrain(recipe, data=bars, out=tmp_path / "run")
+    loaded = zoo.load(tmp_path / "run")
+    frequencies = loaded.decoder.batch_stats["waves"]["frequencies"]
+    assert torch.equal(frequencies, model.decoder.batch_stats["waves"]["frequencies"]) and frequencies.std() > 0.5
+    latents = model.features(bars.test.images)
+    assert torch.equal(loaded.decode(latents), model.decode(latents))
+
+
 @pytest.mark.parametrize(
     "latents,words",
     [
