@@ -176,8 +176,8 @@ def fourier_decoder(
         Tancik et al. Fourier features let networks learn high frequency functions in low dimensional domains.
         arXiv:2006.10739, section 6 ("Gaussian").
     """
-    sizes = {"out_channels": out_channels, "size": size, "frequencies": frequencies, "scale": scale, "hidden": hidden}
-    for name, value in sizes.items():
+    sizes = {"latent_dim": latent_dim, "out_channels": out_channels, "size": size, "hidden": hidden}
+    for name, value in {**sizes, "frequencies": frequencies, "scale": scale}.items():
         check_positive(name, value)
     return layers.serial(
         whitening=layers.batch_norm(latent_dim, affine=False),

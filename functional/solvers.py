@@ -290,7 +290,8 @@ def levenberg_marquardt(
         `[B, D]`.
 
     Raises:
-        ValueError: if a shape does not fit.
+        TypeError: if an argument is not a tensor.
+        ValueError: if a shape does not fit, or `steps` is below 0.
 
     Example:
         >>> circle = lambda x: torch.cat([x.cos(), x.sin()], 1)

@@ -126,3 +126,6 @@ def test_unknown_sizes_are_named():
         heads.s5_decoder(width=0)
     with pytest.raises(ValueError, match="in_features: expected a number above 0, got 0"):
         heads.projection_mlp(0, (8, 5))  # the feature_dim of a module if it is unknown
+    for name in ("latent_dim", "out_channels", "size", "frequencies", "scale", "hidden"):
+        with pytest.raises(ValueError, match=f"{name}: expected a number above 0, got 0"):
+            heads.fourier_decoder(**{name: 0})

@@ -9,11 +9,10 @@ from functional.augmentations import to_float
 from zoo.data.datasets import Dataset
 from zoo.errors import ZooError
 from zoo.evaluation.protocol import spread
-from zoo.models.pretrained import PretrainedEncoder
+from zoo.models.pretrained import MOST_REFINED, PretrainedEncoder
 
 ERRORS = ("mean_squared_error", "binary_cross_entropy")
 _STEPS = 5  # of refining
-_FEW = 16  # latents, with which refining takes seconds
 
 
 def reconstruction_error(model: PretrainedEncoder, data: Dataset, *, steps: int = 0) -> dict[str, float]:
@@ -53,6 +52,6 @@ def reconstruction(models: Sequence[PretrainedEncoder], data: Dataset) -> dict[s
         return {name: spread([own[name] for own in found]) for name in ERRORS}
 
     record = {"data": data.name, "test_images": len(data.test.images) if data.test else 0, **errors(0)}
-    if models[0].feature_dim <= _FEW:
+    if models[0].feature_dim <= MOST_REFINED:
         record["refined"] = {"steps": _STEPS, **errors(_STEPS)}
     return record

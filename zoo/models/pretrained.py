@@ -21,7 +21,7 @@ from zoo.models.module import EncoderModule
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}  # of the weights in a file
 _BATCH = 256
-_MOST_REFINED = 64  # latents
+MOST_REFINED = 64  # features, each of which takes a derivative per step
 
 
 class Decoder(NamedTuple):
@@ -153,10 +153,8 @@ class PretrainedEncoder:
             >>> bool(after.square().mean() < before.square().mean())
             True
         """
-        if self.feature_dim > _MOST_REFINED:
-            raise ZooError(
-                f"{self.name}: expected at most {_MOST_REFINED} features to refine, got {self.feature_dim:,}"
-            )
+        if self.feature_dim > MOST_REFINED:
+            raise ZooError(f"{self.name}: expected at most {MOST_REFINED} features to refine, got {self.feature_dim:,}")
         if not isinstance(steps, int) or steps < 0:
             raise ZooError(f"steps: expected a whole number from 0, got {shortened(steps)}")
         pixels, latents = _pixels(images, self.input_shape), _latents(latents, self.feature_dim)

@@ -170,8 +170,8 @@ def systems_overview(systems: Iterable[System], ledgers: Mapping[str, Ledger], f
         "Each published system under its own protocol, with its network and with a small encoder: accuracy or macro F1 "
         "of a linear probe, or accuracy of 10 nearest neighbours (kNN), in %; or squared error per pixel in 0..1 of "
         "images decoded from the features / from features refined by `model.refine`; mean +- standard deviation over "
-        "training seeds. The last three columns are baselines: the same networks, first its "
-        "own / then the small one, trained from scratch on just those labels, and untrained; and raw pixels."
+        "training seeds. The last three columns are baselines: the same networks, first its own / then the small one, "
+        "trained from scratch on just those labels, and untrained; and raw pixels."
         f"\n\n{markdown(header, lines)}" + (f"\n\n{edition}" if edition else "")
     )
 
