@@ -1,6 +1,11 @@
-"""A denoising autoencoder with 4 latents on MNIST (S5), with waves of the latents.
+"""A denoising autoencoder with 4 latents on MNIST (S5), which its decoder sees as waves.
 
 python scripts/recipes/denoising_autoencoder_latent_cnn_mnist_48k.py [--out OUT]      # all options of `zoo pretrain`
+
+Result: 29.4 minutes per seed on AMD EPYC, threads: 1. Linear probe, accuracy in % on the 10,000 test images of mnist,
+mean +- standard deviation over seeds and draws: 85.8 +- 2.5 with 100 labels (n = 5), 91.1 +- 0.6 with 1,000 labels (n =
+5), 91.6 with 60,000 labels (n = 1). Measured by `python scripts/release.py
+scripts/recipes/denoising_autoencoder_latent_cnn_mnist_48k.py --seeds 1 --no-weights`.
 """
 
 import sys
