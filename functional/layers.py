@@ -34,8 +34,11 @@ from torch import Tensor
 from functional import initializers, random, tree
 from functional.base import Apply, BatchStats, Init, Key, Params
 from functional.checks import check_between, check_channels, check_keys, check_positive
-from functional.kernels import conv2d, max_pool2d
+from functional.kernels import conv2d, max_pool2d, widened
 from functional.numerics import promote_half
+
+_linear = widened(F.linear)
+_conv_transpose2d = widened(F.conv_transpose2d)
 
 
 class Layer(NamedTuple):
@@ -252,7 +255,7 @@ def linear(in_features: int, out_features: int, *, bias: bool = True) -> Layer:
     def init(key: Key) -> Params:
         return _weight_and_bias(key, (out_features, in_features), biases=out_features if bias else 0)
 
-    return stateless(init, lambda params, inputs: F.linear(inputs, params["weight"], params.get("bias")))
+    return stateless(init, lambda params, inputs: _linear(inputs, params["weight"], params.get("bias")))
 
 
 def conv(
@@ -313,7 +316,7 @@ def conv_transpose(
         return _weight_and_bias(key, shape, biases=out_channels if bias else 0)
 
     def function(params: Params, inputs: Tensor) -> Tensor:
-        return F.conv_transpose2d(inputs, params["weight"], params.get("bias"), stride, padding, output_padding)
+        return _conv_transpose2d(inputs, params["weight"], params.get("bias"), stride, padding, output_padding)
 
     return stateless(init, function)
 

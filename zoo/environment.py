@@ -108,13 +108,15 @@ def wait_passively() -> None:
 
 
 def has_bfloat16(device: str | torch.device = "cpu") -> bool:
-    """Whether torch has fast bfloat16 kernels for a device; on a CPU without them, float32 is much faster."""
+    """Whether a device has instructions for bfloat16 that torch uses; without them, float32 is as fast or faster."""
     import torch
+
+    from functional.kernels.half import HAS_BFLOAT16
 
     kind = torch.device(device).type
     if kind == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return kind == "cpu" and torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return kind == "cpu" and HAS_BFLOAT16
 
 
 def _processor() -> str:

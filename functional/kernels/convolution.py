@@ -11,7 +11,10 @@
 import torch.nn.functional as F
 from torch import Tensor
 
+from functional.kernels.half import widened
 from functional.kernels.tracing import compiled
+
+_conv2d = widened(F.conv2d)
 
 
 def conv2d(inputs: Tensor, weight: Tensor, bias: Tensor | None = None, *, stride: int = 1, padding: int = 0) -> Tensor:
@@ -37,10 +40,10 @@ def conv2d(inputs: Tensor, weight: Tensor, bias: Tensor | None = None, *, stride
     """
     in_channels, kernel = weight.shape[1], weight.shape[-1]
     if kernel == 1 < stride and padding == 0 and in_channels < 16:
-        return F.conv2d(inputs[..., ::stride, ::stride], weight, bias)
+        return _conv2d(inputs[..., ::stride, ::stride], weight, bias)
     if not compiled():
-        return F.conv2d(inputs, weight, bias, stride, padding)
+        return _conv2d(inputs, weight, bias, stride, padding)
     if in_channels == 1:
         inputs, weight = (F.pad(x, (0, 0, 0, 0, 0, 1)) for x in (inputs, weight))
-    outputs = F.conv2d(inputs, weight, None, stride, padding)
+    outputs = _conv2d(inputs, weight, None, stride, padding)
     return outputs if bias is None else outputs + bias[:, None, None]

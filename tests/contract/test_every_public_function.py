@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import functional
@@ -312,6 +313,11 @@ CASES = {
     "kernels.conv2d": Case(
         partial(kernels.conv2d, stride=2),
         lambda seed: (normal(seed, 3, 2, 5, 5), normal(seed + 1, 4, 2, 1, 1), normal(seed + 2, 4)),
+        half=torch.bfloat16,
+    ),
+    "kernels.widened": Case(
+        kernels.widened(F.linear),
+        lambda seed: (normal(seed, 3, 4), normal(seed + 1, 2, 4), normal(seed + 2, 2)),
         half=torch.bfloat16,
     ),
     "kernels.max_pool2d": adjusted(kernels.max_pool2d, kernel=2),

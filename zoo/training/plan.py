@@ -168,7 +168,6 @@ def make_plan(
 
     step = training.make_train_step(method.loss, optimizer)
     if trial:
-        _warn_of_slow_precision(recipe.precision, where)
         _try_a_step(recipe, data, init, step, key_views, own_code=code != NO_CODE)
     return Plan(
         recipe=recipe,
@@ -438,15 +437,6 @@ def _optimizer(recipe: Recipe, own: Options, schedule: Schedule, clock: Clock) -
     if "mask" in options:
         options["mask"] = MASKS[options["mask"]]
     return call_named("optimizer", OPTIMIZERS, recipe.optimizer, (schedule,), options)
-
-
-def _warn_of_slow_precision(precision: str, device: torch.device) -> None:
-    if precision == "bfloat16" and not has_bfloat16(device):
-        warnings.warn(
-            "precision bfloat16 is about ten times slower than float32 on this processor, which has no instructions "
-            "for it (AVX-512, AMX); --precision float32 trains the same, up to rounding",
-            stacklevel=4,
-        )
 
 
 def _warn_of_another_size(source: str, shape: tuple[int, int, int] | None, images: Tensor) -> None:

@@ -32,7 +32,6 @@ def test_list_names_the_models_without_importing_torch():
     assert "simclr-resnet8-digits" in zoo_command("list").stdout
 
 
-@pytest.mark.filterwarnings("ignore:precision bfloat16 is about ten times slower")  # where it is
 def test_pretrain_resume_show_probe_and_plot(recipe, tmp_path):
     (tmp_path / "recipe.json").write_text(recipe.to_json())
     out = tmp_path / "run"
