@@ -5,9 +5,10 @@
 
 It trains the recipe on each draw of the labels that the recipe's `probes` name, with the changes of its `few_labels`
 (`zoo.evaluation.recipe_files`), probes each encoder with the same labels on the test images, and writes the ledger
-model_cards/from_scratch/NAME.json. All labels have no draws: they are repeated over the training seeds. A measurement
-that was stopped goes on where it was: the scores of finished runs are kept in runs/from_scratch. Runs on many labels
-take hours without a GPU; --at-most leaves them out, and the tables an empty cell.
+model_cards/from_scratch/NAME.json. All labels have no draws: they are repeated over the training seeds. If the model of
+this recipe has a ledger, it was trained like this, and its row of all labels is taken. A measurement that was
+stopped goes on where it was: the scores of finished runs are kept in runs/from_scratch. Runs on many labels take hours
+without a GPU; --at-most leaves them out, and the tables an empty cell.
 
 With --validate, the last tenth of the training images takes the place of the test images, the recipe can be changed,
 and nothing is written: every choice is made this way. `python scripts/make_tables.py` then adds the ledger to the cards
@@ -20,7 +21,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,10 @@ from functional.base import Key
 from zoo.data.datasets import Dataset
 from zoo.environment import environment
 from zoo.errors import ZooError, exit_on_bad_input
-from zoo.evaluation.from_scratch import Fit, from_scratch, train_and_judge
+from zoo.evaluation.from_scratch import Fit, for_labels, from_scratch, train_and_judge
 from zoo.evaluation.held_out import held_out
 from zoo.evaluation.protocol import SCORES, draws_of_labels, labelled_splits, pooled
-from zoo.evaluation.recipe_files import Probes, read_few_labels, read_probes
+from zoo.evaluation.recipe_files import FewLabels, Probes, read_few_labels, read_probes
 from zoo.files import write_atomically
 from zoo.models.code import Code
 from zoo.reports.tables import in_percent
@@ -70,6 +71,9 @@ def main() -> None:
         counts = [int(count) if count.isdigit() else count for count in arguments.labels_per_class.split(",")]
         probes = tuple((name, counts) for name, _ in probes)
     data = {name: held_out(name) if arguments.validate else zoo.load_dataset(name) for name, _ in probes}
+    done = [] if arguments.validate else rows_of_the_model(recipe, few_labels, probes, data, arguments.seeds)
+    if done:
+        probes = only(probes, lambda name, count: (name, count) != (recipe.dataset, "all"))
     if arguments.at_most is not None:
         probes = no_larger(probes, data, arguments.at_most)
     for name, counts in probes:  # what a dataset cannot give is said before hours of training
@@ -90,6 +94,7 @@ def main() -> None:
             fit=remembering(code, folder, seconds),
         )
     )
+    rows += done
     print("\n".join(map(in_words, rows)))
     if arguments.validate:
         return
@@ -99,7 +104,7 @@ def main() -> None:
         "model": recipe.name,
         "command": f"python scripts/from_scratch.py {arguments.recipe.as_posix()} {options}",
         "commit": subprocess.check_output(["git", "rev-parse", "HEAD"], text=True, cwd=Path(__file__).parent).strip(),
-        "probes": {name: data[name].digest for name, _ in probes},
+        "probes": {name: data[name].digest for name in dict.fromkeys(row["data"] for row in rows)},
         "draws": arguments.draws,
         "seeds": list(range(arguments.seeds)),
         "seconds": seconds,
@@ -114,6 +119,31 @@ def main() -> None:
     print(f"{path.relative_to(ROOT)}; now `make tables`")
 
 
+def rows_of_the_model(
+    recipe: Recipe, few_labels: FewLabels, probes: Probes, data: Mapping[str, Dataset], seeds: int
+) -> list[dict[str, Any]]:
+    """The row of all labels from the ledger of the recipe's own model, which was trained from scratch on just those.
+
+    None without a ledger of this recipe, these data and these training seeds; nor if `few_labels` changes the recipe.
+    """
+    path = ROOT / "model_cards" / "results" / f"{recipe.name}.json"
+    if "all" not in dict(probes).get(recipe.dataset, ()) or not path.is_file():
+        return []
+    ledger, own = json.loads(path.read_text()), data[recipe.dataset]
+    (_, labels), _ = labelled_splits(own)
+    same_training = Recipe.from_record(ledger["recipe"]).replace(seed=0) == for_labels(recipe, few_labels, len(labels))
+    if not same_training or ledger["dataset_digest"] != own.digest or not set(range(seeds)) <= set(ledger["seeds"]):
+        return []
+    wanted = {"features": "encoder", "data": recipe.dataset, "labels_per_class": "all"}
+    return [{**row, "features": "from_scratch"} for row in ledger["results"] if wanted.items() <= row.items()]
+
+
+def only(probes: Probes, wanted: Callable[[str, int | str], bool]) -> Probes:
+    """The probes with the numbers of labels per class that are wanted of a dataset."""
+    kept = [(name, tuple(count for count in counts if wanted(name, count))) for name, counts in probes]
+    return tuple((name, counts) for name, counts in kept if counts)
+
+
 def no_larger(probes: Probes, data: Mapping[str, Dataset], most: int) -> Probes:
     """The probes without the numbers of labels per class that are more than `most` labels in all.
 
@@ -125,11 +155,11 @@ def no_larger(probes: Probes, data: Mapping[str, Dataset], most: int) -> Probes:
         (_, y), _ = labelled_splits(data[name])
         return len(y) if count == "all" else int(count) * len(data[name].classes)
 
-    kept = [(name, tuple(count for count in counts if labels(name, count) <= most)) for name, counts in probes]
-    if not any(counts for _, counts in kept):
+    kept = only(probes, lambda name, count: labels(name, count) <= most)
+    if probes and not kept:
         least = min(labels(name, count) for name, counts in probes for count in counts)
         raise ZooError(f"--at-most: expected {least:,} labels or more, the fewest of the recipe's probes, got {most:,}")
-    return tuple((name, counts) for name, counts in kept if counts)
+    return kept
 
 
 def remembering(code: Code, folder: Path | None, seconds: list[float]) -> Fit:

@@ -110,6 +110,40 @@ def test_a_measurement_writes_its_ledger_and_goes_on_where_it_was_stopped(script
     assert less["command"].endswith("recipe.py --seeds 1 --draws 2 --at-most 299")
 
 
+@pytest.mark.parametrize("change", ["", "recipe", "data", "seeds", "few_labels", "probes", "no ledger"])
+def test_all_labels_of_a_released_recipe_are_not_trained_again(script, root, run, monkeypatch, tmp_path, change):
+    trained = []
+    scores = {"linear": 0.5, "macro_f1": 0.25, "knn": 0.125}
+    monkeypatch.setattr(
+        script, "train_and_judge", lambda recipe, few, key, code: trained.append(len(few.train[0])) or scores
+    )
+    few_labels = {2000: {"epochs": 2}} if change == "few_labels" else {}
+    monkeypatch.setattr(script, "read_few_labels", lambda path: few_labels)
+    monkeypatch.setattr(script, "read_probes", lambda *_: (("digits", (1,) if change == "probes" else (1, "all")),))
+    name, digits = "supervised-resnet8-digits", zoo.load_dataset("digits")
+    recipe = script.resolve_recipe(root / "recipe.py")[0].replace(seed=3)
+    row = {"data": "digits", "labels_per_class": "all", "labels": 1437}
+    row |= {score: {"mean": 0.97, "std": 0.0, "values": [0.97, 0.97]} for score in scores}
+    ledger = {
+        "recipe": recipe.replace(epochs=9 if change == "recipe" else recipe.epochs).to_dict(),
+        "dataset_digest": "another" if change == "data" else digits.digest,
+        "seeds": [0] if change == "seeds" else [0, 1],
+        "results": [{**row, "features": "pixels"}, {**row, "features": "encoder"}],
+    }
+    monkeypatch.setattr(script, "ROOT", tmp_path)
+    folder = tmp_path / "model_cards" / "results"
+    folder.mkdir(parents=True)
+    if change != "no ledger":
+        (folder / f"{name}.json").write_text(json.dumps(ledger))
+    run("--seeds", "2", "--draws", "1")
+    rows = json.loads((folder.parent / "from_scratch" / f"{name}.json").read_text())["results"]
+    if change:
+        assert trained == ([10, 10] if change == "probes" else 2 * [10, len(digits.train.images)])
+    else:
+        assert trained == [10, 10] and rows[1] == {**row, "features": "from_scratch"}
+    assert [row["labels_per_class"] for row in rows] == ([1] if change == "probes" else [1, "all"])
+
+
 def test_a_choice_is_made_on_held_out_images_and_writes_nothing(script, root, run, monkeypatch, capsys):
     seen = []
 
