@@ -29,7 +29,7 @@ from zoo.models.entries import SHIPPED_LICENCE
 from zoo.reports.cards import render_card
 from zoo.reports.from_scratch import with_from_scratch
 from zoo.reports.overviews import System, few_labels_overview, methods_overview, minutes_overview, systems_overview
-from zoo.reports.tables import in_percent
+from zoo.reports.tables import commands_in_words, in_percent
 
 ROOT = Path(__file__).parent.parent
 MARKS = re.compile(r"(<!-- (methods|minutes|systems|few labels):? ?(\w*) ?(\w*) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -110,7 +110,7 @@ def _result_in_words(ledger: Mapping[str, Any]) -> str:
         f"Linear probe, accuracy in % on {on}, mean +- standard deviation over seeds and draws: "
         f"{', '.join(accuracies)}.",
         edition_in_words(ledger.get("probes", {}).values()),
-        f"Measured by `{ledger['command']}`.",
+        f"Measured by {commands_in_words(ledger)}.",
     )
     return " ".join(filter(None, sentences))
 

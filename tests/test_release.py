@@ -155,6 +155,8 @@ def test_seeds_are_added_to_the_ledger_and_the_weights_stay(release, released, t
     assert after["results"] == json.loads(path.read_text())["results"]
     card = render_card(zoo.load(weights.parent).config, after)
     assert f"`{added['command']}` added training seed 2, trained on a loom" in card
+    assert f"Measured by `{after['command']}` and `{added['command']}`." in card
+    assert "the whole release" not in card
 
 
 @pytest.mark.parametrize(

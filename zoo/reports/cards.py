@@ -17,7 +17,15 @@ from zoo.environment import last_environment, machine_of
 from zoo.reports.card_metadata import LIBRARY, PIPELINE, read_card, to_front_matter
 from zoo.reports.from_scratch import from_scratch_in_words, with_from_scratch
 from zoo.reports.shipped import shipped_rows, with_shipped
-from zoo.reports.tables import clusters_table, in_units, labels_in_words, n_in_words, report_tables, results_table
+from zoo.reports.tables import (
+    clusters_table,
+    commands_in_words,
+    in_units,
+    labels_in_words,
+    n_in_words,
+    report_tables,
+    results_table,
+)
 
 HERE = "./"  # the directory that a card stands in, as `zoo.load` takes it
 PICTURES = {  # what the figures of `zoo plot` show, in the order of a card
@@ -150,7 +158,8 @@ def results_section(ledger: Mapping[str, Any]) -> str:
     if sources != list(test_images):
         on += f", with labels of {' and '.join(sources)}"
     edition = edition_in_words(ledger.get("probes", {}).values())
-    measured = " ".join(filter(None, (edition, f"Measured by `{ledger['command']}`.", from_scratch_in_words(ledger))))
+    measured = f"Measured by {commands_in_words(ledger)}."
+    measured = " ".join(filter(None, (edition, measured, from_scratch_in_words(ledger))))
     return (
         f"Accuracy in % on {on}: linear probe on frozen features, {_spread_in_words(ledger)} "
         f"{measured}\n\n{results_table(with_shipped(ledger))}"
@@ -221,8 +230,10 @@ def _training_section(config: Mapping[str, Any], ledger: Mapping[str, Any] | Non
     where = "" if here["device"] == "cpu" else f" --device {here['device']}"
     again = f"`zoo reproduce {source}{where}` trains it again from its configuration and compares the bits"
     if ledger is not None:
-        again += f"; `{ledger['command']}` makes the whole release, all training seeds and their figures"
-        for added in ledger.get("added", ()):
+        more = ledger.get("added", ())
+        what = "release" if more else "whole release, all training seeds and their figures"
+        again += f"; `{ledger['command']}` makes the {what}"
+        for added in more:
             noun = "seed" if len(added["seeds"]) == 1 else "seeds"
             seeds = " and ".join(map(str, added["seeds"]))
             again += f". `{added['command']}` added training {noun} {seeds}, trained on {added['trained_on']}"

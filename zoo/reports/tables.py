@@ -105,6 +105,11 @@ def n_in_words(rows: Iterable[Mapping[str, Any]]) -> str:
     return f"n = {' or '.join(drawn)}" + (f", with all labels {' or '.join(whole)}" if whole else "")
 
 
+def commands_in_words(ledger: Mapping[str, Any]) -> str:
+    """The commands that measured a ledger's results: of the release, and of the training seeds that were added."""
+    return " and ".join(f"`{each['command']}`" for each in (ledger, *ledger.get("added", ())))
+
+
 def labels_in_words(row: Mapping[str, Any]) -> str:
     """The labels of a row of results: `100 labels (10 per class)`."""
     words = f"{row['labels']:,} labels"
