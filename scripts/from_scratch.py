@@ -6,7 +6,7 @@
 It trains the recipe on each draw of the labels that the recipe's `probes` name, with the changes of its `few_labels`
 (`zoo.evaluation.recipe_files`), probes each encoder with the same labels on the test images, and writes the ledger
 model_cards/from_scratch/NAME.json. All labels have no draws: they are repeated over the training seeds. If the model of
-this recipe has a ledger, it was trained like this, and its row of all labels is taken. A measurement that was
+this recipe has a ledger, that was this training, and its row of all labels is taken. A measurement that was
 stopped goes on where it was: the scores of finished runs are kept in runs/from_scratch. Runs on many labels take hours
 without a GPU; --at-most leaves them out, and the tables an empty cell.
 
@@ -131,8 +131,12 @@ def rows_of_the_model(
         return []
     ledger, own = json.loads(path.read_text()), data[recipe.dataset]
     (_, labels), _ = labelled_splits(own)
-    same_training = Recipe.from_record(ledger["recipe"]).replace(seed=0) == for_labels(recipe, few_labels, len(labels))
-    if not same_training or ledger["dataset_digest"] != own.digest or not set(range(seeds)) <= set(ledger["seeds"]):
+    trained = Recipe.from_record(ledger["recipe"]).replace(seed=recipe.seed)  # the seeds are compared below
+    if (
+        trained != for_labels(recipe, few_labels, len(labels))
+        or ledger["dataset_digest"] != own.digest
+        or not set(range(seeds)) <= set(ledger["seeds"])
+    ):
         return []
     wanted = {"features": "encoder", "data": recipe.dataset, "labels_per_class": "all"}
     return [{**row, "features": "from_scratch"} for row in ledger["results"] if wanted.items() <= row.items()]

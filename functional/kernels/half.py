@@ -20,6 +20,9 @@ def widened(operation: Callable[..., Tensor]) -> Callable[..., Tensor]:
     Args:
         operation: `(inputs, weight, bias, *options) -> outputs`, such as `torch.nn.functional.conv2d`.
 
+    Returns:
+        A function of the same arguments, with outputs of the dtype of the inputs.
+
     Example:
         >>> inputs = torch.ones(1, 2, dtype=torch.bfloat16)
         >>> widened(torch.nn.functional.linear)(inputs, inputs, None)
