@@ -32,7 +32,7 @@ recipe = zoo.Recipe(
 )
 probes = (("mnist", (10, 100, 1_000, "all")),)
 # Changes to the recipe for at most this many labels, as few of them need more epochs and smaller batches. These runs
-# are short, so they are in float32, which no processor is slow at.
+# are short, and in float32.
 few_labels = {
     10: {"epochs": 1000, "batch_size": 10, "warmup_epochs": 10, "compile": False, "precision": "float32"},
     100: {"epochs": 300, "batch_size": 50, "warmup_epochs": 10, "compile": False, "precision": "float32"},

@@ -31,8 +31,8 @@ ENTRIES: dict[str, Entry] = {
     "simclr-resnet8-cifar10_40k": Entry(
         name="simclr-resnet8-cifar10_40k",
         summary="SimCLR on 40,000 images of CIFAR-10: 32x32 colour images -> 512 features, 1.4 million parameters",
-        sha256="f939660afd60268b59178e04385fd8d6576a37996d979ef1c3284a75172be314",
-        config_sha256="ffc5c5e0aa587050421d4d22bcc60fd73f5c529e8c86eaea2a4f9759a5c0237f",
+        sha256="498a21b309cb2c66a41944adfdf2534573c8ac8453a0dfcf7f638f34741626ec",
+        config_sha256="903b5f435eacca239b1e2423d50a043b3e92ffe1c24f2d2b8685ab68238b6185",
         licence="Apache-2.0",
     ),
     "simclr-resnet8-mnist": Entry(
@@ -110,6 +110,20 @@ ENTRIES: dict[str, Entry] = {
         summary="System S5, denoising autoencoder on MNIST: 28x28 grey images -> 4 features, 43 thousand parameters",
         sha256="ff50a59e40317faec905412116b4d2432d0d9bbed2d4e564c6118237d4aeb4fb",
         config_sha256="a3896da25feea2744285c7ad853e16bac0b28ace60ada2a205d511ebfda73cab",
+        licence="Apache-2.0",
+    ),
+    "autoencoder-latent_cnn-mnist_48k": Entry(
+        name="autoencoder-latent_cnn-mnist_48k",
+        summary="Autoencoder on MNIST (S5): 28x28 grey images -> 4 features, 287 thousand parameters",
+        sha256="1d1f2f446538b9b5aaf6594a40499e515929d4afbad653e6a7cd5b86557c01b4",
+        config_sha256="d4274314b9ebf04d40641c6eaab048e040c64fb8702b36b94be0ff7a8a207f53",
+        licence="Apache-2.0",
+    ),
+    "denoising_autoencoder-latent_cnn-mnist_48k": Entry(
+        name="denoising_autoencoder-latent_cnn-mnist_48k",
+        summary="Denoising autoencoder on MNIST (S5): 28x28 grey images -> 4 features, 287 thousand parameters",
+        sha256="e3377ac05a8ce031127c3b2b7f736e87194ff7cf49d218e0b3ac38d5c48720c5",
+        config_sha256="7d0d4d2dc7b55a9e4a30ffadacc24ce7db1857da32297ae6380ad5aac6542b2b",
         licence="Apache-2.0",
     ),
     "supervised-s4-fashion_mnist": Entry(
