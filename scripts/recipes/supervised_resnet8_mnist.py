@@ -30,7 +30,7 @@ recipe = zoo.Recipe(
     precision="bfloat16",
     compile=True,
 )
-probes = (("mnist", (10, 100, 1_000, "all")),)
+probes = (("mnist", (10, 100, 1_000, "all")), ("mnist_labels_6k", ("all",)))
 # Changes to the recipe for at most this many labels, as few of them need more epochs and smaller batches. These runs
 # are short, and in float32.
 few_labels = {
