@@ -35,7 +35,7 @@ recipe = zoo.Recipe(
 )
 probes = (("fashion_mnist", (10, 100, 1_000, "all")), ("fashion_mnist_labels_1k", ("all",)))
 # Changes to the recipe for at most this many labels, as few of them need more epochs, smaller batches and a lower
-# learning rate. These runs are short, and in float32.
+# learning rate.
 _FEW = {"learning_rate": 3e-3, "precision": "float32"}
 few_labels = {
     10: {**_FEW, "epochs": 1000, "batch_size": 10, "warmup_epochs": 10, "compile": False},

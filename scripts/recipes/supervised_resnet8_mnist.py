@@ -31,8 +31,7 @@ recipe = zoo.Recipe(
     compile=True,
 )
 probes = (("mnist", (10, 100, 1_000, "all")), ("mnist_labels_6k", ("all",)))
-# Changes to the recipe for at most this many labels, as few of them need more epochs and smaller batches. These runs
-# are short, and in float32.
+# Changes to the recipe for at most this many labels, as few of them need more epochs and smaller batches.
 few_labels = {
     10: {"epochs": 1000, "batch_size": 10, "warmup_epochs": 10, "compile": False, "precision": "float32"},
     100: {"epochs": 300, "batch_size": 50, "warmup_epochs": 10, "compile": False, "precision": "float32"},
