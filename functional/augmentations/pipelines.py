@@ -9,6 +9,7 @@ from functional import random, streams
 from functional.augmentations._shared import per_image
 from functional.base import Augmentation, Batch, Images, Key, Views
 from functional.checks import check_between, check_images, check_keys, check_positive, check_rank, check_same_shape
+from functional.kernels import bytes_to_floats
 
 
 def to_float(images: Tensor) -> Images:
@@ -30,7 +31,7 @@ def to_float(images: Tensor) -> Images:
         return images
     if images.dtype != torch.uint8:
         raise TypeError(f"images: expected uint8 in 0..255 or floating point in 0..1, got {images.dtype}")
-    return images.float() / 255
+    return bytes_to_floats(images) / 255
 
 
 def compose(*functions: Augmentation) -> Augmentation:

@@ -10,6 +10,7 @@ a workaround for a processor's kernel. The result is always that of the plain op
 """
 
 from functional.kernels.blurring import separable_blur as separable_blur
+from functional.kernels.bytes import bytes_to_floats as bytes_to_floats
 from functional.kernels.convolution import conv2d as conv2d
 from functional.kernels.half import widened as widened
 from functional.kernels.pooling import max_pool2d as max_pool2d

@@ -6,14 +6,13 @@ node, the comparisons take a third of the time of torch's kernel.
 """
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from functional.kernels.tracing import compiled
+from functional.kernels.tracing import compile_once, compiled
 
 
 def max_pool2d(x: Tensor, kernel: int, stride: int | None = None, padding: int = 0) -> Tensor:
@@ -38,18 +37,12 @@ def max_pool2d(x: Tensor, kernel: int, stride: int | None = None, padding: int =
 
 @torch.library.custom_op("funczoo::max_of_tiles", mutates_args=())
 def _node(x: Tensor, side: int) -> Tensor:
-    return _compiled(_max_of_tiles)(x.detach(), side)
+    return compile_once(_max_of_tiles)(x.detach(), side)
 
 
 @torch.library.custom_op("funczoo::max_of_tiles_backward", mutates_args=())
 def _backward_node(gradient: Tensor, x: Tensor, side: int) -> Tensor:
-    return _compiled(_gradient_to_the_first)(gradient.detach(), x.detach(), side)
-
-
-@functools.cache
-def _compiled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Compiled at first use, because `torch.compile` takes a second to import."""
-    return torch.compile(function, dynamic=False)
+    return compile_once(_gradient_to_the_first)(gradient.detach(), x.detach(), side)
 
 
 def _max_of_tiles(x: Tensor, side: int) -> Tensor:

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from functional.base import Images
+from functional.kernels.tracing import mapped_first
 from functional.numerics import promote_half
 
 
@@ -81,9 +82,6 @@ _sample_node.register_autograd(_backward, setup_context=_keep)
 
 @_sample_node.register_vmap
 def _(info: Any, in_dims: tuple[int | None, ...], images: Tensor, places: Tensor) -> tuple[Tensor, int]:
-    images, places = (
-        x.expand(info.batch_size, *x.shape) if dim is None else x.movedim(dim, 0)
-        for x, dim in zip((images, places), in_dims, strict=True)
-    )
+    images, places = mapped_first(info.batch_size, in_dims, (images, places))
     sampled = _sample_node(images.flatten(0, 1), places.flatten(0, 1))
     return sampled.unflatten(0, images.shape[:2]), 0

@@ -46,6 +46,8 @@ from functional.base import Batch, Encoder, online
 
 EXEMPT = {
     "kernels.compiled": "says how a program is being traced, and takes no tensors",
+    "kernels.compile_once": "takes a function, not tensors",
+    "kernels.mapped_first": "moves a dimension for vmap, and is tested where operators are mapped",
     "random.key": "takes a number, not a tensor",
     "checks": "return nothing",
     "neighbours.check_features": "returns nothing",
@@ -322,6 +324,7 @@ CASES = {
     ),
     "kernels.max_pool2d": adjusted(kernels.max_pool2d, kernel=2),
     "kernels.bilinear_sample": adjusted(kernels.bilinear_sample, places)._replace(half=None),
+    "kernels.bytes_to_floats": Case(kernels.bytes_to_floats, lambda seed: (pixels(seed),)),
     "kernels.separable_blur": adjusted(kernels.separable_blur, factor, radius=2),
     "streams.view_keys": keyed(lambda key, index: streams.view_keys(key, index, 2), torch.arange(3)),
     "streams.image_keys": keyed(
