@@ -25,7 +25,7 @@ from functional.numerics import promote_half
 # The radii of a blur by shifts. A larger one would make a long program; one of 1 is fast as a convolution, whose bits
 # the published weights were trained with.
 _LEAST, _MOST = 2, 16
-_LARGE = 96 * 96  # pixels from which an image by itself is worth the call
+_LARGE = 160 * 160  # pixels from which an image by itself is worth the call
 _FEW = 2  # threads that can share an image; more would wait for each other (an estimate)
 
 
