@@ -26,7 +26,9 @@ from functional.numerics import promote_half
 # the published weights were trained with.
 _LEAST, _MOST = 2, 16
 _LARGE = 160 * 160  # pixels from which an image by itself is worth the call
-_FEW = 2  # threads that can share an image; more would wait for each other (an estimate)
+# An image is shared by one or two threads; more would wait for each other (an estimate). A constant rather than a
+# function, so that a compiler sees one of the two branches.
+FEW_THREADS: bool = torch.get_num_threads() <= 2
 
 
 def separable_blur(images: Images, sigma: Float[Tensor, " batch"], radius: int) -> Images:
@@ -47,13 +49,8 @@ def separable_blur(images: Images, sigma: Float[Tensor, " batch"], radius: int) 
     on_cpu, sigma = images.device.type == "cpu", promote_half(sigma)
     if not (images.is_cuda or (compiled() and on_cpu and _LEAST <= radius <= _MOST)):
         return _by_convolution(images, sigma, radius)
-    one_by_one = on_cpu and images.shape[-2] * images.shape[-1] >= _LARGE and _threads() <= _FEW
+    one_by_one = on_cpu and images.shape[-2] * images.shape[-1] >= _LARGE and FEW_THREADS
     return (_node if one_by_one else _by_shifts)(images, sigma, radius)
-
-
-@torch.compiler.assume_constant_result
-def _threads() -> int:
-    return torch.get_num_threads()
 
 
 def _by_convolution(images: Tensor, sigma: Tensor, radius: int) -> Tensor:

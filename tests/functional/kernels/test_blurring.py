@@ -4,18 +4,15 @@ import pytest
 import torch
 
 from functional import random
-from functional.kernels import separable_blur
+from functional.kernels import blurring, separable_blur
 from functional.kernels.blurring import _by_convolution, _by_shifts
 
 SMALL, LARGE = (11, 14), (160, 161)  # images that are blurred together, and one by one
 
 
 @pytest.fixture(autouse=True)
-def two_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
+def few_threads(monkeypatch):
+    monkeypatch.setattr(blurring, "FEW_THREADS", True)
 
 
 def draw(*batch, sides=SMALL, dtype=torch.float32):
@@ -39,15 +36,17 @@ def test_a_compiled_program_has_the_same_pixels_and_gradients(radius, sides, dty
     assert all(gradient.abs().sum() > 0 for gradient in gradients[0])
 
 
-@pytest.mark.parametrize(("sides", "threads", "one_by_one"), [(SMALL, 2, False), (LARGE, 2, True), (LARGE, 3, False)])
-def test_a_compiler_gets_a_node_for_large_images_and_few_threads(sides, threads, one_by_one):
+@pytest.mark.parametrize(
+    ("sides", "few", "one_by_one"), [(SMALL, True, False), (LARGE, True, True), (LARGE, False, False)]
+)
+def test_a_compiler_gets_a_node_for_large_images_and_few_threads(sides, few, one_by_one, monkeypatch):
     graphs = []
 
     def keep(graph, _):
         graphs.append(str(graph.code))
         return graph.forward
 
-    torch.set_num_threads(threads)
+    monkeypatch.setattr(blurring, "FEW_THREADS", few)
     torch.compiler.reset()
     torch.compile(separable_blur, backend=keep, fullgraph=True)(*draw(4, sides=sides), 2)
     assert ("funczoo.blur" in graphs[0]) == one_by_one
