@@ -1,6 +1,7 @@
 """Imports run one way: functional <- zoo <- scripts, and within functional and zoo down one list each."""
 
 import ast
+import subprocess
 import sys
 from pathlib import Path
 
@@ -132,3 +133,8 @@ def test_a_wrong_arrow_is_found(path, source, fault):
 )
 def test_a_right_arrow_passes(path, source):
     assert list(faults(path, source)) == []
+
+
+def test_the_package_loads_without_torchs_compiler_which_takes_seconds():
+    program = "import sys, functional.augmentations, functional.methods; print('torch._dynamo' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "False\n"
