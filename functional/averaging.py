@@ -12,7 +12,7 @@ from torch import Tensor
 
 from functional import schedules, tree
 from functional.base import Schedule
-from functional.checks import check_between
+from functional.checks import check_between, check_same_leaf
 
 
 def ema(average: Any, params: Any, *, momentum: float | Tensor) -> Any:
@@ -29,7 +29,7 @@ def ema(average: Any, params: Any, *, momentum: float | Tensor) -> Any:
         The new average, in the dtypes of the old one. Integer leaves, such as counters, are returned unchanged.
 
     Raises:
-        ValueError: if the momentum is a number out of range.
+        ValueError: if the momentum is a number out of range, or the leaves differ in shape.
 
     Example:
         >>> ema({"weight": torch.zeros(2)}, {"weight": torch.ones(2)}, momentum=0.9)
@@ -44,6 +44,7 @@ def ema(average: Any, params: Any, *, momentum: float | Tensor) -> Any:
     rate = 1 - torch.as_tensor(momentum, dtype=torch.float64)
 
     def step(a: Tensor, p: Tensor) -> Tensor:
+        check_same_leaf(average=a, params=p)
         return torch.lerp(a, p.to(a.dtype), rate.to(a.dtype)) if a.is_floating_point() else a
 
     return tree.map(step, average, params)

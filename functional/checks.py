@@ -5,6 +5,8 @@ The checks read metadata (rank, shape, dtype) and Python numbers, never the valu
 `functional.probes`. Each check returns None or raises; `name` is the name of the caller's argument.
 """
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -22,8 +24,7 @@ def check_rank(name: str, x: Tensor, layout: str) -> None:
             ...
         ValueError: a: expected rank 2 [batch, dim], got shape [5]; add the missing dimensions with x[None]
     """
-    if not isinstance(x, Tensor):
-        raise TypeError(f"{name}: expected a torch.Tensor, got {type(x).__name__}; convert it with torch.as_tensor")
+    _check_tensors(**{name: x})
     words = layout.split()
     missing = len(words) - x.ndim
     if missing:
@@ -39,6 +40,7 @@ def check_same_shape(**tensors: Tensor) -> None:
     """Require equal shapes, as in `check_same_shape(a=a, b=b)`.
 
     Raises:
+        TypeError: if one is not a tensor.
         ValueError: if they differ.
 
     Example:
@@ -47,15 +49,32 @@ def check_same_shape(**tensors: Tensor) -> None:
             ...
         ValueError: expected equal shapes, got a [2, 3], b [2, 4]; row i of each must belong to the same example
     """
+    _check_tensors(**tensors)
     if len({tuple(x.shape) for x in tensors.values()}) > 1:
-        shapes = ", ".join(f"{name} {list(x.shape)}" for name, x in tensors.items())
-        raise ValueError(f"expected equal shapes, got {shapes}; row i of each must belong to the same example")
+        raise ValueError(f"expected equal shapes, got {_shapes(tensors)}; row i of each must belong to the same example")
+
+
+def check_same_leaf(**leaves: Tensor) -> None:
+    """Require leaves of one shape at the same place of two trees, as in `check_same_leaf(params=p, grads=g)`.
+
+    Raises:
+        ValueError: if they differ.
+
+    Example:
+        >>> check_same_leaf(params=torch.zeros(2), grads=torch.zeros(3, 2))
+        Traceback (most recent call last):
+            ...
+        ValueError: expected leaves of one shape, got params [2], grads [3, 2]; pass trees of the same network
+    """
+    if len({tuple(x.shape) for x in leaves.values()}) > 1:
+        raise ValueError(f"expected leaves of one shape, got {_shapes(leaves)}; pass trees of the same network")
 
 
 def check_same_length(**tensors: Tensor) -> None:
     """Require equal first dimensions, as in `check_same_length(features=x, labels=y)`.
 
     Raises:
+        TypeError: if one is not a tensor.
         ValueError: if they differ.
 
     Example:
@@ -64,6 +83,7 @@ def check_same_length(**tensors: Tensor) -> None:
             ...
         ValueError: expected as many of each, got 3 features, 2 labels; row i of each must belong to the same example
     """
+    _check_tensors(**tensors)
     if len({x.shape[0] for x in tensors.values()}) > 1:
         lengths = ", ".join(f"{len(x)} {name}" for name, x in tensors.items())
         raise ValueError(f"expected as many of each, got {lengths}; row i of each must belong to the same example")
@@ -81,6 +101,7 @@ def check_floating(name: str, x: Tensor) -> None:
             ...
         TypeError: images: expected floating point, got torch.uint8; convert it with x.float()
     """
+    _check_tensors(**{name: x})
     if not x.is_floating_point():
         raise TypeError(f"{name}: expected floating point, got {x.dtype}; convert it with x.float()")
 
@@ -97,6 +118,7 @@ def check_integer(name: str, x: Tensor) -> None:
             ...
         TypeError: labels: expected integers, got torch.float32; convert it with x.long()
     """
+    _check_tensors(**{name: x})
     if x.dtype == torch.bool or x.is_floating_point() or x.is_complex():
         raise TypeError(f"{name}: expected integers, got {x.dtype}; convert it with x.long()")
 
@@ -268,3 +290,13 @@ def check_fraction(name: str, value: object) -> None:
     """
     if isinstance(value, int | float) and not 0 <= value < 1:
         raise ValueError(f"{name}: expected 0 <= {name} < 1, got {value}")
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> str:
+    return ", ".join(f"{name} {list(x.shape)}" for name, x in tensors.items())
+
+
+def _check_tensors(**tensors: object) -> None:
+    for name, x in tensors.items():
+        if not isinstance(x, Tensor):
+            raise TypeError(f"{name}: expected a torch.Tensor, got {type(x).__name__}; convert it with torch.as_tensor")

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from functional import random
 from functional.base import Features, Key
-from functional.checks import check_floating, check_rank
+from functional.checks import check_rank
 from functional.kernels import inner_products
-from functional.numerics import promote_half
+from functional.numerics import check_features, promote_half
 
 _DISTANCES_AT_ONCE = 2**24  # 64 MiB of float32
 
@@ -60,7 +60,7 @@ def lloyd(
 
     Raises:
         TypeError: if the features are not floating point.
-        ValueError: if k is out of range.
+        ValueError: if the features are not finite, k is out of range, or `first` is not `[L, D]` with L <= k.
 
     Example:
         >>> lloyd(random.key(0), torch.tensor([[0.0], [1.0], [9.0]]), 2, first=torch.tensor([[9.0]])).members
@@ -74,19 +74,25 @@ def lloyd(
         scikit-learn draws each centroid of the start from 2 + log k candidates (greedy k-means++), and moves the
         centroid of an empty cluster to the row that is farthest from its own; here it stays where it is.
     """
-    check_rank("x", x, "rows dim")
-    check_floating("x", x)
+    check_features("x", x)
     if not 1 <= k <= len(x):
         raise ValueError(f"k: expected 1 <= k <= {len(x)}, the number of rows, got {k}")
     x = promote_half(x)
-    centroids = _start(key, x, k, x[:0] if first is None else first.to(x))
+    first = x[:0] if first is None else first.to(x)
+    check_rank("first", first, "first dim")
+    if len(first) > k or first.shape[1] != x.shape[1]:
+        raise ValueError(f"first: expected at most {k} rows of {x.shape[1]} numbers, got shape {list(first.shape)}")
+    # The distances are differences of products, in which a common offset of all rows would drown them.
+    centre = x.mean(0)
+    x, first = x - centre, first - centre
+    centroids = _start(key, x, k, first)
     clusters = _assigned(x, centroids)
     for _ in range(iterations):
         before = clusters.squares.sum(dtype=torch.float64)
         clusters = _assigned(x, _means(x, clusters))
         if before - clusters.squares.sum(dtype=torch.float64) <= tolerance * before:
             break
-    return clusters
+    return clusters._replace(centroids=clusters.centroids + centre)
 
 
 def _start(key: Key, x: Tensor, k: int, first: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from functional import layers, random
 from functional.base import BatchStats, Key, Params
 from functional.checks import check_positive
 from functional.layers import Layer
+from functional.numerics import promote_half
 
 
 def projection_mlp(
@@ -204,7 +205,8 @@ def _waves(in_features: int, frequencies: int, scale: float) -> Layer:
     def apply(
         params: Params, batch_stats: BatchStats, inputs: Tensor, /, *, train: bool = False, key: Key | None = None
     ) -> tuple[Tensor, BatchStats]:
-        angles = inputs @ batch_stats["frequencies"]
-        return torch.cat([inputs, angles.sin(), angles.cos()], dim=1), batch_stats
+        x = promote_half(inputs)
+        angles = x @ batch_stats["frequencies"].to(x)
+        return torch.cat([x, angles.sin(), angles.cos()], dim=1).to(inputs), batch_stats
 
     return Layer(init, apply)

@@ -133,9 +133,14 @@ def split_batch(layer: Layer, groups: int) -> Layer:
             ),
             strict=True,
         )
-        return torch.cat(outputs), tree.map(lambda *parts: torch.stack(parts).mean(0), *new_stats)
+        return torch.cat(outputs), tree.map(_mean_or_count, *new_stats)
 
     return Layer(layer.init, apply)
+
+
+def _mean_or_count(*parts: Tensor) -> Tensor:
+    """The mean of the statistics of groups; of counters, which each group raised by the same, the first."""
+    return torch.stack(parts).mean(0) if parts[0].is_floating_point() else parts[0]
 
 
 def cast(layer: Layer, dtype: torch.dtype | None) -> Layer:
@@ -387,10 +392,16 @@ def batch_norm(
         params: Params, batch_stats: BatchStats, inputs: Tensor, /, *, train: bool = False, key: Key | None = None
     ) -> tuple[Tensor, BatchStats]:
         check_channels("inputs", inputs, features)
-        # torch takes half-precision inputs with float32 moments only if weight and bias are float32 too.
-        weight, bias = (promote_half(params[name]) if affine else None for name in ("weight", "bias"))
+        # torch computes the moments of half-precision inputs in float32 only if weight and bias are float32.
+        if affine:
+            weight, bias = promote_half(params["weight"]), promote_half(params["bias"])
+        elif inputs.dtype.itemsize < 4:
+            weight, bias = (torch.full((features,), x, dtype=torch.float32, device=inputs.device) for x in (1.0, 0.0))
+        else:
+            weight = bias = None
         if track_running_stats and not train:
             mean, var = batch_stats["running_mean"], batch_stats["running_var"]
+            mean, var = (x.to(torch.promote_types(x.dtype, inputs.dtype)) for x in (mean, var))
             return F.batch_norm(inputs, mean, var, weight, bias, False, 0.0, eps), batch_stats
         if inputs.numel() == features:
             raise ValueError(

@@ -63,7 +63,7 @@ def confusion_matrix(
     Raises:
         TypeError: if predictions or labels are not integers.
         ValueError: if the numbers of predictions and labels differ.
-        IndexError: if a class number is K or above.
+        IndexError: if a class number is outside 0..K - 1.
 
     Example:
         >>> confusion_matrix(torch.tensor([0, 1, 1, 2]), torch.tensor([0, 1, 2, 2]), classes=3)
@@ -75,7 +75,8 @@ def confusion_matrix(
     check_integer("predictions", predictions)
     check_integer("labels", labels)
     check_same_shape(predictions=predictions, labels=labels)
-    rows, columns = labels.long(), predictions.long()
+    # An index below 0 would count from the end; K is out of range.
+    rows, columns = (torch.where(x < 0, classes, x.long()) for x in (labels, predictions))
     counts = torch.zeros(classes, classes, dtype=torch.int64, device=labels.device)
     return counts.index_put((rows, columns), torch.ones_like(rows), accumulate=True)
 
@@ -99,12 +100,12 @@ def class_scores(predictions: Int[Tensor, " rows"], labels: Int[Tensor, " rows"]
         tensor([1.0000, 0.6667, 0.6667])
     """
     counts = confusion_matrix(predictions, labels, classes=classes)
-    right, predicted, support = counts.diagonal(), counts.sum(0), counts.sum(1)
+    right, predicted, actual = (x.float() for x in (counts.diagonal(), counts.sum(0), counts.sum(1)))
     return ClassScores(
         right / predicted.clamp_min(1),
-        right / support.clamp_min(1),
-        2 * right / (predicted + support).clamp_min(1),
-        support,
+        right / actual.clamp_min(1),
+        2 * right / (predicted + actual).clamp_min(1),
+        counts.sum(1),
     )
 
 
@@ -217,7 +218,8 @@ def effective_rank(features: Features) -> Float[Tensor, ""]:
     sigma = torch.linalg.svdvals(promote_half(features))
     total = sigma.sum()
     p = sigma / torch.where(total > 0, total, 1)
-    return torch.exp(-torch.special.xlogy(p, p).sum())
+    # The logarithm of 1 in place of that of 0, whose gradient is NaN.
+    return torch.exp(-(p * torch.where(p > 0, p, 1).log()).sum())
 
 
 def feature_std(features: Features) -> Float[Tensor, ""]:

@@ -23,10 +23,10 @@ from torch import Tensor
 
 from functional import random
 from functional.base import Features
-from functional.checks import check_floating, check_rank
+from functional.checks import check_rank
 from functional.clustering import lloyd
 from functional.kernels import inner_products
-from functional.numerics import l2_normalize, promote_half
+from functional.numerics import check_features, l2_normalize, promote_half
 
 EXACT_UP_TO = 100_000  # rows of a graph: beyond, neighbours are searched in the nearest inverted lists only
 _SIMILARITIES_AT_ONCE = 2**25  # 128 MiB of float32
@@ -55,7 +55,7 @@ class Graph(NamedTuple):
     Attributes:
         starts: int64 `[N + 1]`: the edges of row i are those from `starts[i]` to `starts[i + 1]`.
         columns: int64 `[E]`, where the edges lead.
-        weights: `[E]`, positive.
+        weights: `[E]`, at least 0.
     """
 
     starts: Int64[Tensor, " rows_and_one"]
@@ -267,26 +267,6 @@ def approximately_nearest(x: Features, *, k: int, lists: int | None = None, sear
             where = torch.cat([positions[rows], inside.expand(len(rows), -1)], 1)
             positions[rows] = where.gather(1, order)
     return Nearest(similarities, positions)
-
-
-def check_features(name: str, x: Tensor) -> None:
-    """Require features `[N, D]` that are floating point and finite.
-
-    Raises:
-        TypeError: if they are not floating point.
-        ValueError: if they are no matrix, or not finite.
-
-    Example:
-        >>> check_features("x", torch.tensor([[1.0], [torch.nan]]))
-        Traceback (most recent call last):
-            ...
-        ValueError: x: features contain NaN or infinity, first in row 1
-    """
-    check_rank(name, x, "rows dim")
-    check_floating(name, x)
-    finite = x.isfinite().all(1)
-    if not finite.all():
-        raise ValueError(f"{name}: features contain NaN or infinity, first in row {int(finite.int().argmin())}")
 
 
 def _nearest(x: Tensor, rows: Tensor, k: int, skip: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,9 @@
-"""Two small functions shared by losses, metrics and probes, with their edge cases handled in one place."""
+"""Small functions shared by losses, metrics and probes, with their edge cases handled in one place."""
 
 import torch
 from torch import Tensor
+
+from functional.checks import check_floating, check_rank
 
 
 def promote_half(x: Tensor) -> Tensor:
@@ -21,7 +23,7 @@ def l2_normalize(x: Tensor) -> Tensor:
         x: `[..., D]`.
 
     Returns:
-        `[..., D]`, each row of norm 1 or 0.
+        `[..., D]`, each row of norm 1 or 0. The squares of the numbers must be floats: those of 3e20 are infinite.
 
     Note:
         `torch.nn.functional.normalize` divides by max(norm, 1e-12), which multiplies the gradient of a zero row by
@@ -35,3 +37,23 @@ def l2_normalize(x: Tensor) -> Tensor:
     x = promote_half(x)
     norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
     return x / torch.where(norm > 0, norm, 1)
+
+
+def check_features(name: str, x: Tensor) -> None:
+    """Require features `[N, D]` that are floating point and finite.
+
+    Raises:
+        TypeError: if they are not floating point.
+        ValueError: if they are no matrix, or not finite.
+
+    Example:
+        >>> check_features("x", torch.tensor([[1.0], [torch.nan]]))
+        Traceback (most recent call last):
+            ...
+        ValueError: x: features contain NaN or infinity, first in row 1
+    """
+    check_rank(name, x, "rows dim")
+    check_floating(name, x)
+    finite = x.isfinite().all(1)
+    if not finite.all():
+        raise ValueError(f"{name}: features contain NaN or infinity, first in row {int(finite.int().argmin())}")

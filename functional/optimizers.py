@@ -28,7 +28,7 @@ from torch import Tensor
 
 from functional import schedules, tree
 from functional.base import Optimizer, Params, Schedule
-from functional.checks import check_between, check_fraction, check_positive
+from functional.checks import check_between, check_fraction, check_positive, check_same_leaf
 from functional.numerics import promote_half
 
 Mask = Callable[[Params], Any]
@@ -513,8 +513,17 @@ def _accelerate(velocity: Params, grads: Params, momentum: float) -> Params:
 
 
 def _descend(params: Params, direction: Params, learning_rate: Tensor | float) -> Params:
-    """`params - learning_rate * direction`, in the dtypes of the parameters."""
-    return tree.map(lambda p, d: (promote_half(p) - learning_rate * d).to(p.dtype), params, direction)
+    """`params - learning_rate * direction`, in the dtypes of the parameters.
+
+    Raises:
+        ValueError: if a gradient has another shape than its parameter.
+    """
+
+    def descend(p: Tensor, d: Tensor) -> Tensor:
+        check_same_leaf(params=p, grads=d)
+        return (promote_half(p) - learning_rate * d).to(p.dtype)
+
+    return tree.map(descend, params, direction)
 
 
 def _check_adam(betas: tuple[float, float], eps: float, weight_decay: Schedule | float) -> None:

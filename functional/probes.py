@@ -27,8 +27,8 @@ from torch import Tensor
 from functional.base import Features
 from functional.checks import check_integer, check_positive, check_rank, check_same_length
 from functional.metrics import accuracy
-from functional.neighbours import Graph, check_features, nearest
-from functional.numerics import l2_normalize, promote_half
+from functional.neighbours import Graph, nearest
+from functional.numerics import check_features, l2_normalize, promote_half
 from functional.solvers import logistic_regression
 
 

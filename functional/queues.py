@@ -60,7 +60,7 @@ def empty(size: int, dim: int, *, device: torch.device | str | None = None) -> Q
     check_positive("size", size)
     check_positive("dim", dim)
     position, filled = (torch.zeros((), dtype=torch.int64, device=device) for _ in range(2))
-    return Queue(torch.zeros(size, dim, device=device), position, filled)
+    return Queue(torch.zeros(size, dim, dtype=torch.float32, device=device), position, filled)
 
 
 def random_rows(key: Key, size: int, dim: int) -> Queue:

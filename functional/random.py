@@ -120,6 +120,8 @@ def bits(key: Key, shape: tuple[int, ...]) -> Int32[Tensor, "..."]:
 def uniform(key: Key, shape: tuple[int, ...] = (), *, minval: float = 0.0, maxval: float = 1.0) -> Float[Tensor, "..."]:
     """Uniform on `[minval, maxval)`, float32 `[..., *shape]`, in steps of 2**-23 of the range.
 
+    Where float32 is coarser than these steps, as from 1000 to 1001, a value can be rounded to `maxval`.
+
     Example:
         >>> uniform(key(0), (2,), minval=-1.0)
         tensor([0.8953, 0.9572])
@@ -127,7 +129,7 @@ def uniform(key: Key, shape: tuple[int, ...] = (), *, minval: float = 0.0, maxva
     unit = _unit(bits(key, shape))
     if (minval, maxval) == (0, 1):
         return unit
-    low, high = torch.tensor([minval, maxval], device=unit.device)
+    low, high = torch.tensor([minval, maxval], dtype=torch.float32, device=unit.device)
     # XLA multiplies and adds with one rounding. The product of two float32 is exact in float64, so this does the same.
     return torch.maximum(low, (unit.double() * (high - low).double() + low.double()).float())
 
@@ -246,7 +248,7 @@ def _erfinv(x: Tensor) -> Tensor:
     w = -torch.log1p(-x * x)
     central = w < 5
     w = torch.where(central, w - 2.5, w.clamp_min(5).sqrt() - 3)
-    p = torch.where(central, _ERFINV_CENTRE[0], _ERFINV_TAIL[0])
+    p = torch.where(central, _ERFINV_CENTRE[0], _ERFINV_TAIL[0]).to(w)
     for centre, tail in zip(_ERFINV_CENTRE[1:], _ERFINV_TAIL[1:], strict=True):
-        p = torch.where(central, centre, tail) + p * w
+        p = torch.where(central, centre, tail).to(w) + p * w
     return p * x

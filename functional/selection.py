@@ -27,8 +27,7 @@ from functional import random
 from functional.base import Features, Key
 from functional.checks import check_integer, check_rank
 from functional.clustering import Clusters, lloyd
-from functional.neighbours import check_features
-from functional.numerics import promote_half
+from functional.numerics import check_features, promote_half
 
 _STARTS = 5  # of k-means: the best is kept
 _FEWEST_NEIGHBOURS = 20  # of a typical row, as many as in the paper
@@ -160,6 +159,7 @@ def _most_typical(rows: Tensor, features: Tensor) -> Tensor:
     """Of the rows of a cluster, the one of least mean distance to its neighbours."""
     compared = rows[:: math.ceil(len(rows) / _LARGEST_COMPARED)]
     x = features[compared]
+    x = x - x.mean(0)  # distances are computed from products, in which a common offset would drown them
     k = min(max(_FEWEST_NEIGHBOURS, len(x) // _NEIGHBOURHOOD), len(x) - 1)
     near = torch.cdist(x, x).topk(k + 1, largest=False).values  # a row itself is among them
     return compared[near.sum(1).argmin()]

@@ -320,7 +320,7 @@ def levenberg_marquardt(
         better = _row_errors(there, targets) < error
         x, outputs = (torch.where(better[:, None], *pair) for pair in ((tried, x), (there, outputs)))
         error = _row_errors(outputs, targets)
-        damping = damping * torch.where(better, 1 / 3, 10.0)[:, None, None]
+        damping = damping * torch.where(better, 1 / 3, 10.0).to(damping)[:, None, None]
     return x
 
 

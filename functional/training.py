@@ -38,7 +38,7 @@ class TrainState(NamedTuple):
 
 
 def init(method: Method, optimizer: Optimizer, key: Key) -> TrainState:
-    """The state before the first step, on the device of the key.
+    """The state before the first step, on the device of the key, with the parameters projected by `method.project`.
 
     Args:
         method: the method to train.
@@ -53,6 +53,8 @@ def init(method: Method, optimizer: Optimizer, key: Key) -> TrainState:
         tensor(0)
     """
     params, state = method.init(key)
+    if method.project is not None:
+        params = method.project(params)
     return TrainState(params, state, optimizer.init(params), torch.zeros((), dtype=torch.int64, device=key.device))
 
 

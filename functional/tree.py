@@ -114,7 +114,7 @@ def norm(tree: Any) -> Tensor:
         tensor(5.)
     """
     squares = [x.to(torch.promote_types(x.dtype, torch.float32)).square().sum() for x in leaves(tree)]
-    return torch.stack(squares).sum().sqrt() if squares else torch.zeros(())
+    return torch.stack(squares).sum().sqrt() if squares else torch.zeros((), dtype=torch.float32)
 
 
 def stack(trees: list[Any]) -> Any:

@@ -99,9 +99,10 @@ def sample_color_jitter(
     check_between("hue", hue, 0, 0.5)
     check_between("p", p, 0, 1)
     unit, rank, choice = random.uniform(keys, (9,)).split([4, 4, 1], dim=-1)
-    low = torch.tensor([*(max(0.0, 1 - x) for x in (brightness, contrast, saturation)), -hue], device=keys.device)
-    high = torch.tensor([1 + brightness, 1 + contrast, 1 + saturation, hue], device=keys.device)
-    unchanged = torch.tensor([1.0, 1.0, 1.0, 0.0], device=keys.device)
+    like = {"dtype": unit.dtype, "device": unit.device}
+    low = torch.tensor([*(max(0.0, 1 - x) for x in (brightness, contrast, saturation)), -hue], **like)
+    high = torch.tensor([1 + brightness, 1 + contrast, 1 + saturation, hue], **like)
+    unchanged = torch.tensor([1.0, 1.0, 1.0, 0.0], **like)
     return torch.where(choice < p, low + (high - low) * unit, unchanged), rank.argsort(dim=-1, stable=True)
 
 

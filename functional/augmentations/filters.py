@@ -101,12 +101,17 @@ def adjust_sharpness(images: Images, factor: Float[Tensor, " batch"]) -> Images:
     Returns:
         `[B, C, H, W]`, in 0..1.
 
+    Raises:
+        ValueError: for smaller images.
+
     Example:
         >>> adjust_sharpness(torch.eye(3)[None, None], torch.tensor([0.0]))[0, 0, 1]
         tensor([0.0000, 0.5385, 0.0000])
     """
     check_images(images)
     check_per_image("factor", factor, images)
+    if min(images.shape[-2:]) < 3:
+        raise ValueError(f"images: expected at least 3 x 3 pixels, got {images.shape[-2]} x {images.shape[-1]}")
     inner = images[..., 1:-1, 1:-1]
     smooth = (9 * F.avg_pool2d(images, 3, stride=1) + 4 * inner) / 13  # weights 1, 5 in the middle
     change = F.pad(smooth - inner, (1, 1, 1, 1))

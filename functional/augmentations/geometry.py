@@ -309,8 +309,9 @@ def sample_affine(
     for name, (x, y), most in (("translate", translate, 1), ("shear", shear, 89)):
         check_between(name, x, 0, most)
         check_between(name, y, 0, most)
-    most = torch.tensor([degrees, width * translate[0], height * translate[1], *shear], device=keys.device)
     unit = random.uniform(keys, (6,))
+    limits = [degrees, width * translate[0], height * translate[1], *shear]
+    most = torch.tensor(limits, dtype=unit.dtype, device=unit.device)
     angle, shift, tilt = ((2 * unit[:, :5] - 1) * most).split([1, 2, 2], dim=-1)
     return angle[:, 0], shift.round(), scale[0] + (scale[1] - scale[0]) * unit[:, 5], tilt
 
@@ -538,11 +539,11 @@ def _flip(keys: Key, images: Images, p: float, dim: int) -> Images:
 
 
 def _central_crop(height: int, width: int, ratio: tuple[float, float]) -> tuple[int, int]:
-    """The largest box of an allowed ratio of width to height, (height, width)."""
+    """The largest box of an allowed ratio of width to height, (height, width), of one pixel at least."""
     if width / height < ratio[0]:
-        return round(width / ratio[0]), width
+        return max(1, round(width / ratio[0])), width
     if width / height > ratio[1]:
-        return height, round(height * ratio[1])
+        return height, max(1, round(height * ratio[1]))
     return height, width
 
 

@@ -71,7 +71,7 @@ def sample_rand_augment(
     """
     check_positive("n_ops", n_ops)
     unit, side = random.uniform(keys, (2, n_ops)).unbind(-2)
-    return (len(_OPERATIONS) * unit).long(), torch.where(side < 0.5, -1.0, 1.0)
+    return (len(_OPERATIONS) * unit).long(), torch.where(side < 0.5, -1.0, 1.0).to(side)
 
 
 def apply_rand_augment(

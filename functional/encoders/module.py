@@ -74,8 +74,8 @@ def from_module(module: nn.Module, *, feature_dim: int | None = None) -> Encoder
                 f"from_module: train mode would draw from torch's global generator in {', '.join(drawing[:3])}; "
                 "set the rates to 0 (timm: drop_rate=0, drop_path_rate=0)"
             )
-        # Train mode changes buffers in place, so it gets copies.
-        new_stats = tree.map(torch.clone, batch_stats) if train else batch_stats
+        # A module can change its inputs and buffers in place, so it gets copies.
+        new_stats, images = tree.map(torch.clone, (batch_stats, images))
         leaves = {**tree.flatten(params), **tree.flatten(new_stats), **_copies(counters)}
         features = torch.func.functional_call(modules[train], leaves, (images,), strict=True)
         check_rank("features of the module", features, "batch dim")
@@ -84,7 +84,7 @@ def from_module(module: nn.Module, *, feature_dim: int | None = None) -> Encoder
                 f"feature_dim: expected {feature_dim}, but the module gives {features.shape[1]}; "
                 f"pass from_module(module, feature_dim={features.shape[1]}), or remove the classifier"
             )
-        return features, tree.detach(new_stats)
+        return features, tree.detach(new_stats if train else batch_stats)
 
     return Encoder(init, apply, feature_dim)
 

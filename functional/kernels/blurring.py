@@ -46,6 +46,8 @@ def separable_blur(images: Images, sigma: Float[Tensor, " batch"], radius: int) 
         >>> separable_blur(torch.tensor([[[[0.0, 0.0, 1.0, 0.0, 0.0]] * 2]]), torch.tensor([0.5]), 1)[0, 0, 0]
         tensor([0.0000, 0.1065, 0.7870, 0.1065, 0.0000])
     """
+    if not len(images):
+        return images
     on_cpu, sigma = images.device.type == "cpu", promote_half(sigma)
     if not (images.is_cuda or (compiled() and on_cpu and _LEAST <= radius <= _MOST)):
         return _by_convolution(images, sigma, radius)

@@ -4,6 +4,8 @@ They return one value per image, for images of any shape: `[B, C, H, W]`, or `[B
 compared with the *clean* image (Vincent, Larochelle, Bengio, Manzagol, ICML 2008), not with its noisy input.
 """
 
+import math
+
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
@@ -36,7 +38,7 @@ def mean_squared_error(
         tensor([0.1250])
     """
     _check(prediction=prediction, target=target)
-    return (promote_half(prediction) - promote_half(target)).square().reshape(len(prediction), -1).mean(1)
+    return _mean((promote_half(prediction) - promote_half(target)).square())
 
 
 def binary_cross_entropy(
@@ -70,7 +72,11 @@ def binary_cross_entropy(
     _check(logits=logits, target=target)
     x, t = promote_half(logits), promote_half(target)
     # log(1 + exp(x)) - t x, the same formula without overflow.
-    return (F.softplus(x) - t * x).reshape(len(x), -1).mean(1)
+    return _mean(F.softplus(x) - t * x)
+
+
+def _mean(pixels: Float[Tensor, "batch *image"]) -> Float[Tensor, " batch"]:
+    return pixels.reshape(len(pixels), math.prod(pixels.shape[1:])).mean(1)
 
 
 def _check(**tensors: Tensor) -> None:

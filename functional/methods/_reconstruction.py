@@ -19,7 +19,7 @@ def build_decoder(decoder: Callable[..., Layer], latent_dim: int, channels: int,
     """
     layer = decoder(latent_dim, out_channels=channels)
     key = random.key(0)
-    logits, _ = layer.apply(*layer.init(key), torch.zeros(16, latent_dim))
+    logits, _ = layer.apply(*layer.init(key), torch.zeros(16, latent_dim, dtype=torch.float32))
     black_and_white = torch.arange(16).remainder(2).to(logits).reshape(-1, 1, 1, 1).expand_as(logits)
     (x,) = augmentations.draw_views(views, key, Batch(black_and_white, None, torch.arange(16)), 1)
     low, high = x.min().item(), x.max().item()

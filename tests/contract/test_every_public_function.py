@@ -50,7 +50,7 @@ EXEMPT = {
     "kernels.mapped_first": "moves a dimension for vmap, and is tested where operators are mapped",
     "random.key": "takes a number, not a tensor",
     "checks": "return nothing",
-    "neighbours.check_features": "returns nothing",
+    "numerics.check_features": "returns nothing",
     "augmentations.per_view": "takes functions, not tensors",
     "encoders.resnet18": "resnet8 with other sizes",
     "encoders.resnet34": "resnet8 with other sizes",
@@ -503,7 +503,7 @@ CASES = {
         lambda seed: (normal(seed, 3, 2), normal(seed + 1, 3, 4)), blind=False,
     ),
     "solvers.logistic_regression": probe(
-        lambda x, _: solvers.logistic_regression(x, LABELS, strengths=torch.tensor([0.1, 1.0]))
+        lambda x, _: solvers.logistic_regression(x, LABELS, strengths=torch.tensor([0.1, 1.0], dtype=torch.float64))
     ),
     "probes.standardize": Case(probes.standardize, rows(2), half=torch.float32),
     "probes.standardizer": Case(probes.standardizer, rows(1), half=torch.float32),
@@ -577,6 +577,23 @@ def test_arguments_stay_and_the_same_arguments_give_the_same_result(case):
     first = tree.map(torch.clone, case.call(*arguments))
     assert equal(first, case.call(*arguments))
     assert equal(arguments, kept)
+
+
+@pytest.fixture
+def float64_by_default():
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_the_default_dtype_changes_nothing(case, request):
+    arguments = case.arguments(0)
+    expected = case.call(*arguments)
+    request.getfixturevalue("float64_by_default")
+    found = case.call(*arguments)
+    assert [x.dtype for x in tree.leaves(found)] == [x.dtype for x in tree.leaves(expected)]
+    assert equal(found, expected)
 
 
 @each(lambda case: case.draws)

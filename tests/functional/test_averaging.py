@@ -64,6 +64,11 @@ def test_a_momentum_out_of_range_is_named():
         averaging.ema({}, {}, momentum=1.5)
 
 
+def test_leaves_of_other_shapes_are_named():
+    with pytest.raises(ValueError, match=r"got average \[2\], params \[3, 2\]; pass trees of the same network"):
+        averaging.ema({"w": torch.zeros(2)}, {"w": torch.ones(3, 2)}, momentum=0.9)
+
+
 # --- target networks -------------------------------------------------------------------------------------------
 
 

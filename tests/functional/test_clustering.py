@@ -31,6 +31,16 @@ def test_as_good_as_scikit_learn_where_clusters_are_clear():
     assert ours <= 1.001 * theirs
 
 
+@pytest.mark.parametrize("offset", [3e3, 1e5])
+def test_features_far_from_the_origin_have_the_same_clusters(offset):
+    x, y = blobs()
+    near = (x + offset) - offset  # rounded as the moved ones are
+    found, expected = (clustering.lloyd(random.key(3), moved, 6) for moved in (near + offset, near))
+    assert torch.equal(found.members, expected.members)
+    torch.testing.assert_close(found.squares, expected.squares, rtol=0.05, atol=0.01)
+    torch.testing.assert_close(found.centroids, expected.centroids + offset, rtol=1e-6, atol=0.01)
+
+
 def test_k_means_plus_plus_starts_far_apart():
     """Three far points, of which one stands for 98 rows: drawn evenly, the two others would hardly ever start."""
     x = torch.cat([torch.zeros(98, 1), torch.tensor([[100.0], [200.0]])])
@@ -56,3 +66,18 @@ def test_fewer_different_rows_than_clusters(k):
 def test_a_number_of_clusters_out_of_range(k):
     with pytest.raises(ValueError, match="expected 1 <= k <= 3, the number of rows, got"):
         clustering.lloyd(random.key(0), torch.zeros(3, 2), k)
+
+
+@pytest.mark.parametrize(
+    "x,first,words",
+    [
+        (torch.tensor([[0.0], [torch.nan], [1.0]]), None, "x: features contain NaN or infinity, first in row 1"),
+        (torch.zeros(3, 2), torch.zeros(3, 2), "first: expected at most 2 rows of 2 numbers, got shape [3, 2]"),
+        (torch.zeros(3, 2), torch.zeros(1, 3), "first: expected at most 2 rows of 2 numbers, got shape [1, 3]"),
+        (torch.zeros(3, 2), torch.zeros(2), "first: expected rank 2"),
+    ],
+)
+def test_wrong_arguments_are_named(x, first, words):
+    with pytest.raises(ValueError) as error:
+        clustering.lloyd(random.key(0), x, 2, first=first)
+    assert words in str(error.value)

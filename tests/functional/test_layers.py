@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from functional import initializers, layers, random, tree
+from functional import heads, initializers, layers, random, tree
 
 
 def inputs(*shape, seed=1):
@@ -110,8 +110,9 @@ def test_initializers_keep_dtype_and_device_of_the_key():
 # --- batch norm -----------------------------------------------------------------------------------------------
 
 
-def test_batch_norm_of_bfloat16_keeps_float32_statistics():
-    layer, x = layers.batch_norm(4), 8 + inputs(64, 4, 3, 3)
+@pytest.mark.parametrize("affine", [True, False])
+def test_batch_norm_of_bfloat16_keeps_float32_statistics(affine):
+    layer, x = layers.batch_norm(4, affine=affine), 8 + inputs(64, 4, 3, 3)
     params, batch_stats = layer.init(random.key(0))
     for train in (True, False):
         ours, new_stats = layer.apply(params, batch_stats, x.bfloat16(), train=train)
@@ -228,6 +229,20 @@ def test_arguments_are_unchanged():
     torch.testing.assert_close(trees, kept, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("train", [True, False])
+@pytest.mark.parametrize(
+    "layer,shape",
+    [(layers.batch_norm(3), (8, 3)), (heads.fourier_decoder(4, size=4, hidden=8), (8, 4))],
+    ids=["batch_norm", "fourier_decoder"],
+)
+def test_cast_layers_agree_in_both_modes(layer, shape, train, dtype):
+    params, stats = layer.init(random.key(0))
+    x = inputs(*shape)
+    outputs, _ = layers.cast(layer, dtype).apply(params, stats, x, train=train)
+    torch.testing.assert_close(outputs.float(), layer.apply(params, stats, x, train=train)[0], rtol=0.1, atol=0.1)
+
+
 def test_cast_casts_inputs_and_promotes_outputs():
     layer = layers.linear(4, 3)
     params, _ = layer.init(random.key(0))
@@ -278,6 +293,12 @@ def test_a_split_batch_is_normalised_group_by_group():
         torch.testing.assert_close(new_stats[name], torch.stack([s[name] for _, s in parts]).mean(0))
     whole = layers.split_batch(layer, 3).apply(params, new_stats, x)[0]
     torch.testing.assert_close(whole, layer.apply(params, new_stats, x)[0])
+
+
+def test_a_counter_of_batches_counts_once_for_all_groups():
+    counting = layers.Layer(lambda key, /: ({}, {}), lambda p, s, x, /, **_: (x, {"batches": s["batches"] + 1}))
+    counted = layers.split_batch(counting, 2).apply({}, {"batches": torch.tensor(3)}, torch.ones(4, 1), train=True)[1]
+    assert counted["batches"] == 4 and counted["batches"].dtype == torch.int64
 
 
 def test_groups_that_do_not_divide_the_batch_are_named():

@@ -91,6 +91,12 @@ def test_values_stay_finite_for_zeros_and_in_half_precision():
     assert metrics.effective_rank(torch.zeros(4, 5)) == 1
 
 
+def test_the_gradient_of_an_effective_rank_below_the_full_one_is_finite():
+    x = torch.diag(torch.tensor([2.0, 1.0, 0.0])).requires_grad_()
+    (gradient,) = torch.autograd.grad(metrics.effective_rank(x), x)
+    assert gradient[0, 0] < 0 < gradient[1, 1] and gradient.isfinite().all()
+
+
 def test_vmap_equals_the_loop():
     x, y = rows(0, (3, 7, 5)), rows(1, (3, 7, 5))
     labels, predictions = draws(0).reshape(3, 20), draws(1).reshape(3, 20)
@@ -116,6 +122,8 @@ def test_vmap_equals_the_loop():
         (lambda: metrics.accuracy(draws(0, 6), draws(0, 5)), ValueError, "predictions: expected [..., 5]"),
         (lambda: metrics.macro_f1(draws(0, 6), draws(0, 5), classes=5), ValueError, "predictions [6], labels [5]"),
         (lambda: metrics.confusion_matrix(draws(0), draws(1), classes=2), IndexError, "out of bounds"),
+        (lambda: metrics.confusion_matrix(draws(0) - 1, draws(1), classes=5), IndexError, "out of bounds"),
+        (lambda: metrics.macro_f1(draws(0), draws(1) - 1, classes=5), IndexError, "out of bounds"),
         (lambda: metrics.alignment(rows(0), rows(0)[:3]), ValueError, "a [7, 5], b [3, 5]"),
         (lambda: metrics.uniformity(rows(0)[:1]), ValueError, "2 rows or more"),
         (lambda: metrics.uniformity(rows(0), t=0.0), ValueError, "t: expected a number above 0"),

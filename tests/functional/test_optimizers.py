@@ -248,6 +248,13 @@ def test_wrong_arguments_are_named(call, words):
     assert words in str(error.value)
 
 
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_gradient_of_another_shape_is_named(name):
+    optimizer, params = OPTIMIZERS[name], {"w": torch.ones(2)}
+    with pytest.raises(ValueError, match=r"got params \[2\], grads \[3, 2\]; pass trees of the same network"):
+        optimizer.update({"w": torch.ones(3, 2)}, optimizer.init(params), params)
+
+
 # --- groups, freezing, projections -----------------------------------------------------------------------------
 
 NESTED = {"encoder": {"fc": {"weight": torch.ones(2, 2), "bias": torch.ones(2)}}, "head": {"weight": torch.ones(1, 2)}}

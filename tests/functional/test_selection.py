@@ -56,6 +56,13 @@ def test_the_k_means_row_is_the_one_nearest_to_the_mean():
         assert chosen == members[(x[members] - x[members].mean(0)).norm(dim=1).argmin()]
 
 
+@pytest.mark.parametrize("select", [selection.k_means, selection.typical])
+def test_features_far_from_the_origin_are_chosen_as_near_it(select):
+    x, _ = regions()
+    near = (x + 1e5) - 1e5  # rounded as the moved ones are
+    assert torch.equal(select(near + 1e5, 4, key=random.key(0)), select(near, 4, key=random.key(0)))
+
+
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("compared", [2**11, 30])
 def test_the_typical_row_has_the_nearest_neighbours(monkeypatch, compared, seed):

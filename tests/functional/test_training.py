@@ -126,6 +126,14 @@ def test_a_step_is_pure_and_carries_no_graph():
     assert after.step == 1 and before.step == 0
 
 
+def test_the_first_parameters_are_projected():
+    method = METHOD._replace(project=lambda params: tree.map(lambda p: p.clamp(-0.01, 0.01), params))
+    params, _ = method.init(random.key(0))
+    assert max(p.abs().max() for p in tree.leaves(params)) > 0.01
+    state = training.init(method, OPTIMIZER, random.key(0))
+    assert max(p.abs().max() for p in tree.leaves(state.params)) <= 0.01
+
+
 def test_both_ways_to_a_gradient_keep_one_contract(monkeypatch):
     """The code path for compiled losses without the compiler, which the slow test below covers."""
     monkeypatch.setattr(torch, "compile", lambda function: function)

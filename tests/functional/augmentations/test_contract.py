@@ -65,6 +65,11 @@ def test_same_key_same_image_and_other_key_other_image(name):
 
 
 @every
+def test_no_images_are_no_images(name):
+    assert AUGMENTATIONS[name](*draw(0)).shape[:2] == (0, 3)
+
+
+@every
 def test_vmap_equals_the_loop(name):
     function, (keys, images) = AUGMENTATIONS[name], draw(6)
     keys, images = keys.unflatten(0, (2, 3)), images.unflatten(0, (2, 3))

@@ -49,6 +49,11 @@ def test_sharpness_equals_torchvision():
     torch.testing.assert_close(augmentations.adjust_sharpness(images, factor), theirs, atol=1e-5, rtol=0)
 
 
+def test_sharpness_needs_three_pixels():
+    with pytest.raises(ValueError, match="expected at least 3 x 3 pixels, got 2 x 8"):
+        augmentations.adjust_sharpness(torch.zeros(1, 1, 2, 8), torch.ones(1))
+
+
 def test_noise_is_normal_independent_and_not_clamped():
     keys, images = random.split(random.key(0), 64), torch.full((64, 3, 16, 16), 0.1)
     noise = augmentations.gaussian_noise(keys, images, std=0.3) - images

@@ -113,6 +113,14 @@ def test_where_no_box_fits_the_central_one_equals_torchvisions(height, width):
     assert ours.tolist() == [list(theirs)] * 3
 
 
+@pytest.mark.parametrize("height,width,ratio", [(28, 1, (3.0, 4.0)), (1, 28, (0.1, 0.3))])
+def test_a_box_has_a_pixel_even_where_its_ratio_leaves_none(height, width, ratio):
+    keys = random.split(random.key(0), 4)
+    assert (augmentations.sample_crops(keys, height, width, ratio=ratio)[:, 2:] >= 1).all()
+    images = torch.ones(4, 1, height, width)
+    assert (augmentations.random_resized_crop(keys, images, size=4, ratio=ratio) == 1).all()
+
+
 def test_boxes_have_torchvisions_distribution():
     from torchvision.transforms import RandomResizedCrop
 

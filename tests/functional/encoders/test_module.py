@@ -119,6 +119,30 @@ def test_tied_frozen_and_integer_leaves():
     torch.testing.assert_close(torch.func.grad(loss)(params)["first"]["weight"], twin.first.weight.grad)
 
 
+class InPlace(nn.Module):
+    """Standardises its inputs in place, and counts its calls in both modes."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+        self.linear = nn.Linear(12, 4)
+
+    def forward(self, images):
+        self.calls += 1
+        return self.linear(images.sub_(0.5).div_(0.5).flatten(1))
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_a_module_that_works_in_place_leaves_the_arguments_alone(train):
+    encoder = encoders.from_module(InPlace(), feature_dim=4)
+    params, batch_stats = encoder.init(random.key(0))
+    x = images(2, 2)
+    kept = x.clone()
+    features, new_stats = encoder.apply(params, batch_stats, x, train=train)
+    assert torch.equal(x, kept) and batch_stats["calls"] == 0 and new_stats["calls"] == train
+    assert torch.equal(encoder.apply(params, batch_stats, x, train=train)[0], features)
+
+
 def test_later_changes_to_the_module_do_not_affect_the_encoder():
     module = nn.Sequential(nn.Flatten(), nn.Linear(12, 5))
     encoder = encoders.from_module(module)

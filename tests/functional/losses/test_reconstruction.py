@@ -13,7 +13,7 @@ def images(seed, shape=(3, 2, 4, 4)):
     return random.uniform(random.key(seed), shape)
 
 
-@pytest.mark.parametrize("shape", [(3, 2, 4, 4), (5, 7), (4,)])
+@pytest.mark.parametrize("shape", [(3, 2, 4, 4), (5, 7), (4,), (0, 2, 4, 4)])
 def test_values_equal_torch_for_each_image(shape):
     logits, target = 4 * images(0, shape) - 2, images(1, shape)
     squares, entropies = losses.mean_squared_error(logits, target), losses.binary_cross_entropy(logits, target)
