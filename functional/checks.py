@@ -51,7 +51,9 @@ def check_same_shape(**tensors: Tensor) -> None:
     """
     _check_tensors(**tensors)
     if len({tuple(x.shape) for x in tensors.values()}) > 1:
-        raise ValueError(f"expected equal shapes, got {_shapes(tensors)}; row i of each must belong to the same example")
+        raise ValueError(
+            f"expected equal shapes, got {_shapes(tensors)}; row i of each must belong to the same example"
+        )
 
 
 def check_same_leaf(**leaves: Tensor) -> None:

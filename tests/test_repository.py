@@ -102,7 +102,7 @@ def run(block, directory):
 
 
 def require_alike(shown, output):
-    """The same words, and numbers within 3 of each other: percent differ a little between processors."""
+    """The same words, and numbers within .5 of each other: percent differ a little between processors."""
 
     def words(text):
         return re.sub(r"[\s-]+", " ", NUMBER.sub("N", text)).strip()
@@ -111,7 +111,7 @@ def require_alike(shown, output):
         return [float(number.replace(",", "")) for number in NUMBER.findall(text)]
 
     assert words(output) == words(shown), f"shown:\n{shown}\nprinted:\n{output}"
-    assert numbers(output) == pytest.approx(numbers(shown), abs=3), f"shown:\n{shown}\nprinted:\n{output}"
+    assert numbers(output) == pytest.approx(numbers(shown), abs=0.5), f"shown:\n{shown}\nprinted:\n{output}"
 
 
 @pytest.mark.slow

@@ -45,7 +45,7 @@ def resnet18(in_channels: int = 3, *, stem: Stem = "imagenet", compute_dtype: to
             float32.
 
     Returns:
-        An encoder of `[B, in_channels, H, W] -> [B, 512]`, H and W 2 and more. It draws nothing: `apply` ignores its key.
+        An encoder of `[B, in_channels, H, W] -> [B, 512]`, H, W >= 2. It draws nothing: `apply` ignores its key.
 
     Raises:
         ValueError: for an unknown stem; from `apply`, for images with a different number of channels.

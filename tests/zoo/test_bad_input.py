@@ -116,6 +116,7 @@ READERS = pytest.mark.parametrize("command", [("data", "show"), ("probe", MODEL,
 
 
 @READERS
+@pytest.mark.filterwarnings("ignore:.*labels are not in UTF-8")
 def test_a_csv_in_any_dress(rows, command):
     def shown(file):
         result = zoo_command(*command, file, "--json")
@@ -183,6 +184,7 @@ def test_test_images_of_a_csv_are_not_trained_on(rows):
     assert tuple(zoo.load("./run").config["mean"]) == mean and tuple(zoo.load("./run").config["std"]) == std
 
 
+@pytest.mark.filterwarnings("ignore:.*labels are not in UTF-8")
 def test_names_that_are_not_utf8_are_trained_on_and_probed(rows):
     for i in range(20):
         picture(Path(NOT_UTF8, os.fsdecode(b"c\xe9%d" % (i % 2)), os.fsdecode(b"\xff%d.png" % i)))

@@ -98,7 +98,7 @@ def options(field, **values):
         ("dataset=~nosuchuser/x", "~nosuchuser/x: the home directory ~nosuchuser is not known"),
         ("dataset=a/\0.npz", "a/\\x00.npz: has a null byte"),
         (f"dataset={ESCAPES}", "unknown dataset"),
-        (f"dataset=./{ESCAPES}", "red\\u202e'; known: FILE.csv"),
+        (f"dataset=./{ESCAPES}", "red\\u202e: no such file or folder"),
         (f"{ESCAPES}=3", "unknown recipe field"),
         (f"method={'x' * 100_000}", "unknown method 'xxxxx"),
     ],

@@ -123,8 +123,10 @@ def import_command(path: Path, out: Path, size: int | None, skip_bad: bool, as_j
 def show(dataset: str, sheet: Path | None, size: int | None, skip_bad: bool, as_json: bool) -> None:
     """Show a dataset: splits, sizes, classes, digest."""
     from zoo.data.datasets import load_dataset
+    from zoo.data.labels import require_new
     from zoo.reports.contact_sheet import contact_sheet
 
+    sheet = require_new(sheet, ".png") if sheet else None
     data = load_dataset(dataset, size=size, skip_bad=skip_bad)
     _say_the_rule(Path(dataset), size, data)
     summary = _summary(data)

@@ -16,7 +16,8 @@ from zoo.commands.shared import (
     skip_bad,
     threads_option,
 )
-from zoo.errors import ZooError
+from zoo.errors import ZooError, printable
+from zoo.files import expanded
 
 labels_option = click.option(
     "--labels-per-class",
@@ -207,6 +208,7 @@ def embed(model: str, images: tuple[str, ...], out: Path, skip_bad: bool, code: 
     metavar="FILE.png",
     help="File of the loss curves.",
 )
+@click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
 @skip_bad
 @code_option
 @threads_option
@@ -219,6 +221,7 @@ def compare(
     seed: int,
     baselines: str,
     out: Path,
+    overwrite: bool,
     skip_bad: bool,
     code: str | None,
     as_json: bool,
@@ -236,9 +239,14 @@ def compare(
     from zoo.training.run_directory import read_metrics
 
     require_distinct(targets)
+    out = expanded(out)
     if out.suffix != ".png":
         raise ZooError(f"--out: expected a path ending in .png, got {str(out)!r}")
     metrics = {target: read_metrics(target) for target in targets if (Path(target) / "metrics.jsonl").is_file()}
+    if metrics and out.exists() and not overwrite:
+        raise ZooError(
+            f"{printable(out)}: already exists; choose another name with --out, or replace it with --overwrite"
+        )
     models, recipes = {}, {}
     for target in targets:
         if target in metrics and not (Path(target) / "encoder" / "config.json").is_file():
@@ -337,4 +345,4 @@ def _items(text: str) -> list[str]:
 
 
 def _label_counts(text: str) -> list[int | str]:
-    return [int(item) if item.isdigit() else item for item in _items(text)]
+    return [int(item) if item.isdecimal() else item for item in _items(text)]

@@ -1,6 +1,7 @@
 """The commands for one's own images and a few labels: `zoo suggest`, `zoo fit`, `zoo predict`, `zoo report`."""
 
 import functools
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,9 @@ def suggest(
     for number, path in enumerate(paths, 1):
         click.echo(f"{number:>4}  {path}")
     click.echo(f"\n{', '.join(written)}: now fill in the column label, then")
-    click.echo(f"  zoo fit {model} {photos} --labels {out} --out classifier{_again(skip_bad)}")
+    click.echo(
+        "  " + _command("fit", model, photos, "--labels", out, "--out", "classifier", skip_bad=skip_bad, code=code)
+    )
 
 
 @click.command()
@@ -112,7 +115,7 @@ def fit(
     from zoo.models.loading import load
 
     out = expanded(out)
-    if (out / "classifier.json").exists() or out.is_file():
+    if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise ZooError(f"{printable(out)}: already exists; choose another name, so that nothing is overwritten")
     loaded = load(model_argument(model), code=code)
     found, given, _ = _photos_and_labels(photos, labels, loaded.input_shape, skip_bad)
@@ -132,7 +135,7 @@ def fit(
         return
     click.echo(classifier.report)
     click.echo(f"\n{printable(out)}; now")
-    click.echo(f"  zoo predict {printable(out)} {photos} --out predictions.csv{_again(skip_bad)}")
+    click.echo("  " + _command("predict", out, photos, "--out", "predictions.csv", skip_bad=skip_bad, code=code))
 
 
 @click.command()
@@ -257,9 +260,10 @@ def _photos_and_labels(
     return found, read_labels(labels, found.paths, files=files) if labels else {}, files
 
 
-def _again(skip_bad: bool) -> str:
-    """The option for the next command, which reads the same images."""
-    return " --skip-bad" if skip_bad else ""
+def _command(*words: str | Path, skip_bad: bool, code: str | None) -> str:
+    """The next command as a shell takes it; it reads the same images with the same code."""
+    options = [*(["--skip-bad"] if skip_bad else []), *(["--code", code] if code else [])]
+    return shlex.join(printable(word) for word in ("zoo", *words, *options))
 
 
 def _draw_sheet(sheet: Path, images: Sequence[Any], paths: Sequence[str], title: str) -> None:

@@ -23,6 +23,7 @@ from zoo.commands.shared import (
     threads_option,
 )
 from zoo.errors import ZooError
+from zoo.files import expanded
 
 Figures = dict[str, Callable[[Path], Path]]  # functions that draw and write, by the names of the files
 _POINTS = 2000  # in a map: t-SNE takes seconds for these, minutes for ten thousand
@@ -64,7 +65,7 @@ def plot(
     if umap:
         require_umap()
     directory = path if isinstance(path := model_argument(target), Path) else None
-    out = out or directory or Path(".")
+    out = expanded(out) if out else directory or Path(".")
     figures: Figures = {}
     if directory and (directory / "metrics.jsonl").is_file():
         figures["loss.png"] = partial(loss_curve, read_metrics(directory), directory.resolve().name)

@@ -135,7 +135,7 @@ def load_dataset(name: str | Path | Any, *, size: int | None = None, skip_bad: b
         )
     if (source := images_in(name)) is not None:
         return dataset_of_arrays(str(path), read_images(source, size=size, skip_bad=skip_bad))
-    data = _read_named(str(name)) if is_name else _read_file(path)
+    data = _read_named(str(name)) if is_name else _read_file(str(name))
     if size is not None:
         raise ZooError(
             f"size: applies only to a folder or CSV of images, or a .parquet; {printable(name)} holds arrays of a "
@@ -309,14 +309,15 @@ def _digits() -> dict[str, np.ndarray]:
     }
 
 
-def _read_file(path: Path) -> Dataset:
+def _read_file(name: str) -> Dataset:
+    path = expanded(name)
     if path.suffix not in (".npz", ".safetensors"):
         if path.exists():
             raise ZooError(
                 f"{printable(path)}: expected a folder, or a file ending in .csv, .parquet, .npz or .safetensors"
             )
-        if len(path.parts) > 1:
-            raise ZooError(f"{printable(path)}: no such file or folder")
+        if "/" in name or len(path.parts) > 1:
+            raise ZooError(f"{printable(name)}: no such file or folder")
         raise unknown(
             "dataset", path, [*NAMES, *SUBSETS, "FOLDER", "FILE.csv", "FILE.parquet", "FILE.npz", "FILE.safetensors"]
         )

@@ -42,10 +42,12 @@ def read_labels(path: str | Path, images: Sequence[str], *, files: bool) -> dict
         gone = [image for image in strange if not image.exists()]
         named = first_few(printable(image if files else image.relative_to(path.parent)) for image in gone or strange)
         what = "gone" if gone and files else "not among the images, or cannot be read"
-        raise ZooError(
-            f"{printable(path)}: {len(gone or strange)} of {len(labelled)} labelled images are {what}: {named}; name "
-            "the images that the labels are for, or remove these lines"
-        )
+        beside = f", with paths relative to {printable(os.path.abspath(path.parent))}" if gone and files else ""
+        remedy = f"name the images that the labels are for{beside}, or remove these lines"
+        if all("\\" in str(image) for image in gone or strange):
+            remedy = "write their paths with slashes instead of backslashes"
+        count = f"{len(gone or strange)} of {len(labelled)} labelled images"
+        raise ZooError(f"{printable(path)}: {count} are {what}: {named}; {remedy}")
     return {positions[_key(row.path)]: row.label for row in labelled if row.label is not None}
 
 

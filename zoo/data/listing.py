@@ -9,12 +9,16 @@
     label     its class, optional; empty or absent for an image without a label; or class
     split     train or test, optional; empty or absent for train
 
+Names of columns and splits may be in capitals. Empty lines are ignored.
+
 Images are in the order of their paths as bytes, or of the CSV's lines. Hidden files (.name) are ignored. No image is
 opened.
 """
 
 import csv
 import os
+import re
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, TextIO
@@ -28,6 +32,7 @@ _COLUMNS = ("path", "label", "split")
 _SAME = {"file": "path", "filename": "path", "class": "label"}  # names that other programs write
 _SEPARATORS = {"semicolons": ";", "tabs": "\t"}
 _LONGEST = 1_000_000  # characters of a line of a CSV
+_NOT_UTF_8 = re.compile("[\udc80-\udcff]")  # as Python reads bytes of another encoding
 
 
 class ListedFile(NamedTuple):
@@ -121,25 +126,33 @@ def _list_csv(path: Path) -> list[ListedFile]:
         # Paths on disk are bytes: keep those that are not UTF-8.
         with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
             reader = csv.reader(_lines(file))
-            header = [_SAME.get(name.strip(), name.strip()) for name in next(reader, [])]
-            rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if row]
+            names = [name.strip().lower() for name in next(reader, [])]
+            rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
     except csv.Error as error:
         raise ZooError(f"{printable(path)}: not a CSV ({error})") from error
+    header = [_SAME.get(name, name) for name in names]
     _check_columns(path, header)
+    rows = [(line, row) for line, row in rows if any(row)]  # a spreadsheet writes empty rows as commas
     if not rows:
         raise ZooError(f"{printable(path)}: has no lines below its header; expected one line per image")
-    listed = []
+    listed, other_encoding = [], []
     for line, row in rows:
         if len(row) != len(header):
             raise ZooError(f"{printable(path)}: line {line}: expected {len(header)} fields, got {len(row)}")
         cells = dict(zip(header, row, strict=True))
         if not cells["path"]:
             raise ZooError(f"{printable(path)}: line {line}: expected the path of an image, got nothing")
-        split = cells.get("split") or "train"
+        split = cells.get("split", "").lower() or "train"
         if split not in _SPLITS:
             raise ZooError(f"{printable(path)}: line {line}: split: expected train or test, got {shortened(split)}")
         listed.append(ListedFile(path.parent / cells["path"], split, printable(cells.get("label", "")) or None))
+        other_encoding += [line] if _NOT_UTF_8.search(cells.get("label", "")) else []
     _refuse_duplicates(path, [file.path for file in listed], [line for line, _ in rows])
+    if other_encoding:
+        found = (
+            f"{len(other_encoding)} labels are not in UTF-8, first in line {other_encoding[0]}, and are shown as bytes"
+        )
+        warnings.warn(f"{printable(path)}: {found}; save the file as CSV UTF-8", stacklevel=2)
     return listed
 
 
@@ -166,6 +179,8 @@ def _check_columns(path: Path, header: Sequence[str]) -> None:
     if strange := [name for name in header if name not in _COLUMNS]:
         separated = next((name for name, sign in _SEPARATORS.items() if sign in strange[0]), None)
         hint = f"the fields are separated by {separated}; expected commas" if separated else ""
+        if not strange[0]:
+            hint = "a column has no name; remove it, as pandas does with to_csv(..., index=False)"
         raise ZooError(f"{expected}; {hint or unknown('column', strange[0], (*_COLUMNS, *_SAME))}")
     if twice := next((name for name in header if header.count(name) > 1), ""):
         same = ", ".join((twice, *(other for other, name in _SAME.items() if name == twice)))

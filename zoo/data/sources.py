@@ -165,14 +165,19 @@ def _read(rows: Sequence[ListedFile], shape: tuple[int, int, int], skip_bad: boo
     """The images of the rows, with None for each skipped one."""
 
     def read(row: ListedFile) -> Tensor | ZooError:
+        if row.fault and row.path.is_dir():
+            return ZooError(f"{printable(row.path)}: {row.fault}")
         try:
             return torch.from_numpy(read_image(row.path, shape))
         except ZooError as error:
-            if not skip_bad:
-                raise
             return error
 
     found = list(each(read, rows, "read", len(rows)))
-    if faults := [str(image) for image in found if isinstance(image, ZooError)]:
-        warnings.warn(f"{len(faults)} of {len(rows)} files cannot be used: {first_few(faults)}; skipped", stacklevel=3)
+    if faults := [image for image in found if isinstance(image, ZooError)]:
+        if len(rows) == 1:
+            raise faults[0]
+        bad = f"{len(faults)} of {len(rows)} files cannot be used: {first_few(map(str, faults))}"
+        if not skip_bad:
+            raise ZooError(f"{bad}; repair or remove them, or skip them with --skip-bad (skip_bad=True)")
+        warnings.warn(f"{bad}; skipped", stacklevel=3)
     return [None if isinstance(image, ZooError) else image for image in found]

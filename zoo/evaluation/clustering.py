@@ -55,7 +55,10 @@ def cluster(
         ZooError: if there are no labelled test images, no seeds, or fewer training images than classes.
     """
     if data.test is None or data.test.labels is None:
-        raise ZooError(f"{data.name}: has no test_images with test_labels, on which clusters are compared with classes")
+        raise ZooError(
+            f"{data.name}: has no labelled test images, on which clusters are compared with classes; put some images "
+            "into a folder test beside a folder train, or name them in a column split"
+        )
     clusters = len(data.classes)
     if len(data.train.images) < clusters:
         raise ZooError(f"{data.name}: expected {clusters} or more training images, one per class")

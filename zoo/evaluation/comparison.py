@@ -1,5 +1,6 @@
 """Compare models and runs: the same probe on the same labels, and the differences between their recipes."""
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -63,9 +64,10 @@ def require_distinct(names: Sequence[str]) -> None:
     """
     if len(names) < 2:
         raise ZooError(f"expected two or more runs or models to compare, got {len(names)}")
-    for name in names:
-        if names.count(name) > 1:
-            raise ZooError(f"{name}: given {names.count(name)} times; name each run or model once")
+    places = [os.path.normpath(name) for name in names]  # a shell completes the name of a directory with a slash
+    for name, place in zip(names, places, strict=True):
+        if (count := places.count(place)) > 1:
+            raise ZooError(f"{name}: given {count} times; name each run or model once")
 
 
 def _cross_validated(

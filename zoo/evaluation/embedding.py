@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from zoo.data.sources import read_source
 from zoo.errors import ZooError, require_packages
-from zoo.files import save_tensors, write_atomically
+from zoo.files import expanded, save_tensors, write_atomically
 from zoo.models.pretrained import PretrainedEncoder
 
 _AT_ONCE = 1024
@@ -75,7 +75,7 @@ def write_embedding(embedding: Embedding, path: str | Path) -> list[Path]:
         ZooError: for a suffix other than those above, and for a .parquet without the extra `parquet`.
         OSError: if the file cannot be written.
     """
-    path = Path(path)
+    path = expanded(path)
     write = _writer(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     return write(embedding, path)
@@ -87,6 +87,7 @@ def check_output(path: Path) -> None:
     Raises:
         ZooError: for an unknown suffix, an existing file, or a .parquet without the extra `parquet`.
     """
+    path = expanded(path)
     if _writer(path) is _write_parquet:
         _require_pyarrow()
     for file in (path, _metadata_path(path)) if path.suffix == ".tsv" else (path,):

@@ -127,7 +127,8 @@ class FitReport:
         if self.held_out < TOO_FEW:
             return f"{made}; too few labels to compare it with another classifier"
         counts = ", ".join(f"{IN_WORDS[method]} {right:,}" for method, right in self.right.items())
-        return f"{made}; of {self.held_out:,} labels that were held out in turn, right: {counts}"
+        chance = ", a difference that can be chance" if self.right[self.method] < max(self.right.values()) else ""
+        return f"{made}; of {self.held_out:,} labels that were held out in turn, right: {counts}{chance}"
 
     def _accuracy(self) -> str:
         alone = [name for name, count in self.labels.items() if count == 1]

@@ -20,6 +20,9 @@ The bytes whose SHA-256 was checked are the bytes that are used, and nothing is 
 
 import hashlib
 import json
+import os
+import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +39,7 @@ from zoo.errors import ZooError, printable, shortened
 from zoo.evaluation.few_labels import FitReport, Head, fit_head
 from zoo.files import expanded, parse_json, read_tensors, save_tensors, write_atomically
 from zoo.models.code import Code
+from zoo.models.entries import ENTRIES
 from zoo.models.loading import load
 from zoo.models.pretrained import PretrainedEncoder
 from zoo.models.saving import save
@@ -100,20 +104,34 @@ class Classifier:
         return Predictions(np.array(self.classes)[probabilities.argmax(1)], probabilities)
 
     def save(self, directory: str | Path, *, code: Code | str | Path | None = None) -> None:
-        """Write a classifier directory. classifier.json is written last: without one, it is no classifier directory.
+        """Write a classifier directory. classifier.json comes last: without one, it is no classifier directory.
 
         Args:
             directory: the directory, created if missing; a classifier in it is replaced.
             code: the Python file that defines the encoder, if it is your own (`zoo.models.code`).
 
         Raises:
-            ZooError: as in `zoo.save`.
+            ZooError: if the directory holds an encoder of something else, such as a run; as in `zoo.save`.
             OSError: if the directory cannot be written.
         """
         directory = expanded(directory)
-        directory.mkdir(parents=True, exist_ok=True)
-        (directory / _FILE).unlink(missing_ok=True)  # what it describes is about to change
-        save(self.encoder, directory / _ENCODER, dtype=self.encoder.config["dtype"], code=code, overwrite=True)
+        if (directory / _ENCODER).exists() and not (directory / _FILE).is_file():
+            raise ZooError(
+                f"{printable(directory)}: holds an encoder, but no classifier; choose another name, so that nothing is "
+                "overwritten"
+            )
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        # Written beside it, so that what is there stays until all is written.
+        with tempfile.TemporaryDirectory(prefix=f".{directory.name}.", dir=directory.parent) as folder:
+            self._write(Path(folder), code)
+            directory.mkdir(exist_ok=True)
+            (directory / _FILE).unlink(missing_ok=True)  # what it describes is about to change
+            shutil.rmtree(directory / _ENCODER, ignore_errors=True)
+            for name in (_ENCODER, _WEIGHTS, _FILE):
+                os.replace(Path(folder) / name, directory / name)
+
+    def _write(self, directory: Path, code: Code | str | Path | None) -> None:
+        save(self.encoder, directory / _ENCODER, dtype=self.encoder.config["dtype"], code=code)
         description = {
             "format_version": FORMAT_VERSION,
             "classes": list(self.classes),
@@ -204,9 +222,11 @@ def load_classifier(directory: str | Path, *, code: Code | str | Path | None = N
     directory = expanded(directory)
     path = directory / _FILE
     if not path.is_file():
-        known = "it holds an encoder; `zoo fit` makes a classifier" if (directory / "config.json").is_file() else ""
-        there = known or ("it has no classifier.json" if directory.is_dir() else "there is no such directory")
-        raise ZooError(f"{printable(directory)}: not a classifier directory: {there}")
+        if (directory / "config.json").is_file() or str(directory) in ENTRIES:
+            there = "it is an encoder"
+        else:
+            there = "it has no classifier.json" if directory.is_dir() else "there is no such directory"
+        raise ZooError(f"{printable(directory)}: not a classifier directory: {there}; `zoo fit` makes a classifier")
     description = _parsed(path.read_bytes(), path)
     _verified(directory / _ENCODER / "config.json", description["encoder_sha256"])
     encoder = load(directory / _ENCODER, code=code, sha256=description["encoder_sha256"])

@@ -20,7 +20,7 @@ from typing import Any
 
 from functional import random, tree
 from functional.base import BatchStats, Init, Params
-from zoo.errors import ZooError, unknown
+from zoo.errors import ZooError, printable, unknown
 from zoo.files import content_digest, expanded, read_tensors
 from zoo.models.addresses import is_address, parse_address
 from zoo.models.architectures import DECODERS, build_decoder, build_encoder
@@ -120,6 +120,8 @@ def pull(
         'simclr-resnet8-digits'
     """
     functions = read_code(code)
+    if name not in ENTRIES and expanded(name).is_dir():
+        raise ZooError(f"{printable(name)}: is a directory, and needs no fetching; load it as it is")
     if is_address(name):
         found = fetch(parse_address(name, sha256), functions)
     elif home is None and (WEIGHTS / entry(name).name).is_dir():

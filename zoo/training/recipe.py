@@ -252,7 +252,8 @@ def _check(recipe: Recipe) -> None:
             raise ZooError(f"recipe: {name}: expected {expected}, got {shortened(value)}")
     if recipe.warmup_epochs >= recipe.epochs:
         raise ZooError(
-            f"recipe: warmup_epochs: expected fewer than {recipe.epochs}, the epochs, got {recipe.warmup_epochs}"
+            f"recipe: warmup_epochs: expected fewer than {recipe.epochs}, the epochs, got {recipe.warmup_epochs}; "
+            f"change both, as in --set warmup_epochs={recipe.epochs - 1}"
         )
     for pipeline in recipe.pipelines:
         for step in pipeline if isinstance(pipeline, tuple) else (pipeline,):

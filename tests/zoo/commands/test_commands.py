@@ -206,11 +206,36 @@ def test_files_that_are_not_images_are_skipped_on_request(own):
     Path("photos/class 0/notes.txt").write_text("no image")
     result = zoo_command("embed", MODEL, "photos", "--out", "f.npz")
     assert result.exit_code == 2 and "photos/class 0/notes.txt: not a readable image" in result.stderr
+    assert f"1 of {own + 2} files cannot be used" in result.stderr and "--skip-bad" in result.stderr
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         result = zoo_command("embed", MODEL, "photos", "--out", "f.npz", "--skip-bad")
     assert result.exit_code == 0 and f"1 of {own + 2} files cannot be used: photos/class 0/notes.txt" in result.stderr
     assert len(np.load("f.npz")["features"]) == own + 1
+
+
+def test_an_empty_class_folder_is_called_so(own):
+    Path("photos/class 9").mkdir()
+    result = zoo_command("embed", MODEL, "photos", "--out", "f.npz")
+    assert result.exit_code == 2 and "photos/class 9: an empty class folder" in result.stderr
+
+
+def test_a_tilde_is_the_home_directory_for_every_output(own, tmp_path, monkeypatch):
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    for command in (
+        ("embed", MODEL, "photos", "--out", "~/f.tsv"),
+        ("data", "show", "digits", "--sheet", "~/sheet.png"),
+        ("plot", MODEL, "--data", "photos", "--out", "~/plots"),
+        ("suggest", MODEL, "photos", "-n", 3, "--out", "~/labels.csv"),
+        ("fit", MODEL, "photos", "--out", "~/classifier"),
+        ("export", MODEL, "--out", "~/encoder.pt2"),
+    ):
+        assert zoo_command(*command).exit_code == 0
+    names = {"f.tsv", "f_metadata.tsv", "sheet.png", "plots", "labels.csv", "classifier", "encoder.pt2"}
+    assert names <= {path.name for path in home.iterdir()} and not Path("~").exists()
+    assert "f.tsv: already exists" in zoo_command("embed", MODEL, "photos", "--out", "~/f.tsv").stderr
 
 
 def test_env_shows_what_bit_identical_results_depend_on():
@@ -228,6 +253,7 @@ def test_env_shows_what_bit_identical_results_depend_on():
         (("probe", "simclr-resnet8-digits", "--data", "digts"), "did you mean 'digits'"),
         (("probe", "simclr-resnet8-digits", "--data", "none.npz"), "none.npz: no such file"),
         (("probe", "simclr-resnet8-digits", "--labels-per-class", "x"), "labels per class: expected a number"),
+        (("probe", "simclr-resnet8-digits", "--labels-per-class", "²"), "labels per class: expected a number"),
         (("probe", "simclr-resnet8-digits", "--labels-per-class", "900"), "asked for 900 per class"),
         (("pretrain", "none.json", "--out", "x"), "none.json: no such file"),
         (("pretrain", "simclr-resnet8-digit", "--out", "x"), "unknown model"),

@@ -33,6 +33,7 @@ def runs(recipe, run, tmp_path_factory):
 @pytest.fixture(autouse=True)
 def here(runs, monkeypatch):
     monkeypatch.chdir(runs)
+    Path("losses.png").unlink(missing_ok=True)
 
 
 def test_runs_and_a_model_of_the_zoo_are_compared():
@@ -66,6 +67,16 @@ def test_the_tables_are_printed_and_name_what_is_missing():
     assert same.exit_code == 0 and "The recipes are the same." in same.stdout
 
 
+def test_a_figure_that_exists_is_replaced_only_on_request():
+    Path("losses.png").write_text("mine")
+    quick = ("first", "unfinished", "--labels-per-class", 1, "--draws", 1, "--baselines", "")
+    refused = compare(*quick)
+    assert refused.exit_code == 2 and "losses.png: already exists" in refused.stderr
+    assert Path("losses.png").read_text() == "mine"
+    assert compare(*quick, "--overwrite").exit_code == 0
+    assert Path("losses.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_data_without_test_images_are_cross_validated(digits):
     few = as_dataset((digits.train.images[:60], digits.train.labels[:60]))
     save_dataset(few, "few.safetensors", source="a test")
@@ -73,8 +84,9 @@ def test_data_without_test_images_are_cross_validated(digits):
     assert found.exit_code == 0, found.stderr
     results = json.loads(found.stdout)["results"]
     assert [(row["features"], row["labels"]) for row in results] == [("first", 60), (MODEL, 60), ("pixels", 60)]
-    assert "4-fold cross-validation" in compare("first", MODEL, "--data", "few.safetensors").stdout
-    refused = compare("first", MODEL, "--data", "few.safetensors", "--draws", 2)
+    again = ("first", MODEL, "--data", "few.safetensors", "--overwrite")
+    assert "4-fold cross-validation" in compare(*again).stdout
+    refused = compare(*again, "--draws", 2)
     assert refused.exit_code == 2 and "omit --labels-per-class and --draws" in refused.stderr
 
 
@@ -83,6 +95,7 @@ def test_data_without_test_images_are_cross_validated(digits):
     [
         (("first",), "expected two or more runs or models to compare, got 1"),
         (("first", "first"), "first: given 2 times; name each run or model once"),
+        (("first", "first/"), "first: given 2 times; name each run or model once"),
         (("first", "nothing"), "unknown model 'nothing'"),
         (("first", MODEL, "--out", "x.pdf"), "--out: expected a path ending in .png, got 'x.pdf'"),
         (("first", MODEL, "--data", "digts"), "did you mean 'digits'"),

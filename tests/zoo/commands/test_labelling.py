@@ -3,6 +3,8 @@
 import csv
 import json
 import resource
+import shlex
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +30,12 @@ def home(tmp_path_factory):
         Image.fromarray(pixels).save(home / "photos" / f"{i:03}.{ENDINGS[i % 4]}")
         truth[f"{i:03}"] = f"digit {label}"
     return home, truth
+
+
+@pytest.fixture
+def run_directory(run, photos):
+    """A copy of a finished run, `a run` in the working directory."""
+    shutil.copytree(run, "a run")
 
 
 @pytest.fixture
@@ -153,6 +161,11 @@ def test_two_labels_are_too_few_to_say(photos):
             [["elsewhere.png", "a"]],
             "1 of 1 labelled images are not among the images, or cannot be read: elsewhere.png;",
         ),
+        (
+            [["photos\\000.png", "a"], ["photos\\001.bmp", "b"]],
+            "2 of 2 labelled images are gone: photos\\000.png, photos\\001.bmp; write their paths with slashes",
+        ),
+        ([["000.png", "a"], ["001.bmp", "b"]], "name the images that the labels are for, with paths relative to /"),
         ([["photos/000.png", "a"], ["photos/000.png", "b"]], "line 3 names the same image as line 2"),
         ([["photos/000.png", "a"], ["photos/../photos/000.png", "b"]], "line 3 names the same image as line 2"),
         (
@@ -162,7 +175,17 @@ def test_two_labels_are_too_few_to_say(photos):
         ([["photos/000.png", "a"], ["photos/001.bmp", "a"]], "labels: all are 'a'; a classifier needs two or more"),
         ([], "has no lines below its header"),
     ],
-    ids=["gone", "another folder", "two labels", "two spellings", "no label", "one class", "empty"],
+    ids=[
+        "gone",
+        "another folder",
+        "backslashes",
+        "bare names",
+        "two labels",
+        "two spellings",
+        "no label",
+        "one class",
+        "empty",
+    ],
 )
 def test_bad_labels(photos, rows, words):
     Image.new("L", (8, 8)).save("elsewhere.png")
@@ -194,6 +217,9 @@ def test_bad_labels(photos, rows, words):
         ),
         (("predict", "nowhere", "photos", "--out", "a.csv"), "not a classifier directory: there is no such directory"),
         (("predict", "photos", "photos", "--out", "a.csv"), "not a classifier directory: it has no classifier.json"),
+        (("predict", MODEL, "photos", "--out", "a.csv"), "it is an encoder; `zoo fit` makes a classifier"),
+        (("suggest", MODEL, "photoss/", "--out", "a.csv"), "photoss/: no such file or folder"),
+        (("suggest", MODEL, "./photoss", "--out", "a.csv"), "./photoss: no such file or folder"),
         (("probe", "--data", "photos"), "expected a model, several, or --all"),
         (("probe", "--all", MODEL, "--data", "photos"), "--all: expected no other models, got simclr-resnet8-digits"),
         (("probe", "--all"), "--data: expected the labelled images by which models are ranked"),
@@ -206,6 +232,54 @@ def test_bad_arguments(photos, arguments, words):
     assert words in refused(*arguments)
     assert Path("there.csv").read_text() == "mine"
     assert {path.name for path in Path().iterdir()} == {"photos", "there.csv"}
+
+
+def test_a_run_does_not_become_a_classifier(photos, run_directory):
+    some_labels(photos)
+    before = {path: path.read_bytes() for path in Path("a run").rglob("*") if path.is_file()}
+    fit = ("fit", MODEL, "photos", "--labels", "labels.csv", "--out", "a run")
+    assert "a run: already exists; choose another name" in refused(*fit)
+    run(*fit[:-1], "classifier")
+    with pytest.raises(zoo.ZooError, match="a run: holds an encoder, but no classifier"):
+        zoo.load_classifier("classifier").save("a run")
+    assert {path: path.read_bytes() for path in Path("a run").rglob("*") if path.is_file()} == before
+    assert not list(Path().glob(".*"))
+
+
+def test_a_classifier_replaces_another(photos):
+    some_labels(photos)
+    for seed in (0, 1):
+        run("fit", MODEL, "photos", "--labels", "labels.csv", "--seed", seed, "--out", f"c{seed}")
+    Path("c1/notes.txt").write_text("mine")
+    zoo.load_classifier("c0").save("c1")
+    assert Path("c1/classifier.json").read_bytes() == Path("c0/classifier.json").read_bytes()
+    assert zoo.load_classifier("c1").classes == zoo.load_classifier("c0").classes
+    assert Path("c1/notes.txt").read_text() == "mine" and not list(Path().glob(".*"))
+
+
+def test_the_next_command_can_be_pasted(photos):
+    Path("my photos").symlink_to("photos")
+    for last in ("suggest", "fit"):
+        arguments = {
+            "suggest": (MODEL, "my photos", "-n", 20, "--out", "my labels.csv"),
+            "fit": (MODEL, "my photos", "--labels", "my labels.csv", "--out", "a classifier"),
+        }[last]
+        if last == "fit":
+            fill_in("my labels.csv", photos)
+        said = run(last, *arguments).stdout
+        program, *words = shlex.split(next(line for line in said.splitlines() if line.startswith("  zoo ")))
+        assert program == "zoo" and "my photos" in words
+    run(*words)
+    assert Path("predictions.csv").is_file()
+
+
+@pytest.mark.filterwarnings("always:.*labels are not in UTF-8")
+def test_labels_in_another_encoding_are_said(photos):
+    rows = [[f"photos/{i:03}.{ENDINGS[i % 4]}", ("a", "k\xe4tze")[i % 2]] for i in range(4)]
+    write("labels.csv", rows)
+    Path("labels.csv").write_bytes(Path("labels.csv").read_text().encode("latin-1"))
+    said = run("fit", MODEL, "photos", "--labels", "labels.csv", "--out", "classifier").stderr
+    assert "labels.csv: 2 labels are not in UTF-8, first in line 3, and are shown as bytes; save the file as" in said
 
 
 def test_a_classifier_that_is_there_stays(photos):

@@ -65,6 +65,11 @@ def test_a_dry_run_lists_files_sizes_and_digests(hub, tmp_path):
     assert hub.requests == [] and not (tmp_path / "to").exists()
 
 
+def test_a_directory_needs_no_fetching(run):
+    result = CliRunner().invoke(main, ["pull", str(run / "encoder")])
+    assert result.exit_code == 2 and "encoder: is a directory, and needs no fetching" in result.stderr
+
+
 def test_pull_by_name_from_a_home(hub, tmp_path, monkeypatch):
     assert json.loads(run("pull", NAME, "--json"))[NAME]["directory"] == str(loading.WEIGHTS / NAME)  # it ships
     run("publish", NAME, "--to", tmp_path / "home" / NAME)

@@ -270,6 +270,7 @@ def test_a_csv_of_paths_and_labels(tmp_path):
         ("path;label\na.png;x\n", "the fields are separated by semicolons; expected commas"),
         ("path\tlabel\na.png\tx\n", "the fields are separated by tabs; expected commas"),
         ("path,label\na.png,x\n,x\n", "line 3: expected the path of an image, got nothing"),
+        (",path,label\n0,a.png,x\n", "a column has no name; remove it, as pandas does with to_csv(..., index=False)"),
         ("path,label\na.png,x\nb\0.png,x\n", "not a CSV (line 3 contains a NUL"),
         ("path,label\na.png,x\n" + 1_000_001 * "a", "not a CSV (line 3 has more than 1,000,000 characters)"),
         ("path,label\na.png," + 200_000 * "x", "not a CSV (field larger than field limit (131072))"),
@@ -299,9 +300,16 @@ def test_a_csv_that_is_not_one_says_why(tmp_path, text, words):
 def test_a_csv_may_use_the_names_of_other_programs(tmp_path):
     photos(tmp_path, ("a.png", "b.png"))
     expected = load_dataset(table(tmp_path / "labels.csv", "path,label\na.png,x\nb.png,y\n"))
-    for header in ("filename,class", "file,label", " path , class "):
+    for header in ("filename,class", "file,label", " path , class ", "Path,Label"):
         data = load_dataset(table(tmp_path / "labels.csv", f"{header}\na.png,x\nb.png,y\n"))
         assert data.digest == expected.digest and data.classes == ("x", "y")
+
+
+def test_a_csv_of_a_spreadsheet_has_empty_rows_and_capitals(tmp_path):
+    photos(tmp_path, ("a.png", "b.png"))
+    expected = load_dataset(table(tmp_path / "labels.csv", "path,label,split\na.png,x,train\nb.png,x,test\n"))
+    data = load_dataset(table(tmp_path / "labels.csv", "path,label,split\n,,\na.png,x,Train\nb.png,x,TEST\n,,\n"))
+    assert data.digest == expected.digest
 
 
 def test_a_csv_in_utf16_says_so(tmp_path):
@@ -368,6 +376,10 @@ def test_show_counts_and_draws(tmp_path):
     with Image.open(tmp_path / "d.png") as sheet:  # three rows: ten, ten and three images
         assert sheet.height > 3 * 72 and sheet.width < 10 * 72
     assert "expected a path ending in .png" in zoo_data("show", "digits", "--sheet", tmp_path / "d.jpg").stderr
+    mine = tmp_path / "photos" / "blue" / "0.png"
+    before = mine.read_bytes()
+    assert "0.png: already exists" in zoo_data("show", tmp_path / "photos", "--sheet", mine).stderr
+    assert mine.read_bytes() == before
     assert "unknown command 'shwo'; did you mean 'show'" in zoo_data("shwo").stderr
 
 

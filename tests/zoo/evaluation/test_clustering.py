@@ -57,7 +57,7 @@ def test_the_record_has_each_features_method_and_seed_and_no_training_label_matt
 
 
 def test_what_cannot_be_clustered_is_named(model, digits):
-    with pytest.raises(zoo.ZooError, match="has no test_images with test_labels"):
+    with pytest.raises(zoo.ZooError, match="has no labelled test images, on which"):
         cluster(model, digits._replace(test=None))
     with pytest.raises(zoo.ZooError, match="expected 10 or more training images"):
         cluster(model, digits._replace(train=Split(digits.train.images[:9], None)))

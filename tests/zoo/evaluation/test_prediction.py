@@ -1,5 +1,6 @@
 """Few labels: what spreads, what is chosen, how sure it is, and classifiers that are kept, moved and damaged."""
 
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -102,6 +103,18 @@ def test_spreading_gives_way_only_to_what_is_better_by_more_than_chance():
     assert counts(0, 5) == counts(5, 20) == "logistic"
     assert counts(0, 9, both=0) == "spread"  # nine labels say nothing
     assert few_labels.better({"logistic": torch.zeros(20, dtype=torch.bool)}) == "logistic"
+
+
+def test_the_report_says_why_a_method_is_kept_that_got_fewer_right():
+    none = few_labels.Calibration(1.0, None, None, 0)
+    report = few_labels.FitReport("spread", {"a": 8, "b": 8}, 99, 16, {"spread": 9, "logistic": 11}, 0.5, None, none)
+    assert (
+        str(report)
+        .splitlines()[0]
+        .endswith("label spreading 9, logistic regression 11, a difference that can be chance")
+    )
+    equal = dataclasses.replace(report, right={"spread": 9, "logistic": 9})
+    assert str(equal).splitlines()[0].endswith("label spreading 9, logistic regression 9")
 
 
 def test_the_report_says_what_few_labels_cannot(shipped, digits):
@@ -302,7 +315,7 @@ def test_a_damaged_classifier_is_refused(kept, damage, words):
 
 
 def test_an_encoder_is_no_classifier(run):
-    with pytest.raises(ZooError, match="it holds an encoder; `zoo fit` makes a classifier"):
+    with pytest.raises(ZooError, match="it is an encoder; `zoo fit` makes a classifier"):
         zoo.load_classifier(run / "encoder")
 
 
