@@ -38,8 +38,8 @@ ENTRIES: dict[str, Entry] = {
     "simclr-resnet8-mnist": Entry(
         name="simclr-resnet8-mnist",
         summary="SimCLR on MNIST: 28x28 grey images -> 2,048 features, 86 thousand parameters",
-        sha256="556f4dca24893958caac024480d141ef20cc32a9cf584ba081228d3bc6037dea",
-        config_sha256="9c25f14acfc131c38898b3e41f2b8aa7086455d692448bbba7cd76033a2b5f9a",
+        sha256="1467e317ee27594d7730c5310debef800be749cdd7c8b61982982bc49bd81648",
+        config_sha256="b33d49a01f0a3ef31788f9e38d1491a833ba15b50fb5575b942bc433bfc89517",
         licence="Apache-2.0",
     ),
     "simclr-s3a-mnist_24k": Entry(
