@@ -58,8 +58,8 @@ def k_means(
         ValueError: if the features are not finite, n is out of range, or a labelled position is not a row's.
 
     Example:
-        >>> k_means(torch.tensor([[0.0], [0.1], [0.2], [5.0], [5.1]]), 2, key=random.key(0))
-        tensor([1, 4])
+        >>> k_means(torch.tensor([[0.0], [0.1], [0.2], [5.0]]), 2, key=random.key(0))
+        tensor([1, 3])
     """
     features, labelled = _checked(features, n, labelled)
     clusters = _clusters(key, features, n, labelled)
