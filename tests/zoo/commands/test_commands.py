@@ -258,6 +258,7 @@ def test_env_shows_what_bit_identical_results_depend_on():
         (("pretrain", "none.json", "--out", "x"), "none.json: no such file"),
         (("pretrain", "simclr-resnet8-digit", "--out", "x"), "unknown model"),
         (("pretrain", "simclr-resnet8-digits", "--out", "x", "--set", "epoch=3"), "did you mean 'epochs'"),
+        (("pretrain", MODEL, "--out", "x", "--set", "epochs=3"), "change both, as in --set warmup_epochs=2"),
         (
             ("pretrain", "simclr-resnet8-digits", "--out", "x", "--set", "epochs"),
             "--set: expected FIELD=VALUE, got 'epochs'",
