@@ -24,7 +24,7 @@ def check_rank(name: str, x: Tensor, layout: str) -> None:
             ...
         ValueError: a: expected rank 2 [batch, dim], got shape [5]; add the missing dimensions with x[None]
     """
-    _check_tensors(**{name: x})
+    _check_tensor(name, x)
     words = layout.split()
     missing = len(words) - x.ndim
     if missing:
@@ -49,7 +49,8 @@ def check_same_shape(**tensors: Tensor) -> None:
             ...
         ValueError: expected equal shapes, got a [2, 3], b [2, 4]; row i of each must belong to the same example
     """
-    _check_tensors(**tensors)
+    for name, x in tensors.items():
+        _check_tensor(name, x)
     if len({tuple(x.shape) for x in tensors.values()}) > 1:
         raise ValueError(
             f"expected equal shapes, got {_shapes(tensors)}; row i of each must belong to the same example"
@@ -85,7 +86,8 @@ def check_same_length(**tensors: Tensor) -> None:
             ...
         ValueError: expected as many of each, got 3 features, 2 labels; row i of each must belong to the same example
     """
-    _check_tensors(**tensors)
+    for name, x in tensors.items():
+        _check_tensor(name, x)
     if len({x.shape[0] for x in tensors.values()}) > 1:
         lengths = ", ".join(f"{len(x)} {name}" for name, x in tensors.items())
         raise ValueError(f"expected as many of each, got {lengths}; row i of each must belong to the same example")
@@ -103,7 +105,7 @@ def check_floating(name: str, x: Tensor) -> None:
             ...
         TypeError: images: expected floating point, got torch.uint8; convert it with x.float()
     """
-    _check_tensors(**{name: x})
+    _check_tensor(name, x)
     if not x.is_floating_point():
         raise TypeError(f"{name}: expected floating point, got {x.dtype}; convert it with x.float()")
 
@@ -120,7 +122,7 @@ def check_integer(name: str, x: Tensor) -> None:
             ...
         TypeError: labels: expected integers, got torch.float32; convert it with x.long()
     """
-    _check_tensors(**{name: x})
+    _check_tensor(name, x)
     if x.dtype == torch.bool or x.is_floating_point() or x.is_complex():
         raise TypeError(f"{name}: expected integers, got {x.dtype}; convert it with x.long()")
 
@@ -298,7 +300,6 @@ def _shapes(tensors: Mapping[str, Tensor]) -> str:
     return ", ".join(f"{name} {list(x.shape)}" for name, x in tensors.items())
 
 
-def _check_tensors(**tensors: object) -> None:
-    for name, x in tensors.items():
-        if not isinstance(x, Tensor):
-            raise TypeError(f"{name}: expected a torch.Tensor, got {type(x).__name__}; convert it with torch.as_tensor")
+def _check_tensor(name: str, x: object) -> None:
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name}: expected a torch.Tensor, got {type(x).__name__}; convert it with torch.as_tensor")

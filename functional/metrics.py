@@ -100,12 +100,13 @@ def class_scores(predictions: Int[Tensor, " rows"], labels: Int[Tensor, " rows"]
         tensor([1.0000, 0.6667, 0.6667])
     """
     counts = confusion_matrix(predictions, labels, classes=classes)
-    right, predicted, actual = (x.float() for x in (counts.diagonal(), counts.sum(0), counts.sum(1)))
+    support = counts.sum(1)
+    right, predicted, actual = counts.diagonal().float(), counts.sum(0).float(), support.float()
     return ClassScores(
         right / predicted.clamp_min(1),
         right / actual.clamp_min(1),
         2 * right / (predicted + actual).clamp_min(1),
-        counts.sum(1),
+        support,
     )
 
 

@@ -146,7 +146,8 @@ def _list_csv(path: Path) -> list[ListedFile]:
         if split not in _SPLITS:
             raise ZooError(f"{printable(path)}: line {line}: split: expected train or test, got {shortened(split)}")
         listed.append(ListedFile(path.parent / cells["path"], split, printable(cells.get("label", "")) or None))
-        other_encoding += [line] if _NOT_UTF_8.search(cells.get("label", "")) else []
+        if _NOT_UTF_8.search(cells.get("label", "")):
+            other_encoding.append(line)
     _refuse_duplicates(path, [file.path for file in listed], [line for line, _ in rows])
     if other_encoding:
         found = (

@@ -86,11 +86,11 @@ class FitReport:
             return False
         right, interval, calibration = (value.get(name) for name in ("right", "interval", "calibration"))
         return (
-            value.get("method") in METHODS
-            and _are_counts(value.get("labels"))
+            _are_counts(value.get("labels"))
             and isinstance(right, dict)
             and _are_counts(right)
             and set(right) <= set(METHODS)
+            and value.get("method") in list(right)
             and all(type(value.get(name)) is int for name in ("unlabelled", "held_out"))
             and (
                 interval is None

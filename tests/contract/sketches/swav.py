@@ -41,7 +41,7 @@ def swav(encoder, *, views, dim=16, prototypes=24, queue_size=16):
     def init(key, /):
         started = {name: net.init(k) for (name, net), k in zip(nets.items(), random.split(key, 3), strict=True)}
         rings = tuple(queues.empty(queue_size, dim, device=key.device) for _ in range(2))
-        return project({name: own for name, (own, _) in started.items()}), State(started["encoder"][1], rings)
+        return {name: own for name, (own, _) in started.items()}, State(started["encoder"][1], rings)
 
     def loss(params, state, key, batch, /):
         crops, stats, h = augmentations.draw_views(views, key, batch), state.batch_stats, []

@@ -258,19 +258,18 @@ def test_a_classifier_replaces_another(photos):
 
 
 def test_the_next_command_can_be_pasted(photos):
-    Path("my photos").symlink_to("photos")
-    for last in ("suggest", "fit"):
-        arguments = {
-            "suggest": (MODEL, "my photos", "-n", 20, "--out", "my labels.csv"),
-            "fit": (MODEL, "my photos", "--labels", "my labels.csv", "--out", "a classifier"),
-        }[last]
-        if last == "fit":
-            fill_in("my labels.csv", photos)
-        said = run(last, *arguments).stdout
+    def next_command(said):
         program, *words = shlex.split(next(line for line in said.splitlines() if line.startswith("  zoo ")))
         assert program == "zoo" and "my photos" in words
-    run(*words)
-    assert Path("predictions.csv").is_file()
+        return words
+
+    Path("my photos").symlink_to("photos")
+    said = run("suggest", MODEL, "my photos", "-n", 20, "--out", "my labels.csv").stdout
+    fill_in("my labels.csv", photos)
+    *words, name = next_command(said)
+    said = run(*words, f"a {name}").stdout
+    run(*next_command(said))
+    assert Path("a classifier").is_dir() and Path("predictions.csv").is_file()
 
 
 @pytest.mark.filterwarnings("always:.*labels are not in UTF-8")

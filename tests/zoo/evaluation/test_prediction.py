@@ -273,6 +273,12 @@ def other_encoder(kept):
     zoo.save(zoo.load("byol-resnet8-digits"), kept / "encoder", overwrite=True)
 
 
+def uncounted_method(kept):
+    """The report says nothing of how often its own method was right."""
+    report = json.loads((kept / "classifier.json").read_text())["report"]
+    changed(kept / "classifier.json", report={**report, "right": {"logistic": 1}, "method": "spread"})
+
+
 def weights_of_others(kept):
     from zoo.files import save_tensors
 
@@ -304,6 +310,7 @@ def weights_of_others(kept):
         (lambda kept: changed(kept / "classifier.json", classes=["a", "a"]), "classes: expected two or more different"),
         (lambda kept: changed(kept / "classifier.json", classes=["a", "b"]), "expected float32 tensors"),
         (lambda kept: changed(kept / "classifier.json", report={}), "report: expected the report of a fit"),
+        (uncounted_method, "report: expected the report of a fit"),
         (lambda kept: changed(kept / "classifier.json", sha256="0"), "sha256: expected 64 hexadecimal digits, got '0'"),
         (weights_of_others, "expected float32 tensors"),
     ],
